@@ -1,0 +1,1 @@
+"""An exact, fresh, queryable SQL mirror of scientific archives, kept by Dagster."""

@@ -1,0 +1,97 @@
+"""Every failure the project reports, grouped by what its operator does next.
+
+PipelineError
+├── TransientError            leave it: the next attempt tries again
+│   ├── PlatformUnreachable   no answer at all (exit code 3)
+│   ├── PlatformFailing       answers, but not usefully, after every retry
+│   ├── TornRead              the platform changed under the reading each time
+│   ├── PartitionMoved        another sync committed the same partition first
+│   └── MirrorBusy            the database is held by others for too long
+├── ConfigurationError        fix a setting, a credential or the command (exit code 2)
+│   ├── CredentialRejected    the platform refused the key itself
+│   ├── AccessRefused         401 or 403 for one resource: it exists, hidden from us
+│   ├── PartitionUnknown      a named partition does not exist
+│   ├── DatabaseUnavailable   the mirror cannot be opened
+│   └── MassDeletionRefused   a guard: read what would go, then allow it or not
+└── ContractError             the platform answered something it never promised: read the message
+    ├── ResourceMissing       404 where something was promised
+    └── UnexpectedPayload     JSON of the wrong shape
+"""
+
+from typing import ClassVar
+
+
+class PipelineError(Exception):
+    """A failure with a message that says what, where and what to do; `group` names who acts."""
+
+    group: ClassVar[str] = "pipeline"
+    exit_code: ClassVar[int] = 1
+
+
+class TransientError(PipelineError):
+    """Expected to pass by itself; what failed stays stale and the next sync tries again."""
+
+    group = "transient"
+
+
+class PlatformUnreachable(TransientError):
+    """No connection could be made, or none gave an answer in time."""
+
+    exit_code = 3
+
+
+class PlatformFailing(TransientError):
+    """The platform kept answering with server errors, rate limits or broken bodies."""
+
+
+class TornRead(TransientError):
+    """The platform changed while it was read, at every attempt."""
+
+
+class PartitionMoved(TransientError):
+    """Another sync committed the partition after this one had read the mirror's state of it."""
+
+
+class MirrorBusy(TransientError):
+    """The database stayed locked by others for longer than the writer waits."""
+
+
+class ConfigurationError(PipelineError):
+    """A setting, a credential or the command itself must be changed."""
+
+    group = "configuration"
+    exit_code = 2
+
+
+class CredentialRejected(ConfigurationError):
+    """The platform refused the credential itself, whatever was asked with it."""
+
+
+class AccessRefused(ConfigurationError):
+    """The resource exists but is hidden from this credential (or from nobody's)."""
+
+
+class PartitionUnknown(ConfigurationError):
+    """A partition that was asked for by name does not exist on the platform."""
+
+
+class DatabaseUnavailable(ConfigurationError):
+    """The mirror's database cannot be opened, read or migrated."""
+
+
+class MassDeletionRefused(ConfigurationError):
+    """More would be deleted at once than the guard allows without being told."""
+
+
+class ContractError(PipelineError):
+    """The platform broke its own contract; nothing of the affected partition was written."""
+
+    group = "contract"
+
+
+class ResourceMissing(ContractError):
+    """The platform says that a resource does not exist."""
+
+
+class UnexpectedPayload(ContractError):
+    """The platform's JSON lacks what it always has, or has it with another type."""

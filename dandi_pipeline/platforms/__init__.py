@@ -1,0 +1,1 @@
+"""One folder a platform; none of them knows Dagster or SQL."""

@@ -1,0 +1,204 @@
+"""What a platform must offer the sync engine: a listing of its partitions, and a reading of each.
+
+A platform never writes and never decides what is stale; it says what it sees, in pieces small enough to
+stream, and the engine compares, stages and commits.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+Column = str | int | bool | None
+"""A typed column's value. Instants are strings as `instant()` spells them, so both databases sort them."""
+
+Key = tuple[str, ...]
+"""What identifies a record within its partition and kind, e.g. (version, path) for an asset."""
+
+Fingerprint = tuple[Column, ...]
+"""The content hash, then the columns a bare listing also shows: enough to tell 'unchanged' from 'fetch it'."""
+
+Known = Mapping[Key, Fingerprint]
+"""What the mirror holds of one kind in one partition."""
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordKind:
+    """One kind of record: its name in the change feed, its part, and the columns that identify it."""
+
+    name: str
+    part: str
+    key: tuple[str, ...]
+    fingerprint: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as the platform has it now.
+
+    `columns` holds every typed column of the kind but the key, the metadata and the hash. `metadata` is the
+    complete JSON, in canonical form (sorted keys, compact). `content_hash` covers all that counts as content:
+    two records with the same hash are the same, whatever their other columns say.
+    """
+
+    kind: RecordKind
+    key: Key
+    columns: Mapping[str, Column]
+    metadata: str
+    content_hash: str
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """What `Known` would hold for this record once stored."""
+        return (self.content_hash, *(self.columns[name] for name in self.kind.fingerprint))
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A partition as one listing shows it. `token` changes whenever the partition's content may have."""
+
+    key: str
+    token: str
+    name: str
+    modified: datetime
+    record_count: int
+    row: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The platform says that the partition does not exist (any more)."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """The partition exists, but not for this credential: its rows are kept and marked."""
+
+    key: str
+
+
+Sighting = Listed | Gone | Hidden
+
+
+class Workers(Protocol):
+    """Runs requests side by side, within the concurrency the operator set."""
+
+    def map(
+        self, function: Callable[[Argument], Result], arguments: Iterable[Argument]
+    ) -> Iterator[Result]:
+        """Yield `function(argument)` for each, in any order, holding few results at a time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """How to read a partition: which parts, against what is known, and how much of it.
+
+    `full` asks for every record's content even where a bare listing would do. `fetch=False` asks only what
+    differs: the platform then answers `Outdated` where it would have fetched. `limit` cuts the reading short;
+    a cut reading is never `Complete`.
+    """
+
+    parts: Sequence[str]
+    known: Mapping[str, Known]
+    workers: Workers
+    full: bool = False
+    fetch: bool = True
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """How the platform chose to read, for the log and the run's metadata."""
+
+    plan: str
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Records with their content."""
+
+    records: Sequence[Record]
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Known records that a listing shows to be as they were."""
+
+    kind: RecordKind
+    keys: Sequence[Key]
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """Records that are new or differ from what is known, not fetched because the request said so."""
+
+    kind: RecordKind
+    keys: Sequence[Key]
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """Every record of `kind` whose key starts with `prefix` has been shown: what was not is gone."""
+
+    kind: RecordKind
+    prefix: Key = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The reading is one consistent state of the partition, the one that `token` stands for."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Torn:
+    """The partition changed while it was read; nothing of this reading may delete or count as fresh."""
+
+    reason: str
+
+
+Observation = Planned | Observed | Unchanged | Outdated | Complete | Settled | Torn
+"""What a reading yields; `Settled` or `Torn` comes last, once, unless the reading was cut short."""
+
+
+class Platform(Protocol):
+    """One configured archive or account. Every method may raise the three groups of `errors`."""
+
+    @property
+    def name(self) -> str:
+        """The platform's name, e.g. "dandi"."""
+        ...
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What can be synced separately; each becomes one Dagster asset."""
+        ...
+
+    @property
+    def kinds(self) -> tuple[RecordKind, ...]:
+        """Every kind of record that the platform delivers."""
+        ...
+
+    def partition_key(self, text: str) -> str:
+        """Return the key that a user's spelling means; raise `ConfigurationError` if it can mean none."""
+        ...
+
+    def list_partitions(self) -> Sequence[Listed]:
+        """Return every partition there is, or raise: a listing is never silently short."""
+        ...
+
+    def look_up(self, key: str) -> Sighting:
+        """Return how one partition stands now."""
+        ...
+
+    def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
+        """Yield what the partition holds, as it streams in."""
+        ...

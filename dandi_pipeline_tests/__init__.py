@@ -1,0 +1,1 @@
+"""Tests of dandi_pipeline: over real sockets, real databases and a real Dagster instance."""

@@ -1,0 +1,1 @@
+"""Small, mutable platforms on real sockets, for tests, benchmarks and `make demo`."""
