@@ -27,7 +27,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class RecordKind:
-    """One kind of record: its name in the change feed, its part, and the columns that identify it."""
+    """One kind of record: its name in the change feed, its part, and the columns that identify it.
+
+    `key` is empty for a kind with one record a partition.
+    """
 
     name: str
     part: str
@@ -40,14 +43,14 @@ class Record:
     """One record as the platform has it now.
 
     `columns` holds every typed column of the kind but the key, the metadata and the hash. `metadata` is the
-    complete JSON, in canonical form (sorted keys, compact). `content_hash` covers all that counts as content:
+    complete JSON, in canonical form (sorted keys, compact), or None for a kind that has none. `content_hash` covers all that counts as content:
     two records with the same hash are the same, whatever their other columns say.
     """
 
     kind: RecordKind
     key: Key
     columns: Mapping[str, Column]
-    metadata: str
+    metadata: str | None
     content_hash: str
 
     @property
@@ -100,16 +103,25 @@ class ReadRequest:
     """How to read a partition: which parts, against what is known, and how much of it.
 
     `full` asks for every record's content even where a bare listing would do. `fetch=False` asks only what
-    differs: the platform then answers `Outdated` where it would have fetched. `limit` cuts the reading short;
-    a cut reading is never `Complete`.
+    differs: the platform then answers `Outdated` where it would have fetched. `limit` cuts the records of the
+    bulk kind short; a cut reading is never `Complete` nor `Settled`. `tokens` holds, for each part, the token
+    under which the mirror has it now.
     """
 
     parts: Sequence[str]
     known: Mapping[str, Known]
+    tokens: Mapping[str, str | None]
     workers: Workers
     full: bool = False
     fetch: bool = True
     limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How many records of the bulk kind the platform says there are, as soon as it has said so."""
+
+    records: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +177,27 @@ class Torn:
     reason: str
 
 
-Observation = Planned | Observed | Unchanged | Outdated | Complete | Settled | Torn
+Observation = Planned | Expected | Observed | Unchanged | Outdated | Complete | Settled | Torn
 """What a reading yields; `Settled` or `Torn` comes last, once, unless the reading was cut short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a platform's client sent and received so far, every attempt counted."""
+
+    requests: int = 0
+    bytes_received: int = 0
+    retries: int = 0
+    throttled: int = 0
+
+    def since(self, earlier: "Traffic") -> "Traffic":
+        """Return what has come on top of `earlier`."""
+        return Traffic(
+            self.requests - earlier.requests,
+            self.bytes_received - earlier.bytes_received,
+            self.retries - earlier.retries,
+            self.throttled - earlier.throttled,
+        )
 
 
 class Platform(Protocol):
@@ -184,7 +215,17 @@ class Platform(Protocol):
 
     @property
     def kinds(self) -> tuple[RecordKind, ...]:
-        """Every kind of record that the platform delivers."""
+        """Every kind of record that the platform delivers; the last is the bulk of it."""
+        ...
+
+    @property
+    def partition_noun(self) -> str:
+        """What a partition is called here, e.g. "dandiset"."""
+        ...
+
+    @property
+    def traffic(self) -> Traffic:
+        """What has been sent and received so far."""
         ...
 
     def partition_key(self, text: str) -> str:
@@ -201,4 +242,8 @@ class Platform(Protocol):
 
     def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
         """Yield what the partition holds, as it streams in."""
+        ...
+
+    def close(self) -> None:
+        """Release the connections."""
         ...

@@ -1,0 +1,1 @@
+"""Planning, reading, comparing and reporting, for any platform; no Dagster, no SQL."""

@@ -1,0 +1,41 @@
+"""What one sync is asked to do."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from dandi_pipeline.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class SyncOptions:
+    """The scope and manner of one sync; the default is everything stale, by the cheapest exact plan.
+
+    `parts` empty means every part of the platform; `partitions` empty means every partition. `max_records`
+    limits the bulk records read per partition; what it cuts short stays stale.
+    """
+
+    partitions: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    since: datetime | None = None
+    full: bool = False
+    max_records: int | None = None
+    allow_mass_deletion: bool = False
+    max_concurrent: int = 5
+
+    def __post_init__(self) -> None:
+        if self.since is not None and self.since.tzinfo is None:
+            raise ConfigurationError("since: give a time zone, e.g. 2024-01-01T12:00:00Z")
+        if self.max_records is not None and self.max_records < 1:
+            raise ConfigurationError(f"max-assets: {self.max_records} is not a positive number")
+        if self.max_concurrent < 1:
+            raise ConfigurationError(f"max-concurrent: {self.max_concurrent} is not a positive number")
+
+    @property
+    def scope(self) -> str:
+        """Return the scope in words, the same for the same options: the label of a run in the history."""
+        words = [", ".join(self.partitions) if len(self.partitions) <= 5 else f"{len(self.partitions)} partitions"]
+        words += [f"{part} only" for part in self.parts]
+        words += [f"since {self.since.isoformat()}"] if self.since else []
+        words += ["full"] if self.full else []
+        words += [f"at most {self.max_records} records a partition"] if self.max_records else []
+        return "; ".join(word for word in words if word) or "all"

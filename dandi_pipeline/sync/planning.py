@@ -1,0 +1,101 @@
+"""Which partitions are stale: the platform's tokens against those the mirror holds. Pure, no I/O."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from dandi_pipeline.platforms.contract import Hidden, Listed, Sighting
+from dandi_pipeline.sync.options import SyncOptions
+
+HIDDEN_TOKEN = "hidden"  # noqa: S105 - a state token, not a secret
+"""What the mirror stores as the token of a partition that is there but hidden from us."""
+
+StoredTokens = Mapping[str, Mapping[str, str | None]]
+"""For each partition the mirror knows, the token each part was stored under (None: stale)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A partition to sync and why. `listed` is None for one that the listing no longer shows."""
+
+    key: str
+    reason: str
+    parts: tuple[str, ...]
+    listed: Listed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncPlan:
+    """What a check found: how many partitions were looked at, and the stale ones, largest first."""
+
+    checked: int
+    stale: tuple[Stale, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The stale partitions' keys, sorted."""
+        return tuple(sorted(item.key for item in self.stale))
+
+
+def plan_listed(
+    listing: Sequence[Listed], stored: StoredTokens, parts: Sequence[str], options: SyncOptions
+) -> SyncPlan:
+    """Plan from a complete listing: what differs from its stored token, and what is no longer listed.
+
+    A hidden partition is looked at again by every sync of the whole archive: nothing else can tell when it goes.
+    """
+    stale = [item for listed in listing if (item := judge(listed, stored.get(listed.key), parts, options))]
+    if options.since is None:
+        stale += absent(stored, {listed.key for listed in listing}, parts)
+    return SyncPlan(checked=len(listing), stale=tuple(sorted(stale, key=_largest_first)))
+
+
+def judge(
+    listed: Listed, tokens: Mapping[str, str | None] | None, parts: Sequence[str], options: SyncOptions
+) -> Stale | None:
+    """Return why `listed` must be synced, or None if the mirror has it under the same token (or out of scope)."""
+    if options.since is not None and listed.modified < options.since:
+        return None
+    if options.full:
+        return Stale(listed.key, "full sync asked for", tuple(parts), listed)
+    if tokens is None:
+        return Stale(listed.key, "new", tuple(parts), listed)
+    differing = tuple(part for part in parts if tokens.get(part) != listed.token)
+    if not differing:
+        return None
+    return Stale(listed.key, _reason([tokens.get(part) for part in differing]), differing, listed)
+
+
+def absent(stored: StoredTokens, listed: Collection[str], parts: Sequence[str]) -> list[Stale]:
+    """Return the partitions that the mirror holds and the listing lacks: gone or hidden, to be asked for."""
+    return [Stale(key, "no longer listed", tuple(parts)) for key in stored if key not in listed]
+
+
+def plan_sighted(
+    sightings: Sequence[Sighting], stored: StoredTokens, parts: Sequence[str], options: SyncOptions
+) -> SyncPlan:
+    """Plan from partitions asked for one by one."""
+    stale = []
+    for sighting in sightings:
+        if isinstance(sighting, Listed):
+            item = judge(sighting, stored.get(sighting.key), parts, options)
+        else:
+            reason = "hidden" if isinstance(sighting, Hidden) else "gone"
+            item = Stale(sighting.key, reason, tuple(parts)) if sighting.key in stored else None
+        stale += [item] if item else []
+    return SyncPlan(checked=len(sightings), stale=tuple(sorted(stale, key=_largest_first)))
+
+
+def batches(keys: Sequence[str], size: int) -> list[tuple[str, ...]]:
+    """Cut a backlog into runs of at most `size` partitions."""
+    return [tuple(keys[start : start + size]) for start in range(0, len(keys), size)]
+
+
+def _reason(tokens: Sequence[str | None]) -> str:
+    if None in tokens:
+        return "never read completely"
+    return "visible again" if HIDDEN_TOKEN in tokens else "changed"
+
+
+def _largest_first(item: Stale) -> tuple[int, str]:
+    """Order the work so that the longest reading does not start last."""
+    return (-item.listed.record_count if item.listed else 0, item.key)
