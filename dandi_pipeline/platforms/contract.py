@@ -91,9 +91,7 @@ Sighting = Listed | Gone | Hidden
 class Workers(Protocol):
     """Runs requests side by side, within the concurrency the operator set."""
 
-    def map(
-        self, function: Callable[[Argument], Result], arguments: Iterable[Argument]
-    ) -> Iterator[Result]:
+    def map(self, function: Callable[[Argument], Result], arguments: Iterable[Argument]) -> Iterator[Result]:
         """Yield `function(argument)` for each, in any order, holding few results at a time."""
         ...
 

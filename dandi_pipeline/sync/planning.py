@@ -37,15 +37,21 @@ class SyncPlan:
 
 
 def plan_listed(
-    listing: Sequence[Listed], stored: StoredTokens, parts: Sequence[str], options: SyncOptions
+    listing: Sequence[Listed],
+    stored: StoredTokens,
+    parts: Sequence[str],
+    options: SyncOptions,
+    *,
+    recheck_hidden: bool = True,
 ) -> SyncPlan:
     """Plan from a complete listing: what differs from its stored token, and what is no longer listed.
 
-    A hidden partition is looked at again by every sync of the whole archive: nothing else can tell when it goes.
+    `recheck_hidden` asks about partitions known to be hidden again, one request each: nothing in a listing can
+    tell when such a one goes.
     """
     stale = [item for listed in listing if (item := judge(listed, stored.get(listed.key), parts, options))]
     if options.since is None:
-        stale += absent(stored, {listed.key for listed in listing}, parts)
+        stale += absent(stored, {listed.key for listed in listing}, parts, recheck_hidden=recheck_hidden)
     return SyncPlan(checked=len(listing), stale=tuple(sorted(stale, key=_largest_first)))
 
 
@@ -65,9 +71,13 @@ def judge(
     return Stale(listed.key, _reason([tokens.get(part) for part in differing]), differing, listed)
 
 
-def absent(stored: StoredTokens, listed: Collection[str], parts: Sequence[str]) -> list[Stale]:
+def absent(stored: StoredTokens, listed: Collection[str], parts: Sequence[str], *, recheck_hidden: bool) -> list[Stale]:
     """Return the partitions that the mirror holds and the listing lacks: gone or hidden, to be asked for."""
-    return [Stale(key, "no longer listed", tuple(parts)) for key in stored if key not in listed]
+    return [
+        Stale(key, "no longer listed", tuple(parts))
+        for key, tokens in stored.items()
+        if key not in listed and (recheck_hidden or HIDDEN_TOKEN not in tokens.values())
+    ]
 
 
 def plan_sighted(
