@@ -1,0 +1,22 @@
+"""One HTTP client for every platform: pooled, bounded, patient, and clear about what went wrong.
+
+What a platform's answers mean stays in `platforms`; here is only how they are got, whole and checked.
+"""
+
+from dandi_pipeline.http.client import Answer, ErrorAnswer, HttpClient, Limits, Refusal
+from dandi_pipeline.http.instants import instant
+from dandi_pipeline.http.metrics import Metrics, Traffic
+from dandi_pipeline.http.rate import RateBudget, TokenBucket
+
+__all__ = [
+    "Answer",
+    "ErrorAnswer",
+    "HttpClient",
+    "Limits",
+    "Metrics",
+    "RateBudget",
+    "Refusal",
+    "TokenBucket",
+    "Traffic",
+    "instant",
+]

@@ -1,0 +1,84 @@
+"""Where requests may go: below one base address, and never to another host."""
+
+from collections.abc import Mapping
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from dandi_pipeline.errors import ConfigurationError, ContractError
+from dandi_pipeline.http.quoting import Quoting
+
+Parameters = Mapping[str, str | int | bool | None]
+"""A query; None leaves a parameter out, booleans are spelled true and false."""
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class BaseUrl:
+    """The address of one API. Every request stays on its scheme, host and port, so a key never leaves them."""
+
+    def __init__(self, text: str, quoting: Quoting) -> None:
+        origin = _origin(text)
+        if origin is None:
+            raise ConfigurationError(
+                f"{quoting.url(text)}: not an API's address; expected https://host/path, with no user or password"
+            )
+        self._origin = origin
+        self._text = text.rstrip("/")
+        self._quoting = quoting
+
+    def __str__(self) -> str:
+        return self._text
+
+    def resolve(self, target: str, parameters: Parameters | None = None) -> str:
+        """Return the URL of a path below this address, or of an absolute URL on the same host.
+
+        Raises `ContractError` for another host: platforms link to their own pages only.
+        """
+        if "://" in target:
+            self._refuse_elsewhere(target, "a link")
+            url = target
+        else:
+            url = f"{self._text}/{target.lstrip('/')}"
+        query = _query(parameters or {})
+        return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+
+    def redirected(self, url: str, location: str | None) -> str:
+        """Return where a redirect leads; raise `ContractError` if that is nowhere or elsewhere."""
+        where = self._quoting.url(url)
+        if not location:
+            raise ContractError(f"{where}: redirects without saying where")
+        try:
+            target = urljoin(url, location)
+        except ValueError:
+            raise ContractError(f"{where}: redirects to no address: {self._quoting.text(location)}") from None
+        self._refuse_elsewhere(target, f"{where}: a redirect")
+        return target
+
+    def _refuse_elsewhere(self, url: str, what: str) -> None:
+        if _origin(url) != self._origin:
+            raise ContractError(
+                f"{what} leads to {self._quoting.url(url)}, away from {self._text}; it was not followed, and no"
+                " key was sent (if the platform has moved, set its URL to the new address)"
+            )
+
+
+def _query(parameters: Parameters) -> str:
+    return urlencode({name: _spelled(value) for name, value in parameters.items() if value is not None})
+
+
+def _spelled(value: str | int | bool | None) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _origin(url: str) -> tuple[str, str, int] | None:
+    """Return scheme, host and port, or None for what has none, or has a user in front of the host."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    if parts.scheme not in _DEFAULT_PORTS or port is None or not parts.hostname:
+        return None
+    # A backslash is read as a slash by some: two readings of one address must not name two hosts.
+    if "@" in parts.netloc or "\\" in url:
+        return None
+    return parts.scheme, parts.hostname, port

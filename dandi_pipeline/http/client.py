@@ -1,0 +1,310 @@
+"""The client that every platform asks with: what is retried, what is refused, and how failures are worded."""
+
+import logging
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from threading import BoundedSemaphore
+from types import TracebackType
+from typing import Any
+
+import orjson
+
+from dandi_pipeline.errors import (
+    AccessRefused,
+    ConfigurationError,
+    ContractError,
+    CredentialRejected,
+    PipelineError,
+    PlatformFailing,
+    PlatformUnreachable,
+    ResourceMissing,
+    TransientError,
+)
+from dandi_pipeline.http.addresses import BaseUrl, Parameters
+from dandi_pipeline.http.exchange import AttemptFailed, Connection, Reply, Timeouts
+from dandi_pipeline.http.metrics import Metrics
+from dandi_pipeline.http.quoting import Quoting
+from dandi_pipeline.http.rate import RateBudget, TokenBucket
+from dandi_pipeline.http.retry_after import retry_after, server_date
+
+_log = logging.getLogger(__name__)
+
+_PASSING = frozenset({429, 500, 502, 503, 504, 529})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 5
+_KEPT_HEADERS = ("Content-Type", "ETag", "Last-Modified")
+_HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many, how long (seconds) and how often.
+
+    `total_timeout` bounds one attempt's body, so that one that drips in cannot hang. Between attempts the
+    client waits a random time below `first_backoff`, doubled each time up to `longest_backoff`. A Retry-After
+    beyond `longest_pause` is not waited for. `throttle_pause` stands in for the Retry-After of a 429 without one.
+    """
+
+    pool_size: int = 10
+    max_concurrent: int = 5
+    connect_timeout: float = 10
+    read_timeout: float = 90
+    total_timeout: float = 300
+    attempts: int = 6
+    first_backoff: float = 1
+    longest_backoff: float = 60
+    longest_pause: float = 300
+    throttle_pause: float | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.pool_size, self.max_concurrent, self.attempts) < 1:
+            raise ValueError("pool_size, max_concurrent and attempts must be at least 1")
+        if min(self.connect_timeout, self.read_timeout, self.total_timeout) <= 0:
+            raise ValueError("every timeout must be more than 0 seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the platform answered, and the URL to name in messages about it.
+
+    `received_bytes` is the body on the wire, compressed; `server_date` the answer's own Date; `headers` only
+    Content-Type, ETag and Last-Modified; `elapsed` the seconds that the attempt took which succeeded.
+    """
+
+    payload: Any = field(repr=False)
+    where: str
+    received_bytes: int
+    server_date: datetime | None
+    headers: Mapping[str, str]
+    elapsed: float
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer:
+    """An answer with an error status, for a platform to judge; `excerpt` is safe to show, `body` is not."""
+
+    status: int
+    where: str
+    excerpt: str
+    body: bytes = field(repr=False)
+
+
+Refusal = Callable[[ErrorAnswer], PipelineError | None]
+"""Returns the error that an answer means on this platform, to be raised at once, or None for the usual meaning."""
+
+
+def _usual(_: ErrorAnswer) -> None:
+    return None
+
+
+class HttpClient:
+    """Asks one platform, whose every URL lies on the host of `base_url`; any thread may use it.
+
+    `headers` go with every request; `authorization` is the secret one, e.g. "token abc", and appears in no
+    message. `budget` is shared with whoever else uses the same credential. Every method raises only
+    `TransientError`, `ConfigurationError` and `ContractError`; which of them an error status means `refusal`
+    may decide.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        user_agent: str,
+        authorization: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        budget: RateBudget | None = None,
+        refusal: Refusal = _usual,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._quoting = Quoting(_secrets(authorization))
+        self.base_url = BaseUrl(base_url, self._quoting)
+        self.metrics = Metrics()
+        self._limits = limits or Limits()
+        self._has_credential = authorization is not None
+        self._budget = budget or TokenBucket(sleep=sleep, clock=clock)
+        self._in_flight = BoundedSemaphore(self._limits.max_concurrent)
+        self._refusal = refusal
+        self._sleep = sleep
+        self._clock = clock
+        self._uniform = uniform
+        self._connection = Connection(
+            authorization=authorization,
+            headers=_checked({"User-Agent": user_agent, **(headers or {})}),
+            pool_size=self._limits.pool_size,
+            timeouts=Timeouts(self._limits.connect_timeout, self._limits.read_timeout, self._limits.total_timeout),
+            metrics=self.metrics,
+            quoting=self._quoting,
+            clock=clock,
+        )
+
+    def __enter__(self) -> "HttpClient":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"HttpClient({str(self.base_url)!r})"
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self._connection.close()
+
+    def get_json(self, path_or_url: str, params: Parameters | None = None) -> Answer:
+        """GET a path below the base URL, or an absolute link on the same host, and return its JSON."""
+        return self._answer("GET", self.base_url.resolve(path_or_url, params))
+
+    def post_json(self, path_or_url: str, query: Any) -> Answer:
+        """POST a read-only query as JSON; like a GET it is repeated until an answer arrives whole."""
+        return self._answer("POST", self.base_url.resolve(path_or_url), orjson.dumps(query))
+
+    def _answer(self, method: str, url: str, body: bytes | None = None) -> Answer:
+        """Attempt until an attempt succeeds, its error is final, or there have been enough."""
+        where = self._quoting.url(url)
+        answered = False
+        for attempt in range(1, self._limits.attempts + 1):
+            try:
+                return self._attempt(method, url, body, where)
+            except AttemptFailed as failure:
+                last = failure
+            answered = answered or last.answered
+            self._heed(last, where)
+            if attempt < self._limits.attempts:
+                self._back_off(last, where, attempt)
+        raise self._given_up(last, where, answered=answered)
+
+    def _attempt(self, method: str, url: str, body: bytes | None, where: str) -> Answer:
+        with self._in_flight:
+            started = self._clock()
+            reply = self._send(method, url, body)
+            elapsed = self._clock() - started
+        if reply.status >= 300:
+            raise self._error(reply, where)
+        return Answer(
+            payload=self._parsed(reply),
+            where=where,
+            received_bytes=reply.received_bytes,
+            server_date=server_date(reply.headers),
+            headers={name: reply.headers[name] for name in _KEPT_HEADERS if name in reply.headers},
+            elapsed=elapsed,
+        )
+
+    def _send(self, method: str, url: str, body: bytes | None) -> Reply:
+        """Send within the budget, and follow a GET's redirects as long as they stay on the same host."""
+        for _ in range(_MOST_REDIRECTS + 1):
+            self.metrics.add(seconds_slept=self._budget.take())
+            reply = self._connection.send(method, url, body)
+            if method != "GET" or reply.status not in _REDIRECTS:
+                return reply
+            url = self.base_url.redirected(url, reply.headers.get("Location"))
+        raise ContractError(f"{self._quoting.url(url)}: redirected more than {_MOST_REDIRECTS} times")
+
+    def _error(self, reply: Reply, where: str) -> Exception:
+        """Return what an error status means: another attempt, or one of the three groups of errors."""
+        answer = ErrorAnswer(reply.status, where, self._quoting.text(reply.body), reply.body)
+        if reply.status == 429:
+            self.metrics.add(throttled=1)
+        if verdict := self._refusal(answer):
+            return verdict
+        if reply.status in _PASSING:
+            return AttemptFailed(_said(answer), answered=True, pause=self._pause_asked(reply))
+        return self._final(answer)
+
+    def _final(self, answer: ErrorAnswer) -> PipelineError:
+        place, said = answer.where, _said(answer)
+        if answer.status == 401 and self._has_credential:
+            return CredentialRejected(f"{place}: the credential was refused ({said}); check the key, or unset it")
+        if answer.status == 401:
+            return AccessRefused(f"{place}: hidden without a credential ({said}); set a key that may read it")
+        if answer.status == 403:
+            return AccessRefused(f"{place}: not for this credential ({said}); use one that may read it")
+        if answer.status == 404:
+            return ResourceMissing(f"{place}: does not exist ({said})")
+        return ContractError(f"{place}: the request was refused ({said}); nothing was written for it")
+
+    def _pause_asked(self, reply: Reply) -> float | None:
+        asked = retry_after(reply.headers)
+        return self._limits.throttle_pause if asked is None and reply.status == 429 else asked
+
+    def _heed(self, failure: AttemptFailed, where: str) -> None:
+        """Hold everybody back for as long as the answer asks, unless that is too long to wait."""
+        if failure.pause is None:
+            return
+        if failure.pause > self._limits.longest_pause:
+            raise PlatformFailing(
+                f"{where}: {failure.reason}; the platform asks to wait {failure.pause:.0f} s, more than the"
+                f" {self._limits.longest_pause:g} s that a sync waits: try again after that"
+            )
+        self._budget.pause(failure.pause)
+
+    def _back_off(self, failure: AttemptFailed, where: str, attempt: int) -> None:
+        """Wait a random part of a time that doubles, so that the threads do not all come back at once."""
+        ceiling = min(self._limits.longest_backoff, self._limits.first_backoff * 2 ** (attempt - 1))
+        seconds = self._uniform(0, ceiling)
+        _log.warning(
+            "%s: %s; attempt %d of %d follows in %.1f s",
+            where,
+            failure.reason,
+            attempt + 1,
+            self._limits.attempts,
+            max(seconds, failure.pause or 0),
+        )
+        self._sleep(seconds)
+        self.metrics.add(retries=1, seconds_slept=seconds)
+
+    def _given_up(self, last: AttemptFailed, where: str, *, answered: bool) -> TransientError:
+        reason, attempts = last.reason, self._limits.attempts
+        if answered:
+            return PlatformFailing(
+                f"{where}: no usable answer in {attempts} attempts (the last: {reason});"
+                " the platform is in trouble, try again later"
+            )
+        return PlatformUnreachable(
+            f"{where}: no answer in {attempts} attempts (the last: {reason});"
+            " check the network and the URL, or try again later"
+        )
+
+    def _parsed(self, reply: Reply) -> Any:
+        try:
+            return orjson.loads(reply.body)
+        except orjson.JSONDecodeError:
+            reason = f"a body that is not JSON: {self._quoting.text(reply.body, longest=80)!r}"
+            raise AttemptFailed(reason, answered=True) from None
+
+
+def _said(answer: ErrorAnswer) -> str:
+    try:
+        name = f"{answer.status} {HTTPStatus(answer.status).phrase}"
+    except ValueError:
+        name = str(answer.status)
+    return f"{name}: {answer.excerpt}" if answer.excerpt else name
+
+
+def _secrets(authorization: str | None) -> tuple[str, ...]:
+    """Return what must not be shown of a credential: all of it, and the part behind its scheme."""
+    if authorization is None:
+        return ()
+    if not _HEADER_VALUE.fullmatch(authorization):
+        raise ConfigurationError("the key holds characters that no HTTP header may; check how it was set")
+    return tuple(dict.fromkeys((authorization, authorization.rpartition(" ")[2])))
+
+
+def _checked(headers: Mapping[str, str]) -> Mapping[str, str]:
+    for name, value in headers.items():
+        if not _HEADER_VALUE.fullmatch(value):
+            raise ConfigurationError(f"the value of the HTTP header {name} holds characters that none may")
+    return headers

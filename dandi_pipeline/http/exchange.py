@@ -1,0 +1,181 @@
+"""One attempt at one request: send it and bring back the whole answer, or say why there is none."""
+
+import gzip
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidSchema, InvalidURL, RequestException
+from urllib3.exceptions import HTTPError
+
+from dandi_pipeline.errors import ConfigurationError, ContractError
+from dandi_pipeline.http.metrics import Metrics
+from dandi_pipeline.http.quoting import Quoting
+
+_CHUNK = 64 * 1024
+
+
+class AttemptFailed(Exception):
+    """This attempt gave nothing usable, another one may.
+
+    `answered` tells whether an HTTP answer began to arrive; `pause` how many seconds the answer asks to wait.
+    """
+
+    def __init__(self, reason: str, *, answered: bool, pause: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.answered = answered
+        self.pause = pause
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """In seconds: to connect, between two reads, and for a whole body (which may run over by one read)."""
+
+    connect: float
+    read: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A complete answer, decompressed; `received_bytes` is what the body measured on the wire."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    received_bytes: int
+
+
+class Connection:
+    """The pooled connections to one platform; any thread may send over them."""
+
+    def __init__(
+        self,
+        *,
+        authorization: str | None,
+        headers: Mapping[str, str],
+        pool_size: int,
+        timeouts: Timeouts,
+        metrics: Metrics,
+        quoting: Quoting,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._session = _session(headers, pool_size)
+        self._authorize = _Authorization(authorization)
+        self._timeouts = timeouts
+        self._metrics = metrics
+        self._quoting = quoting
+        self._clock = clock
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self._session.close()
+
+    def send(self, method: str, url: str, body: bytes | None) -> Reply:
+        """Return the complete answer, whatever its status; raise `AttemptFailed` if none arrived whole."""
+        self._metrics.add(requests=1)
+        started = self._clock()
+        with self._begun(method, url, body) as response:
+            wire = b"".join(self._pieces(response, deadline=started + self._timeouts.total))
+            content = self._decompressed(wire, response.headers.get("Content-Encoding", ""), url)
+            return Reply(response.status_code, response.headers, content, len(wire))
+
+    def _begun(self, method: str, url: str, body: bytes | None) -> requests.Response:
+        """Return an answer whose head has arrived."""
+        try:
+            return self._session.request(
+                method,
+                url,
+                data=body,
+                headers={"Content-Type": "application/json"} if body is not None else None,
+                auth=self._authorize,
+                timeout=(self._timeouts.connect, self._timeouts.read),
+                allow_redirects=False,
+                stream=True,
+            )
+        except (InvalidSchema, InvalidURL) as error:
+            reason = self._quoting.text(str(error))
+            raise ConfigurationError(
+                f"{self._quoting.url(url)}: cannot be asked ({reason}); check the URL and the proxy settings"
+            ) from None
+        except (RequestException, HTTPError) as error:
+            raise AttemptFailed(self._reason(error), answered=False) from None
+
+    def _pieces(self, response: requests.Response, *, deadline: float) -> Iterator[bytes]:
+        """Yield the body as it arrives, still compressed, until it is complete or the time is up.
+
+        `read1` returns what one read of the socket brought: a body that drips in cannot outlast the deadline.
+        """
+        try:
+            while piece := response.raw.read1(_CHUNK, decode_content=False):
+                self._metrics.add(bytes_received=len(piece))
+                yield piece
+                if self._clock() > deadline:
+                    reason = f"the body took longer than {self._timeouts.total:g} s"
+                    raise AttemptFailed(reason, answered=True)
+        except HTTPError as error:
+            raise AttemptFailed(f"the body broke off ({self._reason(error)})", answered=True) from None
+
+    def _decompressed(self, wire: bytes, encoding: str, url: str) -> bytes:
+        """Return the body as it was; a stream cut short is an error here, as it is not in urllib3."""
+        if encoding.lower() in ("", "identity"):
+            return wire
+        if encoding.lower() != "gzip":
+            raise ContractError(
+                f"{self._quoting.url(url)}: the body is compressed as {self._quoting.text(encoding)!r},"
+                " though only gzip is accepted"
+            )
+        try:
+            return gzip.decompress(wire)
+        except (EOFError, OSError, zlib.error):
+            raise AttemptFailed("the compressed body is damaged or cut short", answered=True) from None
+
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, requests.ConnectTimeout):
+            return f"no connection within {self._timeouts.connect:g} s"
+        root = _root(error)
+        if isinstance(root, TimeoutError):
+            return f"silent for {self._timeouts.read:g} s"
+        strerror = root.strerror if isinstance(root, OSError) else None
+        return self._quoting.text(strerror or str(root) or type(root).__name__)
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Never follow: the client decides about redirects, and the body of one is not to be read twice."""
+
+
+class _Authorization(requests.auth.AuthBase):
+    """Puts the credential on. Set even without one, or requests would look for a password in ~/.netrc."""
+
+    def __init__(self, value: str | None) -> None:
+        self._value = value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._value is not None:
+            request.headers["Authorization"] = self._value
+        return request
+
+
+def _session(headers: Mapping[str, str], pool_size: int) -> requests.Session:
+    session = _Session()
+    session.headers.clear()
+    session.headers.update({"Accept": "application/json", "Accept-Encoding": "gzip", **headers})
+    # No cookies: one request never depends on another's answer, and threads share no state.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    # `pool_block`: a connection more than the pool holds would be thrown away after one use.
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool_size, max_retries=0, pool_block=True)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _root(error: BaseException) -> BaseException:
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return error

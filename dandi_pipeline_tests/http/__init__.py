@@ -1,0 +1,1 @@
+"""Promises of the HTTP client, its budget and its checks of JSON."""
