@@ -43,8 +43,9 @@ class Record:
     """One record as the platform has it now.
 
     `columns` holds every typed column of the kind but the key, the metadata and the hash. `metadata` is the
-    complete JSON, in canonical form (sorted keys, compact), or None for a kind that has none. `content_hash` covers all that counts as content:
-    two records with the same hash are the same, whatever their other columns say.
+    complete JSON, in canonical form (sorted keys, compact), or None for a kind that has none. `content_hash`
+    covers all that counts as content: two records with the same hash are the same, whatever their other
+    columns say.
     """
 
     kind: RecordKind
@@ -102,8 +103,8 @@ class ReadRequest:
 
     `full` asks for every record's content even where a bare listing would do. `fetch=False` asks only what
     differs: the platform then answers `Outdated` where it would have fetched. `limit` cuts the records of the
-    bulk kind short; a cut reading is never `Complete` nor `Settled`. `tokens` holds, for each part, the token
-    under which the mirror has it now.
+    bulk kind short; a kind cut short is never `Complete` nor its part `Settled`. `tokens` holds, for each part,
+    the token under which the mirror has it now.
     """
 
     parts: Sequence[str]
@@ -163,20 +164,14 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The reading is one consistent state of the partition, the one that `token` stands for."""
+    """The reading of `parts` is complete and one consistent state of the partition, which `token` stands for."""
 
     token: str
+    parts: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Torn:
-    """The partition changed while it was read; nothing of this reading may delete or count as fresh."""
-
-    reason: str
-
-
-Observation = Planned | Expected | Observed | Unchanged | Outdated | Complete | Settled | Torn
-"""What a reading yields; `Settled` or `Torn` comes last, once, unless the reading was cut short."""
+Observation = Planned | Expected | Observed | Unchanged | Outdated | Complete | Settled
+"""What a reading yields. `Settled` comes last, once; a reading that was torn raises `TornRead` instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +234,7 @@ class Platform(Protocol):
         ...
 
     def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
-        """Yield what the partition holds, as it streams in."""
+        """Yield what the partition holds, as it streams in; raise `TornRead` if it changed meanwhile."""
         ...
 
     def close(self) -> None:

@@ -11,7 +11,8 @@ class SyncOptions:
     """The scope and manner of one sync; the default is everything stale, by the cheapest exact plan.
 
     `parts` empty means every part of the platform; `partitions` empty means every partition. `max_records`
-    limits the bulk records read per partition; what it cuts short stays stale.
+    limits the bulk records read per partition; what it cuts short stays stale. `ignore_unknown` passes over
+    named partitions that neither platform nor mirror has: they may have gone since they were named.
     """
 
     partitions: tuple[str, ...] = ()
@@ -20,6 +21,7 @@ class SyncOptions:
     full: bool = False
     max_records: int | None = None
     allow_mass_deletion: bool = False
+    ignore_unknown: bool = False
     max_concurrent: int = 5
 
     def __post_init__(self) -> None:

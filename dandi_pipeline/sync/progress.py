@@ -14,10 +14,13 @@ class Stage(Enum):
 
 
 class Progress(Protocol):
-    """Told from several threads at once. `partition` is None at the two archive-wide stages."""
+    """Told from several threads at once. `partition` is None at the two archive-wide stages.
+
+    A partition's stage may begin again (each version has its own listing); one that never began may end.
+    """
 
     def begin(self, stage: Stage, partition: str | None, total: int | None) -> None:
-        """Note that a stage starts; `total` is None where it is not known yet."""
+        """Note that a stage starts; `total` is None where it is not known."""
         ...
 
     def advance(self, stage: Stage, partition: str | None, by: int) -> None:

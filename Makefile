@@ -1,0 +1,54 @@
+# Every target does its own set-up: it needs Python, make and a package index, and touches nothing outside this folder.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+SECONDS ?= 300
+
+.PHONY: help sync ui demo test check bench soak clean
+
+help:
+	@echo "make demo   the whole job against a simulated archive, no network (UI=1 leaves Dagster's UI running)"
+	@echo "make sync   mirror the DANDI Archive; options in ARGS, e.g. make sync ARGS='--dandiset-id 3'"
+	@echo "make ui     Dagster's UI on the same mirror"
+	@echo "make test   the tests;  make check: ruff, mypy, import contracts;  make bench, make soak: see docs/"
+
+$(VENV)/.runtime: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "Python 3.10 to 3.13 is needed; say which: make PYTHON=python3.12 …" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing dandi_pipeline into $(VENV) (once) …" >&2
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	@echo "Installing what the tests need into $(VENV) (once) …" >&2
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+sync: $(VENV)/.runtime
+	@$(BIN)/dandi-pipeline sync $(ARGS)
+
+ui: $(VENV)/.runtime
+	@$(BIN)/dandi-pipeline ui $(ARGS)
+
+demo: $(VENV)/.runtime
+	@$(BIN)/python -m dandi_pipeline_tests.demo $(if $(UI),--ui)
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m dandi_pipeline_tests.benchmarks $(ARGS)
+
+soak: $(VENV)/.dev
+	@$(BIN)/python -m dandi_pipeline_tests.soak --seconds $(SECONDS) $(ARGS)
+
+clean:
+	rm -rf $(VENV) .dagster_home .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""The DANDI Archive: dandisets, their versions, and the assets of each version."""

@@ -1,0 +1,142 @@
+"""The archive's endpoints, as the sync needs them: paths, paging, and the checks on what comes back."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+from typing import Any
+
+from dandi_pipeline.errors import ContractError, UnexpectedPayload
+from dandi_pipeline.http.client import HttpClient
+from dandi_pipeline.http.payload import instant, integer, mapping, mappings, optional_mapping, text
+from dandi_pipeline.platforms.contract import Listed
+from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE
+from dandi_pipeline.platforms.dandi.records import Json, canonical, digest_of
+
+LISTING_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class AssetPage:
+    """One page of a version's assets in path order. Only page 1 knows `count`: the server counts lazily."""
+
+    number: int
+    count: int | None
+    rows: Sequence[Json]
+    where: str
+
+
+class DandiApi:
+    """Reads one archive. Every method raises `PipelineError`s only."""
+
+    def __init__(self, client: HttpClient, *, with_key: bool) -> None:
+        self._client = client
+        self._with_key = with_key
+
+    def dandisets(self) -> list[Listed]:
+        """Return every visible dandiset, or raise: pages that shifted while they turned are read again."""
+        for _ in range(LISTING_ATTEMPTS):
+            count, listed = self._dandiset_pages()
+            if len({item.key for item in listed}) == len(listed) == count:
+                return listed
+        raise ContractError(
+            f"the list of dandisets says it has {count} but shows {len(listed)}, {LISTING_ATTEMPTS} times in a row;"
+            " nothing was changed: try again later"
+        )
+
+    def dandiset(self, identifier: str) -> Listed:
+        """Return one dandiset's row, spelled like a row of the list."""
+        return as_listed(self._get(f"dandisets/{identifier}/"), where=f"dandiset {identifier}")
+
+    def versions(self, identifier: str) -> list[Json]:
+        """Return the rows of all versions, the draft among them."""
+        found: list[Json] = []
+        for page in range(1, 1_000):
+            where = f"versions of dandiset {identifier}, page {page}"
+            answer = self._get(f"dandisets/{identifier}/versions/", {"page": page, "page_size": PAGE_SIZE})
+            found += mappings(answer, "results", where=where)
+            if answer.get("next") is None:
+                break
+        return found
+
+    def version_metadata(self, identifier: str, version: str) -> Json:
+        """Return a version's metadata."""
+        return self._get(f"dandisets/{identifier}/versions/{version}/")
+
+    def draft_info(self, identifier: str) -> Json:
+        """Return the draft's row, metadata and dandiset in one answer, so they belong together."""
+        return self._get(f"dandisets/{identifier}/versions/draft/info/")
+
+    def asset_page(
+        self, identifier: str, version: str, number: int, *, metadata: bool, page_size: int = PAGE_SIZE
+    ) -> AssetPage:
+        """Return one page of assets ordered by path, the only order that is total."""
+        where = f"assets of dandiset {identifier} {version}, page {number}"
+        answer = self._get(
+            f"dandisets/{identifier}/versions/{version}/assets/",
+            {"order": "path", "page": number, "page_size": page_size, "metadata": str(metadata).lower()},
+        )
+        count = integer(answer, "count", where=where) if number == 1 else None
+        return AssetPage(number, count, mappings(answer, "results", where=where), where)
+
+    def asset_info(self, asset_id: str) -> Json:
+        """Return one asset's row with metadata. Says nothing about whether any version still holds it."""
+        return self._get(f"assets/{asset_id}/info/")
+
+    def _dandiset_pages(self) -> tuple[int, list[Listed]]:
+        first = self._dandiset_page(1)
+        count = integer(first, "count", where="list of dandisets")
+        listed = list(_listed_rows(first, 1))
+        for page in range(2, ceil(count / PAGE_SIZE) + 1):
+            listed += _listed_rows(self._dandiset_page(page), page)
+        return count, listed
+
+    def _dandiset_page(self, page: int) -> Json:
+        """Return one page by `id`: what is created while pages turn comes last. A key alone shows no embargoed one."""
+        params: dict[str, Any] = {"page": page, "page_size": PAGE_SIZE, "ordering": "id"}
+        return self._get("dandisets/", {**params, "embargoed": "true"} if self._with_key else params)
+
+    def _get(self, path: str, params: dict[str, Any] | None = None) -> Json:
+        payload = self._client.get_json(path, params).payload
+        if not isinstance(payload, dict):
+            raise UnexpectedPayload(
+                f"{path}: expected a JSON object, got {type(payload).__name__}; nothing was written"
+            )
+        return payload
+
+
+def as_listed(row: Json, *, where: str) -> Listed:
+    """Read a dandiset's row. Its token covers all that the row shows of content.
+
+    `draft_version.modified` moves with every edit; the counts, sizes and the newest published version's row are
+    covered too, since some changes (a zarr re-opened, a DOI stored) move only those. `Dandiset.modified` is never
+    moved by an edit, stars are not content.
+    """
+    identifier = text(row, "identifier", where=where)
+    draft = mapping(row, "draft_version", where=f"{where}, dandiset {identifier}")
+    published = optional_mapping(row, "most_recent_published_version", where=where)
+    embargo = text(row, "embargo_status", where=where)
+    modified = instant(draft, "modified", where=f"{where}, draft of dandiset {identifier}")
+    return Listed(
+        key=identifier,
+        token=f"{modified} {embargo} {digest_of(*map(_content, (draft, published)))}",
+        name=text(draft, "name", where=where),
+        modified=datetime.fromisoformat(modified.replace("Z", "+00:00")),
+        record_count=integer(draft, "asset_count", where=where),
+        row={"embargo_status": embargo, "draft": draft, "published": published},
+    )
+
+
+def _listed_rows(answer: Json, page: int) -> Iterator[Listed]:
+    where = f"list of dandisets, page {page}"
+    return (as_listed(row, where=where) for row in mappings(answer, "results", where=where))
+
+
+_CONTENT_KEYS = ("version", "name", "asset_count", "size", "status")
+
+
+def _content(version: Json | None) -> bytes:
+    """Spell what a version's row says, the same from the list and from the dandiset's own page, which shows more."""
+    if version is None:
+        return b""
+    return canonical([*(version.get(key) for key in _CONTENT_KEYS), instant(version, "modified", where="version row")])

@@ -1,0 +1,71 @@
+"""The DANDI Archive as a platform: a dandiset is a partition, an asset its bulk record."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from dandi_pipeline.errors import AccessRefused, ConfigurationError, ResourceMissing
+from dandi_pipeline.http.client import HttpClient
+from dandi_pipeline.platforms.contract import (
+    Gone,
+    Hidden,
+    Listed,
+    Observation,
+    ReadRequest,
+    RecordKind,
+    Sighting,
+    Traffic,
+)
+from dandi_pipeline.platforms.dandi.api import DandiApi
+from dandi_pipeline.platforms.dandi.reading import DandisetReading
+from dandi_pipeline.platforms.dandi.records import ASSET, ASSETS, DANDISET, DANDISETS, VERSION
+
+_IDENTIFIER = re.compile(r"(?:DANDI:)?(\d{1,6})", re.IGNORECASE)
+
+
+class DandiPlatform:
+    """One DANDI archive, read with or without a key."""
+
+    name = "dandi"
+    parts = (DANDISETS, ASSETS)
+    kinds: tuple[RecordKind, ...] = (DANDISET, VERSION, ASSET)
+    partition_noun = "dandiset"
+
+    def __init__(self, client: HttpClient, *, with_key: bool, published_assets: bool = False) -> None:
+        self._client = client
+        self._api = DandiApi(client, with_key=with_key)
+        self._published_assets = published_assets
+
+    @property
+    def traffic(self) -> Traffic:
+        """What the client sent and received so far."""
+        metrics = self._client.metrics.snapshot()
+        return Traffic(metrics.requests, metrics.bytes_received, metrics.retries, metrics.throttled)
+
+    def partition_key(self, text: str) -> str:
+        """Take 3, 000003 and DANDI:000003 alike."""
+        match = _IDENTIFIER.fullmatch(text.strip())
+        if match is None:
+            raise ConfigurationError(f"{text!r} is not a dandiset identifier; write 3, 000003 or DANDI:000003")
+        return match[1].zfill(6)
+
+    def list_partitions(self) -> Sequence[Listed]:
+        """Return every dandiset that is visible, embargoed ones only with a key that may see them."""
+        return self._api.dandisets()
+
+    def look_up(self, key: str) -> Sighting:
+        """Return one dandiset's row; 404 means gone, 401 and 403 mean hidden."""
+        try:
+            return self._api.dandiset(key)
+        except ResourceMissing:
+            return Gone(key)
+        except AccessRefused:
+            return Hidden(key)
+
+    def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
+        """Yield the dandiset's versions and assets; see `DandisetReading`."""
+        reading = DandisetReading(self._api, listed, request, published_assets=self._published_assets)
+        return reading.observations()
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._client.close()

@@ -1,0 +1,113 @@
+"""Turns the archive's JSON into records; every field is checked here and nowhere else."""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from dandi_pipeline.http.payload import instant, integer, mapping, optional_text, text
+from dandi_pipeline.platforms.contract import Column, Key, Record, RecordKind
+
+DANDISETS = "dandisets"
+ASSETS = "assets"
+
+DANDISET = RecordKind("dandiset", DANDISETS, key=(), fingerprint=("draft_modified",))
+VERSION = RecordKind("version", DANDISETS, key=("version",), fingerprint=("modified",))
+ASSET = RecordKind("asset", ASSETS, key=("version", "path"), fingerprint=("asset_id", "modified", "size", "sha256"))
+
+DRAFT = "draft"
+
+Json = Mapping[str, Any]
+
+
+def dandiset_record(info: Json, *, where: str) -> Record:
+    """Make the dandiset's record from its draft's `info` answer, which nests the dandiset's own row.
+
+    The draft's `modified` is not content: background validation moves it with nothing else changed.
+    """
+    dandiset = mapping(info, "dandiset", where=where)
+    content: dict[str, Column] = {
+        "name": text(info, "name", where=where),
+        "embargo_status": text(dandiset, "embargo_status", where=where),
+        "created": instant(dandiset, "created", where=where),
+        "asset_count": integer(info, "asset_count", where=where),
+        "size": integer(info, "size", where=where),
+        "visible": True,
+        "contact_person": optional_text(dandiset, "contact_person", where=where),
+    }
+    moving = {"draft_modified": instant(info, "modified", where=where)}
+    return _record(DANDISET, (), content, None, moving)
+
+
+def version_record(row: Json, metadata: Json, *, where: str) -> Record:
+    """Make a version's record from its row and its metadata.
+
+    `modified` is not content: a draft's moves with validation, a published one's when its DOI is stored.
+    """
+    content: dict[str, Column] = {
+        "status": text(row, "status", where=where),
+        "name": text(row, "name", where=where),
+        "created": instant(row, "created", where=where),
+        "asset_count": integer(row, "asset_count", where=where),
+        "size": integer(row, "size", where=where),
+        "license": _license(metadata),
+        "doi": _text_or_none(metadata.get("doi")),
+    }
+    moving = {"modified": instant(row, "modified", where=where)}
+    return _record(VERSION, (text(row, "version", where=where),), content, metadata, moving)
+
+
+def asset_record(version: str, row: Json, *, where: str) -> Record:
+    """Make an asset's record from a listing row with metadata (or an asset's `info` answer, the same shape)."""
+    metadata = mapping(row, "metadata", where=where)
+    digest = metadata.get("digest")
+    digests = digest if isinstance(digest, dict) else {}
+    content: dict[str, Column] = {
+        "asset_id": text(row, "asset_id", where=where),
+        "size": integer(row, "size", where=where),
+        "encoding_format": _text_or_none(metadata.get("encodingFormat")),
+        "sha256": _text_or_none(digests.get("dandi:sha2-256")),
+        "dandi_etag": _text_or_none(digests.get("dandi:dandi-etag")),
+        "blob": optional_text(row, "blob", where=where),
+        "zarr": optional_text(row, "zarr", where=where),
+        "created": instant(row, "created", where=where),
+        "modified": instant(row, "modified", where=where),
+    }
+    return _record(ASSET, (version, text(row, "path", where=where)), content, metadata, {})
+
+
+def canonical(value: Any) -> bytes:
+    """Return the one spelling of a JSON value: sorted keys, no blanks, UTF-8."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def digest_of(*pieces: bytes) -> str:
+    """Return 128 bits of hash over the pieces; enough that no two contents ever share it by chance."""
+    return blake2b(b"\0".join(pieces), digest_size=16).hexdigest()
+
+
+def _record(
+    kind: RecordKind, key: Key, content: dict[str, Column], metadata: Json | None, moving: dict[str, str]
+) -> Record:
+    document = b"" if metadata is None else canonical(metadata)
+    return Record(
+        kind=kind,
+        key=key,
+        columns={**content, **moving},
+        metadata=None if metadata is None else document.decode(),
+        content_hash=digest_of(orjson.dumps([*key, *content.values()]), document),
+    )
+
+
+def _license(metadata: Json) -> str | None:
+    """Return the licences as one text: DANDI keeps a list, nearly always of one."""
+    licenses = metadata.get("license")
+    if isinstance(licenses, list):
+        return ", ".join(item for item in licenses if isinstance(item, str)) or None
+    return _text_or_none(licenses)
+
+
+def _text_or_none(value: Any) -> str | None:
+    """Metadata is free-form: a typed column takes text and nothing else; the JSON beside it has the rest."""
+    return value if isinstance(value, str) else None

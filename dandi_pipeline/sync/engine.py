@@ -1,0 +1,170 @@
+"""One sync of one source: finds what is stale, works on many partitions at once, reports each as it ends."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from threading import Event
+
+from dandi_pipeline.errors import (
+    ConfigurationError,
+    CredentialRejected,
+    DatabaseUnavailable,
+    PartitionUnknown,
+    PipelineError,
+    PlatformUnreachable,
+)
+from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.platforms.contract import Gone, Hidden, Listed, Platform, Sighting
+from dandi_pipeline.sync.guard import guard_partitions
+from dandi_pipeline.sync.options import SyncOptions
+from dandi_pipeline.sync.partition import PartitionSync
+from dandi_pipeline.sync.planning import HIDDEN_TOKEN, Stale, StoredTokens, SyncPlan, plan_listed, plan_sighted
+from dandi_pipeline.sync.preview import preview_partition
+from dandi_pipeline.sync.progress import Progress, Stage, Unwatched
+from dandi_pipeline.sync.reading import Tools
+from dandi_pipeline.sync.report import PartitionReport
+from dandi_pipeline.sync.workers import RequestWorkers
+
+LOOK_UPS = 20
+"""Up to this many named partitions are asked for one by one; for more the listing is cheaper."""
+
+UNREACHABLE_IN_A_ROW = 3
+"""After this many partitions in a row found the platform unreachable, the rest is not tried any more."""
+
+
+class Sync:
+    """One sync: `plan` it, then `run` or `preview` the plan. The platform and the mirror stay the caller's.
+
+    `mirror` may be None for a preview where none exists yet: everything is new then.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        platform: Platform,
+        mirror: Mirror | None,
+        options: SyncOptions,
+        progress: Progress | None = None,
+    ) -> None:
+        self._source = source
+        self._platform = platform
+        self._mirror = mirror
+        self._options = options
+        self._progress = progress or Unwatched()
+        self._parts = options.parts or platform.parts
+        if unknown := set(self._parts) - set(platform.parts):
+            raise ConfigurationError(f"{platform.name} has no {', '.join(sorted(unknown))}; it has {platform.parts}")
+
+    def plan(self, *, recheck_hidden: bool = True) -> SyncPlan:
+        """Ask the platform and the mirror what is stale; raises what stops the whole sync.
+
+        Costs one request per thousand partitions, or one per partition where a few are named.
+        """
+        self._progress.begin(Stage.CHECK_PARTITIONS, None, None)
+        try:
+            plan = self._plan(recheck_hidden=recheck_hidden)
+            self._progress.begin(Stage.CHECK_PARTITIONS, None, plan.checked)
+            self._progress.advance(Stage.CHECK_PARTITIONS, None, plan.checked)
+        finally:
+            self._progress.end(Stage.CHECK_PARTITIONS, None)
+        return plan
+
+    def run(self, plan: SyncPlan, run_id: str) -> Iterator[PartitionReport]:
+        """Sync what the plan names and yield each partition's report as it ends, in the caller's thread.
+
+        A failed partition is a report; what would fail every partition is raised, once what was under way has
+        ended. Closing the iterator stops the sync: partitions under way are left as they were.
+        """
+        if self._mirror is None:
+            raise ConfigurationError("a sync needs a mirror")
+        mirror = self._mirror
+        yield from self._each(plan, lambda tools, item: PartitionSync(tools, self._source, mirror, run_id, item).run())
+
+    def preview(self, plan: SyncPlan) -> Iterator[PartitionReport]:
+        """Yield what `run` would change in each partition, sending only reads and writing nothing."""
+        return self._each(plan, lambda tools, item: preview_partition(tools, self._source, self._mirror, item))
+
+    # Planning
+
+    def _plan(self, *, recheck_hidden: bool) -> SyncPlan:
+        stored = self._stored()
+        named = self._options.partitions
+        if not named:
+            listing = self._platform.list_partitions()
+            if self._options.since is None and not self._options.allow_mass_deletion:
+                self._guard(listing, stored)
+            return plan_listed(listing, stored, self._parts, self._options, recheck_hidden=recheck_hidden)
+        sightings = self._sight(named)
+        self._require_known(sightings, stored)
+        return plan_sighted(sightings, stored, self._parts, self._options)
+
+    def _stored(self) -> StoredTokens:
+        """Return the tokens of every partition that the mirror holds, in one query."""
+        tokens: dict[str, dict[str, str | None]] = {}
+        states = self._mirror.states(self._source) if self._mirror else {}
+        for (partition, part), state in states.items():
+            tokens.setdefault(partition, {})[part] = state.token
+        return tokens
+
+    def _guard(self, listing: Sequence[Listed], stored: StoredTokens) -> None:
+        listed = {item.key for item in listing}
+        held = [key for key, tokens in stored.items() if HIDDEN_TOKEN not in tokens.values()]
+        guard_partitions(
+            self._source,
+            self._platform.partition_noun,
+            going=sum(key not in listed for key in held),
+            held=len(held),
+            listed=len(listed),
+        )
+
+    def _sight(self, named: Sequence[str]) -> list[Sighting]:
+        if len(named) <= LOOK_UPS:
+            return [self._platform.look_up(key) for key in named]
+        listing = {item.key: item for item in self._platform.list_partitions()}
+        return [listing.get(key) or self._platform.look_up(key) for key in named]
+
+    def _require_known(self, sightings: Sequence[Sighting], stored: StoredTokens) -> None:
+        noun = self._platform.partition_noun
+        for sighting in sightings:
+            if isinstance(sighting, Listed) or sighting.key in stored or self._options.ignore_unknown:
+                continue
+            if isinstance(sighting, Hidden):
+                raise PartitionUnknown(
+                    f"{noun} {sighting.key} is not visible to you; give a key that may see it, or leave it out"
+                )
+            if isinstance(sighting, Gone):
+                raise PartitionUnknown(f"{noun} {sighting.key} does not exist in {self._source}; check the identifier")
+
+    # Working on many partitions at once
+
+    def _each(self, plan: SyncPlan, work: Callable[[Tools, Stale], PartitionReport]) -> Iterator[PartitionReport]:
+        """Yield each partition's report; when left early, stop the others before their next observation."""
+        concurrency = self._options.max_concurrent
+        self._progress.begin(Stage.UPDATE_PARTITIONS, None, len(plan.stale))
+        with RequestWorkers(concurrency) as workers:
+            tools = Tools(self._platform, self._options, self._progress, workers, stopping=Event())
+            threads = ThreadPoolExecutor(concurrency, thread_name_prefix="partition")
+            try:
+                yield from self._reports([threads.submit(work, tools, item) for item in plan.stale])
+            finally:
+                tools.stopping.set()
+                threads.shutdown(wait=True, cancel_futures=True)
+                self._progress.end(Stage.UPDATE_PARTITIONS, None)
+
+    def _reports(self, futures: Sequence["Future[PartitionReport]"]) -> Iterator[PartitionReport]:
+        unreachable = 0
+        for future in as_completed(futures):
+            report = future.result()
+            self._progress.advance(Stage.UPDATE_PARTITIONS, None, 1)
+            yield report
+            unreachable = unreachable + 1 if isinstance(report.error, PlatformUnreachable) else 0
+            if isinstance(report.error, _FATAL) or unreachable >= UNREACHABLE_IN_A_ROW:
+                raise _stopped_by(report.error, remaining=sum(not future.done() for future in futures))
+
+
+_FATAL = (CredentialRejected, DatabaseUnavailable)
+"""Errors that every other partition would meet as well."""
+
+
+def _stopped_by(error: PipelineError | None, *, remaining: int) -> PipelineError:
+    assert error is not None
+    return type(error)(f"{error}; {remaining} more were not tried and stay stale")

@@ -1,0 +1,140 @@
+"""Brings one partition up to date: read, compare, stage, commit; read again if it changed meanwhile."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from dandi_pipeline.errors import AccessRefused, PartitionMoved, PipelineError, ResourceMissing, TornRead
+from dandi_pipeline.mirror import Mirror, PartitionSession
+from dandi_pipeline.platforms.contract import Gone, Hidden, Known, Listed, Settled, Sighting
+from dandi_pipeline.sync.guard import guard_records
+from dandi_pipeline.sync.planning import HIDDEN_TOKEN, Stale
+from dandi_pipeline.sync.progress import Stage
+from dandi_pipeline.sync.reading import Interrupted, Reading, Tools
+from dandi_pipeline.sync.report import Outcome, PartitionReport, Tally
+
+READ_ATTEMPTS = 3
+"""Readings of a partition that keeps changing, before its rows are stored without a token."""
+
+
+class PartitionSync:
+    """One partition of one sync. Never raises a `PipelineError`: the report carries it."""
+
+    def __init__(self, tools: Tools, source: str, mirror: Mirror, run_id: str, item: Stale) -> None:
+        self._tools = tools
+        self._source = source
+        self._mirror = mirror
+        self._run_id = run_id
+        self._item = item
+        self._key = item.key
+        self._started = time.monotonic()
+
+    def run(self) -> PartitionReport:
+        """Bring the partition up to date, or say why it could not be; what failed stays stale."""
+        try:
+            report = self._attempts()
+        except PipelineError as error:
+            report = self._report(Outcome.FAILED, error=error)
+        if report.error is not None and not isinstance(report.error, Interrupted):
+            self._record_failure(report.error)
+        return replace(report, duration_seconds=time.monotonic() - self._started)
+
+    def _attempts(self) -> PartitionReport:
+        sighting = self._item.listed or self._tools.platform.look_up(self._key)
+        for _ in range(READ_ATTEMPTS - 1):
+            try:
+                return self._settle(sighting, last=False)
+            except (TornRead, PartitionMoved, AccessRefused, ResourceMissing):
+                sighting = self._tools.platform.look_up(self._key)
+        return self._settle(sighting, last=True)
+
+    def _settle(self, sighting: Sighting, *, last: bool) -> PartitionReport:
+        """Make the mirror hold what was sighted."""
+        with self._mirror.session(self._source, self._key, self._item.parts) as session:
+            if isinstance(sighting, Gone):
+                return self._remove(session)
+            if isinstance(sighting, Hidden):
+                return self._hide(session)
+            return self._synchronize(session, sighting, last=last)
+
+    def _remove(self, session: PartitionSession) -> PartitionReport:
+        counts = session.remove(run_id=self._run_id)
+        tallies = {name: Tally(deleted=count.deleted) for name, count in counts.items()}
+        return self._report(Outcome.REMOVED, tallies=tallies)
+
+    def _hide(self, session: PartitionSession) -> PartitionReport:
+        if all(state is not None and state.token == HIDDEN_TOKEN for state in session.states.values()):
+            return self._report(Outcome.FRESH)
+        session.hide(run_id=self._run_id)
+        return self._report(Outcome.HIDDEN, warning="hidden from this credential: its rows are kept, not refreshed")
+
+    def _synchronize(self, session: PartitionSession, listed: Listed, *, last: bool) -> PartitionReport:
+        tokens = {part: None if state is None else state.token for part, state in session.states.items()}
+        if not self._tools.options.full and all(token == listed.token for token in tokens.values()):
+            return self._report(Outcome.FRESH)
+        known = {
+            kind.name: session.known(kind) if kind.part in self._item.parts else {}
+            for kind in self._tools.platform.kinds
+        }
+        reading = Reading(self._tools, listed, self._item.parts, known, tokens, session.stage)
+        try:
+            settled = reading.run()
+        except TornRead as torn:
+            if not last:
+                raise
+            return self._commit(session, reading, None, torn=torn)
+        self._delete(session, reading, known)
+        return self._commit(session, reading, settled)
+
+    def _delete(self, session: PartitionSession, reading: Reading, known: Mapping[str, Known]) -> None:
+        for kind, keys in reading.comparison.gone():
+            if not self._tools.options.allow_mass_deletion:
+                guard_records(self._key, kind.name, going=len(keys), held=len(known[kind.name]))
+            session.stage_deleted(kind, keys)
+
+    def _commit(
+        self, session: PartitionSession, reading: Reading, settled: Settled | None, *, torn: TornRead | None = None
+    ) -> PartitionReport:
+        """Commit what is staged; a part that was not read whole and untorn is stored without a token."""
+        whole = settled.parts if settled else ()
+        tokens = {part: settled.token if settled and part in whole else None for part in self._item.parts}
+        new = not any(session.states.values())
+        tallies = self._write(session, tokens, reading.comparison.tallies())
+        complete = torn is None and len(whole) == len(self._item.parts)
+        limit = self._tools.options.max_records
+        return self._report(
+            Outcome.SYNCED if complete else Outcome.INCOMPLETE,
+            tallies=tallies,
+            new=new,
+            plan=reading.plan,
+            token=settled.token if settled and complete else None,
+            warning="" if complete or torn else f"cut short at {limit:,} by --max-assets: it stays stale",
+            error=torn,
+        )
+
+    def _write(
+        self, session: PartitionSession, tokens: Mapping[str, str | None], expected: Mapping[str, Tally]
+    ) -> dict[str, Tally]:
+        """Commit; return the tallies with what the database counted in place of what was expected."""
+        progress, changed = self._tools.progress, expected[self._tools.platform.kinds[-1].name].changed
+        progress.begin(Stage.UPDATE_RECORDS, self._key, changed)
+        try:
+            counts = session.commit(run_id=self._run_id, tokens=tokens)
+            progress.advance(Stage.UPDATE_RECORDS, self._key, changed)
+        finally:
+            progress.end(Stage.UPDATE_RECORDS, self._key)
+        return {
+            name: replace(
+                tally, added=counts[name].inserted, updated=counts[name].updated, deleted=counts[name].deleted
+            )
+            for name, tally in expected.items()
+        }
+
+    def _report(self, outcome: Outcome, **details: object) -> PartitionReport:
+        name = self._item.listed.name if self._item.listed else ""
+        return PartitionReport(self._key, name, outcome, self._item.parts, **details)  # type: ignore[arg-type]
+
+    def _record_failure(self, error: PipelineError) -> None:
+        self._mirror.record_failure(
+            self._source, self._key, self._item.parts, run_id=self._run_id, group=error.group, message=str(error)
+        )

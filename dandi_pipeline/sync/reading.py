@@ -1,0 +1,102 @@
+"""Drives one reading of a partition: from the platform, through the comparison, watched by the progress."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Event
+
+from dandi_pipeline.errors import TornRead, TransientError
+from dandi_pipeline.platforms.contract import (
+    Complete,
+    Expected,
+    Known,
+    Listed,
+    Observed,
+    Outdated,
+    Planned,
+    Platform,
+    ReadRequest,
+    Settled,
+    Unchanged,
+    Workers,
+)
+from dandi_pipeline.sync.comparison import Comparison
+from dandi_pipeline.sync.comparison import Stage as StageRecords
+from dandi_pipeline.sync.options import SyncOptions
+from dandi_pipeline.sync.progress import Progress, Stage
+
+
+class Interrupted(TransientError):
+    """The sync was told to stop; what was not committed stays stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all readings of one sync share. Setting `stopping` ends them before their next observation."""
+
+    platform: Platform
+    options: SyncOptions
+    progress: Progress
+    workers: Workers
+    stopping: Event
+
+
+class Reading:
+    """One reading of a partition through a `Comparison`, watched by the sync's progress."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        listed: Listed,
+        parts: tuple[str, ...],
+        known: Mapping[str, Known],
+        tokens: Mapping[str, str | None],
+        stage: StageRecords,
+        *,
+        fetch: bool = True,
+    ) -> None:
+        self.comparison = Comparison(known, stage)
+        self.plan = ""
+        self._tools = tools
+        self._listed = listed
+        self._bulk = tools.platform.kinds[-1].name
+        self._request = ReadRequest(
+            parts=parts,
+            known=known,
+            tokens=tokens,
+            workers=tools.workers,
+            full=tools.options.full,
+            fetch=fetch,
+            limit=tools.options.max_records,
+        )
+
+    def run(self) -> Settled:
+        """Read to the end; raise `TornRead` if the partition changed, `Interrupted` if the sync is stopping."""
+        key = self._listed.key
+        try:
+            for observation in self._tools.platform.read(self._listed, self._request):
+                if self._tools.stopping.is_set():
+                    raise Interrupted(f"{key}: stopped before it was read whole; it stays stale")
+                if isinstance(observation, Settled):
+                    return observation
+                self._take(observation)
+        finally:
+            self._tools.progress.end(Stage.CHECK_RECORDS, key)
+        raise TornRead(f"{key}: the reading ended without a verdict")
+
+    def _take(self, observation: Planned | Expected | Observed | Unchanged | Outdated | Complete) -> None:
+        progress, key = self._tools.progress, self._listed.key
+        if isinstance(observation, Planned):
+            self.plan = f"{self.plan}, then {observation.plan}" if self.plan else observation.plan
+        elif isinstance(observation, Expected):
+            progress.begin(Stage.CHECK_RECORDS, key, observation.records)
+        else:
+            self.comparison.take(observation)
+            progress.advance(Stage.CHECK_RECORDS, key, self._shown(observation))
+
+    def _shown(self, observation: Observed | Unchanged | Outdated | Complete) -> int:
+        """Return how many bulk records an observation shows."""
+        if isinstance(observation, Observed):
+            return sum(record.kind.name == self._bulk for record in observation.records)
+        if isinstance(observation, Complete) or observation.kind.name != self._bulk:
+            return 0
+        return len(observation.keys)
