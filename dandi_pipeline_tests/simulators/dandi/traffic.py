@@ -1,0 +1,84 @@
+"""What the archive was asked: exact counts, and the requests themselves."""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+KINDS = (
+    "info",
+    "dandisets",
+    "dandiset",
+    "versions",
+    "version",
+    "version_info",
+    "assets_full",
+    "assets_bare",
+    "asset",
+    "asset_info",
+    "manifest",
+    "unknown",
+)
+REMEMBERED = 10_000
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request and the status it was answered with; 0 if the connection was reset instead."""
+
+    kind: str
+    target: str
+    status: int
+
+
+class Traffic:
+    """Counts requests. A request counts from the moment it is read until its answer is sent."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._in_flight = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Start counting anew."""
+        with self._lock:
+            self.total = 0
+            self.by_kind: Counter[str] = Counter()
+            self.by_status: Counter[int] = Counter()
+            self.in_flight_max = self._in_flight
+            self.bytes_sent = 0
+            self.exchanges: deque[Exchange] = deque(maxlen=REMEMBERED)
+            """The last requests, oldest first."""
+
+    @contextmanager
+    def serving(self, kind: str) -> Iterator[None]:
+        with self._lock:
+            self.total += 1
+            self.by_kind[kind] += 1
+            self._in_flight += 1
+            self.in_flight_max = max(self.in_flight_max, self._in_flight)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+
+    def sent(self, kind: str, target: str, status: int, size: int) -> None:
+        """Record an answer and how many bytes of body went over the wire."""
+        with self._lock:
+            self.by_status[status] += 1
+            self.bytes_sent += size
+            self.exchanges.append(Exchange(kind, target, status))
+
+    def counts(self) -> dict[str, Any]:
+        """Return all counts as plain data, every kind included."""
+        with self._lock:
+            return {
+                "total": self.total,
+                "by_kind": {kind: self.by_kind[kind] for kind in KINDS},
+                "by_status": {str(status): count for status, count in sorted(self.by_status.items())},
+                "in_flight_max": self.in_flight_max,
+                "bytes": self.bytes_sent,
+            }
