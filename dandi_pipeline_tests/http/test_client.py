@@ -424,7 +424,7 @@ class TestSecrets:
         answer({"detail": f"bad token {SECRET}"}, status=401),
         answer({"detail": SECRET}, status=403),
         answer({"detail": SECRET}, status=404),
-        answer({"detail": "x" * 170 + SECRET}, status=400),
+        answer({"detail": "x" * 150 + SECRET}, status=400),
         answer({"detail": f"token {SECRET}"}, status=503),
         answer(status=429, Retry_After="9999", body=SECRET.encode()),
         answer(body=f"<html>{SECRET}".encode()),

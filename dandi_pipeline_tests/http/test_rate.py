@@ -1,13 +1,24 @@
-"""A token bucket bounds how often, for every thread at once, and a pause holds all of them."""
+"""A budget bounds how often, for every thread at once, a pause holds all of them, and nothing is lost in counting."""
 
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dandi_pipeline.http import TokenBucket
+from dandi_pipeline.http import Metrics, TokenBucket, Traffic
 from dandi_pipeline_tests.http.fake_time import FakeTime
+
+
+@pytest.fixture
+def eager_switching() -> Iterator[None]:
+    """Let threads take turns after nearly every instruction, so that a missing lock shows."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
 
 
 def test_a_burst_passes_and_then_the_rate_holds() -> None:
@@ -54,6 +65,27 @@ def test_threads_share_the_rate() -> None:
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: bucket.take(), range(30)))
     assert time.monotonic() - started >= 0.29
+
+
+def test_no_take_is_lost_between_threads(eager_switching: None) -> None:
+    fake = FakeTime()
+    bucket = TokenBucket(1, burst=4000, sleep=fake.sleep, clock=fake.clock)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: [bucket.take() for _ in range(500)], range(8)))
+    assert fake.sleeps == []
+    assert bucket.take() == pytest.approx(1)
+
+
+def test_no_count_is_lost_between_threads(eager_switching: None) -> None:
+    metrics = Metrics()
+
+    def count(_: int) -> None:
+        for _ in range(500):
+            metrics.add(requests=1, bytes_received=7)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(count, range(8)))
+    assert metrics.snapshot() == Traffic(requests=4000, bytes_received=28000)
 
 
 def test_a_pause_reaches_a_thread_that_already_waits() -> None:
