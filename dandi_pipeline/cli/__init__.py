@@ -1,0 +1,1 @@
+"""The command line: one module per family of commands, `main` for what they share at the outside."""
