@@ -6,7 +6,8 @@ PipelineError
 │   ├── PlatformFailing       answers, but not usefully, after every retry
 │   ├── TornRead              the platform changed under the reading each time
 │   ├── PartitionMoved        another sync committed the same partition first
-│   └── MirrorBusy            the database is held by others for too long
+│   ├── MirrorBusy            the database is held by others for too long
+│   └── MirrorLost            the connection to the database broke
 ├── ConfigurationError        fix a setting, a credential or the command (exit code 2)
 │   ├── CredentialRejected    the platform refused the key itself
 │   ├── AccessRefused         401 or 403 for one resource: it exists, hidden from us
@@ -54,6 +55,10 @@ class PartitionMoved(TransientError):
 
 class MirrorBusy(TransientError):
     """The database stayed locked by others for longer than the writer waits."""
+
+
+class MirrorLost(TransientError):
+    """The connection to the database broke; what was not committed is as if it had never been read."""
 
 
 class ConfigurationError(PipelineError):

@@ -1,0 +1,98 @@
+"""Connections and transactions of one mirror, with every driver error told in the project's own terms."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg2
+import sqlalchemy as sa
+
+from dandi_pipeline.errors import DatabaseUnavailable, MirrorBusy, MirrorLost
+from dandi_pipeline.mirror.dialect import Dialect
+from dandi_pipeline.mirror.postgresql import PostgresqlDialect
+from dandi_pipeline.mirror.sqlite import SqliteDialect
+
+_DRIVER_ERRORS = (sa.exc.SQLAlchemyError, sqlite3.Error, psycopg2.Error)
+
+
+def dialect_of(url: str) -> SqliteDialect | PostgresqlDialect:
+    """Return how to speak to the database at `url`; raise `DatabaseUnavailable` for one the mirror cannot use."""
+    try:
+        parsed = sa.make_url(url.replace("postgres://", "postgresql://", 1))
+    except (sa.exc.ArgumentError, ValueError):
+        raise DatabaseUnavailable(
+            "the mirror's database URL cannot be read; expected sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        return PostgresqlDialect(parsed.set(drivername="postgresql+psycopg2"))
+    if backend != "sqlite":
+        raise DatabaseUnavailable(f"the mirror's database is {backend!r}; supported are sqlite and postgresql")
+    if parsed.database in (None, "", ":memory:") or parsed.query:
+        raise DatabaseUnavailable("the mirror's SQLite URL must name a file and nothing else: sqlite:///FILE")
+    return SqliteDialect(Path(str(parsed.database)).absolute())
+
+
+class Database:
+    """One mirror's database: hands out connections and lets one writer in at a time.
+
+    Safe to share between threads. Nothing connects before it is used.
+    """
+
+    def __init__(self, dialect: Dialect, *, patience: float, read_only: bool = False) -> None:
+        self.dialect = dialect
+        self._patience = patience
+        self._engine = dialect.engine(read_only=read_only, patience=patience)
+        # The database arbitrates between processes; between threads a lock spares SQLite's polling.
+        self._writers = threading.Lock()
+
+    @contextmanager
+    def connection(self) -> Iterator[sa.Connection]:
+        """Lend a connection; what was not committed on it is rolled back at the end."""
+        with self._reported():
+            connection = self._engine.connect()
+        with connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self, connection: sa.Connection) -> Iterator[None]:
+        """Make one transaction that reads, or writes to temporary tables only."""
+        with self._reported(connection), connection.begin():
+            yield
+
+    @contextmanager
+    def writing(self, connection: sa.Connection) -> Iterator[None]:
+        """Make one transaction that holds the mirror's write lock.
+
+        Commits at the end, rolls back on any error. Raises `MirrorBusy` if others write for too long.
+        """
+        if not self._writers.acquire(timeout=self._patience):
+            raise MirrorBusy(f"{self.dialect.place}: held by other writers for too long; it is tried again")
+        try:
+            with self._reported(connection), self.dialect.begin_writing(connection):
+                self.dialect.wait_for_writers(connection)
+                yield
+        finally:
+            self._writers.release()
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Lend a connection for one transaction that reads."""
+        with self.connection() as connection, self.transaction(connection):
+            yield connection
+
+    def close(self) -> None:
+        """Close every idle connection; lent ones close when they come back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _reported(self, connection: sa.Connection | None = None) -> Iterator[None]:
+        try:
+            yield
+        except _DRIVER_ERRORS as error:
+            failure = self.dialect.diagnose(error)
+            if connection is not None and isinstance(failure, MirrorLost):
+                connection.invalidate(error)
+            raise failure from error

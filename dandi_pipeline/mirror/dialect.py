@@ -1,0 +1,58 @@
+"""What the mirror needs from a database beyond the SQL both understand; `sqlite` and `postgresql` offer it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from dandi_pipeline.errors import PipelineError
+
+Row = tuple[str | int | bool | None, ...]
+
+
+class Dialect(Protocol):
+    """One kind of database: how to connect, how to spell what differs, how to load fast, what its errors mean.
+
+    SQL is returned for use in `sqlalchemy.text`.
+    """
+
+    @property
+    def place(self) -> str:
+        """Where the database is, for messages: never with a password."""
+        ...
+
+    def engine(self, *, read_only: bool, patience: float) -> sa.Engine:
+        """Return an engine that has not connected yet; its connections wait `patience` seconds for locks."""
+        ...
+
+    def begin_writing(self, connection: sa.Connection) -> sa.RootTransaction:
+        """Begin the kind of transaction that may write."""
+        ...
+
+    def wait_for_writers(self, connection: sa.Connection) -> None:
+        """Within such a transaction: wait until no other one, of any process, writes to this mirror."""
+        ...
+
+    def as_text(self, column: sa.Column[object], expression: str) -> str:
+        """Return SQL that reads a column as Python and JSON are to see it: instants in canonical spelling."""
+        ...
+
+    def json_object(self, members: Sequence[tuple[sa.Column[object], str]]) -> str:
+        """Return SQL that builds a JSON object of columns, each read by an expression."""
+        ...
+
+    def differs(self, column: sa.Column[object], left: str, right: str) -> str:
+        """Return SQL that is true where two values differ, one or both of which may be NULL."""
+        ...
+
+    def create_staging(self, connection: sa.Connection, name: str, columns: Sequence[sa.Column[object]]) -> None:
+        """Create a temporary table with these columns after an `ordinal` that counts up."""
+        ...
+
+    def load(self, connection: sa.Connection, name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Append rows to a staging table."""
+        ...
+
+    def diagnose(self, error: Exception) -> PipelineError:
+        """Return what a driver's error means to an operator."""
+        ...

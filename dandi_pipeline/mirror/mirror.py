@@ -1,0 +1,114 @@
+"""The mirror as the rest of the project sees it: open it, ask what it knows, change one partition at a time."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from dandi_pipeline.errors import DatabaseUnavailable, MirrorLost
+from dandi_pipeline.mirror.database import Database, dialect_of
+from dandi_pipeline.mirror.feed import Change, read_changes
+from dandi_pipeline.mirror.known import read_known
+from dandi_pipeline.mirror.migrations import is_current, revision, upgrade
+from dandi_pipeline.mirror.partitions import PartitionRows, PartitionState, now, read_states
+from dandi_pipeline.mirror.session import PartitionSession, open_session
+from dandi_pipeline.mirror.sqlite import SqliteDialect
+from dandi_pipeline.platforms.contract import Fingerprint, Key, RecordKind
+
+PATIENCE = 60.0
+"""Seconds a writer waits for others before it gives up with `MirrorBusy`."""
+
+
+class Mirror:
+    """The SQL mirror in one database. Safe to share between threads; any number of processes may open it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    def open(cls, url: str, *, patience: float = PATIENCE) -> "Mirror":
+        """Open the mirror at a SQLAlchemy URL, creating or upgrading it first if need be.
+
+        A SQLite file is created readable by its owner only. Raises `DatabaseUnavailable` if the database cannot
+        be reached or used, or was written by a newer version.
+        """
+        dialect = dialect_of(url)
+        if isinstance(dialect, SqliteDialect):
+            dialect.create_file()
+        database = Database(dialect, patience=patience)
+        try:
+            upgrade(database)
+        except MirrorLost as error:
+            database.close()
+            raise DatabaseUnavailable(f"{error}; check MIRROR_DATABASE_URL") from error
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    @classmethod
+    def peek(cls, url: str, *, patience: float = PATIENCE) -> "Mirror | None":
+        """Open the mirror for reading only; None where there is none yet.
+
+        Raises `DatabaseUnavailable` like `open`, and for a mirror that must be upgraded first.
+        """
+        dialect = dialect_of(url)
+        if isinstance(dialect, SqliteDialect) and not dialect.path.exists():
+            return None
+        database = Database(dialect, patience=patience, read_only=True)
+        try:
+            with database.reading() as connection:
+                found = revision(connection)
+            current = is_current(found, dialect.place)
+        except BaseException:
+            database.close()
+            raise
+        if current:
+            return cls(database)
+        database.close()
+        if found is None:
+            return None
+        raise DatabaseUnavailable(f"{dialect.place}: the mirror is of an older version; the next sync upgrades it")
+
+    def states(self, source: str) -> dict[tuple[str, str], PartitionState]:
+        """Return how every part of every partition of a source stands, by (partition, part)."""
+        with self._database.reading() as connection:
+            return read_states(connection, self._database.dialect, source)
+
+    def known(self, source: str, partition: str, kind: RecordKind) -> dict[Key, Fingerprint]:
+        """Return the fingerprint of every record of a kind in a partition, by key."""
+        with self._database.reading() as connection:
+            return read_known(connection, self._database.dialect, source, partition, kind)
+
+    def changes(self, *, after: int = 0, source: str | None = None, limit: int = 1000) -> list[Change]:
+        """Return up to `limit` changes beyond the sequence `after`, oldest first.
+
+        No change with a lower sequence ever appears later, so a reader resumes from the last one it has seen.
+        """
+        with self._database.reading() as connection:
+            return read_changes(connection, self._database.dialect, after=after, source=source, limit=limit)
+
+    def session(self, source: str, partition: str, parts: Sequence[str]) -> AbstractContextManager[PartitionSession]:
+        """Begin a sync of some parts of a partition; what is not committed at the end is forgotten."""
+        return open_session(self._database, source, partition, parts)
+
+    def record_failure(
+        self, source: str, partition: str, parts: Sequence[str], *, run_id: str, group: str, message: str
+    ) -> None:
+        """Remember that an attempt failed. What the mirror holds stays, and so does its token."""
+        with self._database.connection() as connection, self._database.writing(connection):
+            named = {"source": source, "partition": partition, "run_id": run_id, "at": now()}
+            rows = PartitionRows(connection, named)
+            for part in parts:
+                rows.fail(part, group=group, message=message)
+
+    def close(self) -> None:
+        """Close the connections; those of open sessions when these end."""
+        self._database.close()
+
+    def __enter__(self) -> "Mirror":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

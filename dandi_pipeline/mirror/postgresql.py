@@ -1,0 +1,133 @@
+"""The mirror in a PostgreSQL database: COPY into temporary tables, one advisory lock for writers."""
+
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import psycopg2
+import sqlalchemy as sa
+
+from dandi_pipeline.errors import (
+    DatabaseUnavailable,
+    MirrorBusy,
+    MirrorLost,
+    PipelineError,
+    UnexpectedPayload,
+)
+from dandi_pipeline.mirror.columns import Document, Instant
+from dandi_pipeline.mirror.dialect import Row
+
+# Any number that others who use the same database are unlikely to lock; advisory locks are per database.
+_WRITERS_LOCK = 0x64616E6469
+
+_BUSY = {"55P03", "40P01", "40001", "57014", "53300"}
+"""SQLSTATEs: lock not available, deadlock, serialization failure, statement timeout, too many connections."""
+
+_LOST = ("08", "57P")
+"""SQLSTATE classes: connection exception; the server is shutting down or starting up."""
+
+
+class PostgresqlDialect:
+    """A mirror in the database that `url` names, in the first schema of its search path."""
+
+    def __init__(self, url: sa.URL) -> None:
+        self._url = url
+        self._patience = 0.0
+
+    @property
+    def place(self) -> str:
+        """The database's address without password and options."""
+        host = self._url.host or self._url.query.get("host") or "local"
+        port = f":{self._url.port}" if self._url.port else ""
+        return f"postgresql://{host}{port}/{self._url.database or ''}"
+
+    def engine(self, *, read_only: bool, patience: float) -> sa.Engine:
+        """Return a pooled engine that tests a connection before it is used again."""
+        self._patience = patience
+        engine = sa.create_engine(
+            self._url,
+            pool_size=5,
+            max_overflow=10,
+            pool_timeout=patience,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={"client_encoding": "utf8"},
+        )
+        return engine.execution_options(postgresql_readonly=True) if read_only else engine
+
+    def begin_writing(self, connection: sa.Connection) -> sa.RootTransaction:
+        """Begin as ever: no row is locked yet."""
+        return connection.begin()
+
+    def wait_for_writers(self, connection: sa.Connection) -> None:
+        """Queue behind every other writer, so that `change_log.sequence` becomes visible in its own order."""
+        connection.execute(
+            sa.text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": f"{int(self._patience * 1000)}ms"}
+        )
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _WRITERS_LOCK})
+
+    def as_text(self, column: sa.Column[Any], expression: str) -> str:
+        """Spell instants as SQLite stores them, and leave documents unparsed."""
+        if isinstance(column.type, Document):
+            return f"{expression}::text"
+        if not isinstance(column.type, Instant):
+            return expression
+        return f"to_char({expression} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24\\:MI\\:SS.US\"Z\"')"
+
+    def json_object(self, members: Sequence[tuple[sa.Column[Any], str]]) -> str:
+        """Build the object with `json_build_object`, which keeps nested documents to the letter."""
+        pairs = (
+            f"'{column.name}', {value if isinstance(column.type, Document) else self.as_text(column, value)}"
+            for column, value in members
+        )
+        return f"json_build_object({', '.join(pairs)})"
+
+    def differs(self, column: sa.Column[Any], left: str, right: str) -> str:
+        """JSON has no equality; its text has."""
+        if isinstance(column.type, Document):
+            left, right = self.as_text(column, left), self.as_text(column, right)
+        return f"{left} IS DISTINCT FROM {right}"
+
+    def create_staging(self, connection: sa.Connection, name: str, columns: Sequence[sa.Column[Any]]) -> None:
+        """Create a temporary table with the columns' own types."""
+        typed = (f"{column.name} {column.type.compile(connection.dialect)}" for column in columns)
+        ordinal = "ordinal BIGINT GENERATED ALWAYS AS IDENTITY"
+        connection.execute(sa.text(f"CREATE TEMP TABLE {name} ({', '.join([ordinal, *typed])})"))
+
+    def load(self, connection: sa.Connection, name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Append by COPY in its text format."""
+        with connection.connection.cursor() as cursor:  # type: ignore[attr-defined]
+            cursor.copy_expert(f"COPY {name} ({', '.join(columns)}) FROM STDIN", io.StringIO(_copy_text(rows)))
+
+    def diagnose(self, error: Exception) -> PipelineError:
+        """Tell by the SQLSTATE; an operational error without one is a connection that could not be made or broke."""
+        cause = getattr(error, "orig", None) or error
+        code = getattr(cause, "pgcode", None) or ""
+        message = self._without_password(" ".join(str(cause).split()))
+        if isinstance(cause, (psycopg2.DataError, psycopg2.IntegrityError)):
+            return UnexpectedPayload(f"{self.place}: a record does not fit its table: {message}; nothing was written")
+        if code in _BUSY or isinstance(cause, sa.exc.TimeoutError):
+            return MirrorBusy(f"{self.place}: held by other writers for too long ({message}); it is tried again")
+        if code.startswith(_LOST) or (
+            not code and isinstance(cause, (psycopg2.OperationalError, psycopg2.InterfaceError))
+        ):
+            return MirrorLost(f"{self.place}: the connection was lost ({message}); it is tried again")
+        if code == "53100":
+            return DatabaseUnavailable(f"{self.place}: the server's disk is full; free space there and sync again")
+        return DatabaseUnavailable(f"{self.place}: the mirror cannot be used: {message}")
+
+    def _without_password(self, message: str) -> str:
+        return message.replace(self._url.password, "***") if self._url.password else message
+
+
+def _copy_text(rows: Iterable[Row]) -> str:
+    return "".join("\t".join(map(_copy_field, row)) + "\n" for row in rows)
+
+
+def _copy_field(value: str | int | None) -> str:
+    """Spell a value as https://www.postgresql.org/docs/current/sql-copy.html ("Text Format") says."""
+    if value is None:
+        return r"\N"
+    if not isinstance(value, str):
+        return str(value)
+    return value.replace("\\", r"\\").replace("\t", r"\t").replace("\n", r"\n").replace("\r", r"\r")

@@ -1,0 +1,186 @@
+"""The mirror's tables as they are now; `migrations` brings a database there, step by step.
+
+A kind of record is one `RecordTable` here and one migration; nothing else in this package names a kind.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import sqlalchemy as sa
+
+from dandi_pipeline.mirror.columns import Document, Instant
+
+METADATA = sa.MetaData()
+
+# SQLite numbers rows by itself only in a column declared exactly INTEGER.
+SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+dandisets = sa.Table(
+    "dandisets",
+    METADATA,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("dandiset_id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text),
+    sa.Column("embargo_status", sa.Text),
+    sa.Column("created", Instant),
+    sa.Column("draft_modified", Instant),
+    sa.Column("asset_count", sa.BigInteger),
+    sa.Column("size", sa.BigInteger),
+    sa.Column("contact_person", sa.Text),
+    sa.Column("visible", sa.Boolean, nullable=False),
+    sa.Column("content_hash", sa.Text, nullable=False),
+)
+
+versions = sa.Table(
+    "versions",
+    METADATA,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("dandiset_id", sa.Text, primary_key=True),
+    sa.Column("version", sa.Text, primary_key=True),
+    sa.Column("status", sa.Text),
+    sa.Column("name", sa.Text),
+    sa.Column("created", Instant),
+    sa.Column("modified", Instant),
+    sa.Column("asset_count", sa.BigInteger),
+    sa.Column("size", sa.BigInteger),
+    sa.Column("license", sa.Text),
+    sa.Column("doi", sa.Text),
+    sa.Column("metadata", Document),
+    sa.Column("content_hash", sa.Text, nullable=False),
+)
+
+assets = sa.Table(
+    "assets",
+    METADATA,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("dandiset_id", sa.Text, primary_key=True),
+    sa.Column("version", sa.Text, primary_key=True),
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("asset_id", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger),
+    sa.Column("encoding_format", sa.Text),
+    sa.Column("sha256", sa.Text),
+    sa.Column("dandi_etag", sa.Text),
+    sa.Column("blob", sa.Text),
+    sa.Column("zarr", sa.Text),
+    sa.Column("created", Instant),
+    sa.Column("modified", Instant),
+    sa.Column("metadata", Document),
+    sa.Column("content_hash", sa.Text, nullable=False),
+    sa.Index("assets_by_asset_id", "asset_id"),
+    sa.Index(
+        "assets_by_sha256",
+        "sha256",
+        sqlite_where=sa.text("sha256 IS NOT NULL"),
+        postgresql_where=sa.text("sha256 IS NOT NULL"),
+    ),
+    sa.Index(
+        "assets_by_blob",
+        "blob",
+        sqlite_where=sa.text("blob IS NOT NULL"),
+        postgresql_where=sa.text("blob IS NOT NULL"),
+    ),
+)
+
+partitions = sa.Table(
+    "partitions",
+    METADATA,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Text, primary_key=True),
+    sa.Column("part", sa.Text, primary_key=True),
+    sa.Column("token", sa.Text),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("visible", sa.Boolean, nullable=False),
+    sa.Column("records", sa.BigInteger, nullable=False),
+    sa.Column("synced_at", Instant),
+    sa.Column("run_id", sa.Text),
+    sa.Column("failed_at", Instant),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("error_group", sa.Text),
+    sa.Column("error", sa.Text),
+)
+
+# An undo log: a change's image after it is the next change's `before`, or the row as it is now (see `views`).
+# So a first copy, which is all inserts, stores no metadata twice.
+change_log = sa.Table(
+    "change_log",
+    METADATA,
+    sa.Column("sequence", SEQUENCE, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("partition", sa.Text, nullable=False),
+    sa.Column("record", sa.Text, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("before", Document),
+    sa.Index(
+        "change_log_before",
+        "source",
+        "partition",
+        "record",
+        "scope",
+        "name",
+        "sequence",
+        sqlite_where=sa.text("before IS NOT NULL"),
+        postgresql_where=sa.text("before IS NOT NULL"),
+    ),
+    # A number is never given twice, also not when the newest rows were pruned: readers resume from it.
+    sqlite_autoincrement=True,
+)
+
+
+@dataclass(frozen=True)
+class RecordTable:
+    """Where the records of one kind live.
+
+    `partition` names the column that holds the partition's key. `scope` names the column that `name` is unique
+    within, if there is one; with `partition` they identify a row.
+    """
+
+    kind: str
+    table: sa.Table
+    partition: str
+    name: str
+    scope: str | None = None
+
+    @cached_property
+    def key(self) -> tuple[str, ...]:
+        """What identifies a row within its partition: a `Record.key`, column by column."""
+        parts = (self.scope, self.name)
+        return tuple(column for column in parts if column is not None and column != self.partition)
+
+    @cached_property
+    def values(self) -> tuple[str, ...]:
+        """The typed columns, in the table's order: `Record.columns`."""
+        identity = {"source", self.partition, *self.key}
+        beside = {"metadata", "content_hash"}
+        return tuple(column.name for column in self.table.columns if column.name not in identity | beside)
+
+    @cached_property
+    def has_metadata(self) -> bool:
+        """Whether the kind's records carry a JSON document."""
+        return "metadata" in self.table.columns
+
+    @cached_property
+    def staged(self) -> tuple[str, ...]:
+        """Every column that comes from a `Record`, in the order in which it is staged."""
+        return (*self.key, *self.values, *(("metadata",) if self.has_metadata else ()), "content_hash")
+
+    @property
+    def hideable(self) -> bool:
+        """Whether rows say that the platform hides their partition."""
+        return "visible" in self.table.columns
+
+
+RECORD_TABLES: Mapping[str, RecordTable] = {
+    record.kind: record
+    for record in (
+        RecordTable("dandiset", dandisets, partition="dandiset_id", name="dandiset_id"),
+        RecordTable("version", versions, partition="dandiset_id", name="version"),
+        RecordTable("asset", assets, partition="dandiset_id", scope="version", name="path"),
+    )
+}

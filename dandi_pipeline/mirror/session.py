@@ -1,0 +1,208 @@
+"""One sync of one partition: what is known before, what is staged meanwhile, and the one transaction at the end."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+from dandi_pipeline.errors import PartitionMoved
+from dandi_pipeline.mirror.database import Database
+from dandi_pipeline.mirror.known import read_known
+from dandi_pipeline.mirror.merge import Counts, Merge
+from dandi_pipeline.mirror.partitions import HIDDEN_TOKEN, PartitionRows, PartitionState, now, read_states
+from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable
+from dandi_pipeline.mirror.staging import StagingTable, checked_keys, staged_rows
+from dandi_pipeline.platforms.contract import Key, Known, Record, RecordKind
+
+
+class PartitionSession:
+    """A partition as one sync sees and changes it. For one thread at a time; made by `Mirror.session`.
+
+    Every method raises `MirrorLost`, `MirrorBusy` or `DatabaseUnavailable` where the database fails.
+    """
+
+    def __init__(
+        self, database: Database, connection: sa.Connection, source: str, partition: str, parts: Sequence[str]
+    ) -> None:
+        self._database = database
+        self._connection = connection
+        self._source = source
+        self._partition = partition
+        self._parts = tuple(parts)
+        self._kinds: dict[str, RecordKind] = {}
+        self._staged: dict[str, StagingTable] = {}
+        self._removed: dict[str, StagingTable] = {}
+        self._states = self._read_states()
+
+    @property
+    def states(self) -> Mapping[str, PartitionState | None]:
+        """How each part stood at entry (and after each commit of this session); None for one never seen."""
+        return self._states
+
+    def known(self, kind: RecordKind) -> Known:
+        """Return what the mirror holds of a kind in this partition: its keys with their fingerprints."""
+        with self._database.transaction(self._connection):
+            return read_known(self._connection, self._database.dialect, self._source, self._partition, kind)
+
+    def stage(self, records: Sequence[Record]) -> None:
+        """Take records that are new or differ from what is known; the last of those with one key counts.
+
+        Raises `UnexpectedPayload`, naming the record, for values no database can hold.
+        """
+        for kind, group in _by_kind(records):
+            table = RECORD_TABLES[kind.name]
+            rows = staged_rows(table, group, self._where)
+            with self._database.transaction(self._connection):
+                self._staging(self._staged, "staged", kind, table.staged).add(rows)
+
+    def stage_deleted(self, kind: RecordKind, keys: Sequence[Key]) -> None:
+        """Take the keys of records that are gone."""
+        table = RECORD_TABLES[kind.name]
+        rows = checked_keys(kind.name, keys, self._where)
+        with self._database.transaction(self._connection):
+            self._staging(self._removed, "removed", kind, table.key).add(rows)
+
+    def discard(self) -> None:
+        """Forget everything staged."""
+        with self._database.transaction(self._connection):
+            self._drop_staging()
+
+    def commit(
+        self, *, run_id: str, tokens: Mapping[str, str | None], clear_failure: bool = True
+    ) -> Mapping[str, Counts]:
+        """Apply everything staged and store each part's token, in one transaction; return counts by kind.
+
+        A token of None stores the records and leaves the part stale. The partition counts as visible again.
+        Raises `PartitionMoved`, having written nothing, if another session committed it since this one read it.
+        """
+        if set(tokens) != set(self._parts):
+            raise ValueError(f"tokens are for {sorted(tokens)}, the session is for {sorted(self._parts)}")
+        with self._database.transaction(self._connection):
+            for staging in (*self._staged.values(), *self._removed.values()):
+                staging.settle()
+
+        def apply(rows: PartitionRows, merge: Callable[[RecordTable], Merge]) -> dict[str, Counts]:
+            shown = self._set_visible(merge, visible=True) if self._was_hidden else {}
+            counts = {name: self._apply(merge(RECORD_TABLES[name]), name) for name in self._kinds}
+            for part, token in tokens.items():
+                added = sum(counts[name].growth for name, kind in self._kinds.items() if kind.part == part)
+                rows.succeed(part, token=token, added=added, visible=True, clear_failure=clear_failure)
+            return _sum(shown, counts)
+
+        return self._write(run_id, apply)
+
+    def hide(self, *, run_id: str) -> Mapping[str, Counts]:
+        """Mark the partition as existing but hidden: its records stay, what is staged is dropped.
+
+        Raises `PartitionMoved` like `commit`.
+        """
+
+        def apply(rows: PartitionRows, merge: Callable[[RecordTable], Merge]) -> dict[str, Counts]:
+            for part in self._parts:
+                rows.succeed(part, token=HIDDEN_TOKEN, added=0, visible=False, clear_failure=True)
+            return self._set_visible(merge, visible=False)
+
+        return self._write(run_id, apply)
+
+    def remove(self, *, run_id: str) -> Mapping[str, Counts]:
+        """Delete every record of the partition, of all parts, and its state; return counts by kind.
+
+        The change feed keeps what was deleted. Raises `PartitionMoved` like `commit`.
+        """
+
+        def apply(rows: PartitionRows, merge: Callable[[RecordTable], Merge]) -> dict[str, Counts]:
+            deleted = {name: merge(table).delete_all() for name, table in RECORD_TABLES.items()}
+            rows.forget()
+            return {name: Counts(deleted=number) for name, number in deleted.items() if number}
+
+        return self._write(run_id, apply)
+
+    def close(self) -> None:
+        """Give the connection back as it came; after a lost connection there is nothing to tidy."""
+        if not self._connection.invalidated:
+            self.discard()
+
+    @property
+    def _where(self) -> str:
+        return f"{self._source} {self._partition}"
+
+    @property
+    def _was_hidden(self) -> bool:
+        return any(state is not None and not state.visible for state in self._states.values())
+
+    def _write(
+        self,
+        run_id: str,
+        apply: Callable[[PartitionRows, Callable[[RecordTable], Merge]], dict[str, Counts]],
+    ) -> Mapping[str, Counts]:
+        """Run `apply` in the transaction that owns the partition, then start afresh from what it left."""
+        dialect = self._database.dialect
+        with self._database.writing(self._connection):
+            named = {"source": self._source, "partition": self._partition, "run_id": run_id, "at": now()}
+            rows = PartitionRows(self._connection, named)
+            for part, state in self._states.items():
+                if not rows.claim(part, state):
+                    raise PartitionMoved(
+                        f"{self._where}: another sync committed {part!r} meanwhile; nothing was written, read it again"
+                    )
+            counts = apply(rows, lambda record: Merge(self._connection, dialect, record, named))
+        self._states = self._read_states()
+        self.discard()
+        return counts
+
+    def _apply(self, merge: Merge, kind: str) -> Counts:
+        deleted = merge.delete_staged(self._removed[kind].name) if kind in self._removed else 0
+        counts = merge.upsert_staged(self._staged[kind].name) if kind in self._staged else Counts()
+        return counts + Counts(deleted=deleted)
+
+    def _set_visible(self, merge: Callable[[RecordTable], Merge], *, visible: bool) -> dict[str, Counts]:
+        changed = {name: merge(table).set_visible(visible) for name, table in RECORD_TABLES.items() if table.hideable}
+        return {name: Counts(updated=number) for name, number in changed.items() if number}
+
+    def _read_states(self) -> dict[str, PartitionState | None]:
+        with self._database.transaction(self._connection):
+            found = read_states(self._connection, self._database.dialect, self._source, self._partition)
+        return {part: found.get((self._partition, part)) for part in self._parts}
+
+    def _staging(
+        self, tables: dict[str, StagingTable], prefix: str, kind: RecordKind, columns: Sequence[str]
+    ) -> StagingTable:
+        if kind.name not in tables:
+            record = RECORD_TABLES[kind.name]
+            name = f"{prefix}_{kind.name}"
+            tables[kind.name] = StagingTable(self._connection, self._database.dialect, name, record, columns)
+            self._kinds[kind.name] = kind
+        return tables[kind.name]
+
+    def _drop_staging(self) -> None:
+        for staging in (*self._staged.values(), *self._removed.values()):
+            staging.drop()
+        self._staged.clear()
+        self._removed.clear()
+        self._kinds.clear()
+
+
+@contextmanager
+def open_session(database: Database, source: str, partition: str, parts: Sequence[str]) -> Iterator[PartitionSession]:
+    """Lend a session on a connection of its own."""
+    with database.connection() as connection:
+        session = PartitionSession(database, connection, source, partition, parts)
+        try:
+            yield session
+        finally:
+            session.close()
+
+
+def _by_kind(records: Sequence[Record]) -> Iterator[tuple[RecordKind, list[Record]]]:
+    groups: dict[RecordKind, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.kind, []).append(record)
+    yield from groups.items()
+
+
+def _sum(*counted: Mapping[str, Counts]) -> dict[str, Counts]:
+    total: dict[str, Counts] = {}
+    for counts in counted:
+        for name, count in counts.items():
+            total[name] = total.get(name, Counts()) + count
+    return total

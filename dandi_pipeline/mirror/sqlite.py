@@ -1,0 +1,156 @@
+"""The mirror in a SQLite file: WAL, one writer at a time, staging in a temporary database on disk."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+from dandi_pipeline.errors import (
+    DatabaseUnavailable,
+    MirrorBusy,
+    PipelineError,
+    UnexpectedPayload,
+)
+from dandi_pipeline.mirror.columns import Document
+from dandi_pipeline.mirror.dialect import Row
+
+_BEGIN = "mirror_begin"
+
+
+class SqliteDialect:
+    """A mirror in the file at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def place(self) -> str:
+        """The file's path."""
+        return str(self.path)
+
+    def create_file(self) -> None:
+        """Create the file for its owner only (the WAL beside it gets the same mode), and missing folders likewise."""
+        for folder in reversed([parent for parent in self.path.parents if not parent.exists()]):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+
+    def engine(self, *, read_only: bool, patience: float) -> sa.Engine:
+        """Return a pooled engine; each transaction begins when SQLAlchemy says so, not when sqlite3 guesses."""
+
+        def connect() -> sqlite3.Connection:
+            return _connect(self.path, read_only=read_only, patience=patience)
+
+        engine = sa.create_engine(
+            "sqlite://",
+            creator=connect,
+            poolclass=sa.QueuePool,
+            pool_size=5,
+            max_overflow=10,
+            pool_timeout=patience,
+            hide_parameters=True,
+        )
+        sa.event.listen(engine, "begin", _begin)
+        return engine
+
+    def begin_writing(self, connection: sa.Connection) -> sa.RootTransaction:
+        """Take the write lock at once: a transaction that starts by reading could not be upgraded safely."""
+        connection.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        try:
+            return connection.begin()
+        finally:
+            connection.execution_options(**{_BEGIN: "BEGIN"})
+
+    def wait_for_writers(self, connection: sa.Connection) -> None:
+        """Do nothing: BEGIN IMMEDIATE has waited already."""
+
+    def as_text(self, column: sa.Column[Any], expression: str) -> str:
+        """Everything is stored as it is to be read."""
+        return expression
+
+    def json_object(self, members: Sequence[tuple[sa.Column[Any], str]]) -> str:
+        """Build the object with `json_object`, with documents nested and booleans as such."""
+        pairs = (f"'{column.name}', {_json(column, value)}" for column, value in members)
+        return f"json_object({', '.join(pairs)})"
+
+    def differs(self, column: sa.Column[Any], left: str, right: str) -> str:
+        """`IS DISTINCT FROM` came with SQLite 3.39; `IS NOT` is older and the same."""
+        return f"{left} IS NOT {right}"
+
+    def create_staging(self, connection: sa.Connection, name: str, columns: Sequence[sa.Column[Any]]) -> None:
+        """Create the table in the temporary database, a file of its own, so that nobody is locked out."""
+        names = ", ".join(column.name for column in columns)
+        connection.execute(sa.text(f"CREATE TEMP TABLE {name} (ordinal INTEGER PRIMARY KEY, {names})"))
+
+    def load(self, connection: sa.Connection, name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Append by one prepared statement, run for each row."""
+        marks = ", ".join("?" * len(columns))
+        connection.exec_driver_sql(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})", list(rows))
+
+    def diagnose(self, error: Exception) -> PipelineError:
+        """Tell by the message: `sqlite_errorcode` is not in Python 3.10."""
+        cause = getattr(error, "orig", None) or error
+        message = " ".join(str(cause).split())
+        if isinstance(cause, (sqlite3.IntegrityError, sqlite3.DataError)):
+            return UnexpectedPayload(f"{self.place}: a record does not fit its table: {message}; nothing was written")
+        if "locked" in message or "QueuePool" in message:
+            return MirrorBusy(f"{self.place}: held by other writers for too long ({message}); it is tried again")
+        if "full" in message:
+            return DatabaseUnavailable(f"{self.place}: the disk is full; free space there and sync again")
+        return DatabaseUnavailable(f"{self.place}: the mirror cannot be used: {message}")
+
+
+def _json(column: sa.Column[Any], value: str) -> str:
+    if isinstance(column.type, Document):
+        return f"json({value})"
+    if isinstance(column.type, sa.Boolean):
+        return f"json(CASE WHEN {value} THEN 'true' ELSE 'false' END)"
+    return value
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+
+
+def _connect(path: Path, *, read_only: bool, patience: float) -> sqlite3.Connection:
+    mode = "ro" if read_only else "rw"
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?mode={mode}",
+        uri=True,
+        timeout=patience,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        _configure(connection, read_only=read_only, patience=patience)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _configure(connection: sqlite3.Connection, *, read_only: bool, patience: float) -> None:
+    if not read_only:
+        _use_write_ahead_log(connection, patience)
+        # With a WAL, NORMAL can lose the last commits in a power cut but never corrupts. A commit holds the rows
+        # and their state token together, so what is lost is stale and read again.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute("PRAGMA cache_size = -32768")
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection, patience: float) -> None:
+    """Switch the file to WAL; the switch alone does not wait for locks by itself (two first openers at once)."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)

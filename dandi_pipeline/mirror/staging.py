@@ -1,0 +1,117 @@
+"""Holds what a sync has read, in temporary tables of its own connection, until one transaction applies it.
+
+Nothing here locks the mirror: it can be read and written by others for as long as the platform is read.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import sqlalchemy as sa
+
+from dandi_pipeline.errors import UnexpectedPayload
+from dandi_pipeline.mirror.dialect import Dialect, Row
+from dandi_pipeline.mirror.schema import RecordTable
+from dandi_pipeline.platforms.contract import Key, Record
+
+BATCH = 1000
+"""Rows sent at a time: bounds memory, whatever a caller hands over."""
+
+LONGEST_KEY = 2000
+"""Bytes of UTF-8. PostgreSQL indexes rows of at most 2,704 bytes (a third of a page); a DANDI path ends at 512."""
+
+
+class StagingTable:
+    """A temporary table that takes rows in order; where a key comes twice, the later row counts."""
+
+    def __init__(
+        self, connection: sa.Connection, dialect: Dialect, name: str, record: RecordTable, columns: Sequence[str]
+    ):
+        self.name = name
+        self._connection = connection
+        self._dialect = dialect
+        self._columns = columns
+        self._key = record.key
+        dialect.create_staging(connection, name, [record.table.columns[column] for column in columns])
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Append rows, a batch at a time."""
+        for batch in _batches(rows):
+            self._dialect.load(self._connection, self.name, self._columns, batch)
+
+    def settle(self) -> None:
+        """Index the rows by key, which also keeps the database from guessing, and drop those staged again later."""
+        if self._key:
+            keys = ", ".join(self._key)
+            self._connection.execute(
+                sa.text(f"CREATE INDEX IF NOT EXISTS {self.name}_by_key ON {self.name} ({keys}, ordinal)")
+            )
+        same = " AND ".join(["true", *(f"later.{column} = {self.name}.{column}" for column in self._key)])
+        self._connection.execute(
+            sa.text(
+                f"DELETE FROM {self.name} WHERE EXISTS"
+                f" (SELECT 1 FROM {self.name} later WHERE {same} AND later.ordinal > {self.name}.ordinal)"
+            )
+        )
+
+    def drop(self) -> None:
+        """Drop the table and what it holds."""
+        self._connection.execute(sa.text(f"DROP TABLE {self.name}"))
+
+
+def staged_rows(record_table: RecordTable, records: Iterable[Record], where: str) -> Iterator[Row]:
+    """Yield the records as rows of `RecordTable.staged`.
+
+    Raises `UnexpectedPayload` for what a database cannot hold: NUL and lone surrogates in text, integers beyond
+    64 bits, keys too long to index.
+    """
+    document = record_table.has_metadata
+    for record in records:
+        values = tuple(record.columns[name] for name in record_table.values)
+        row = (*record.key, *values, *((record.metadata,) if document else ()), record.content_hash)
+        problem = _problem(row) or _key_problem(record.key)
+        if problem:
+            raise UnexpectedPayload(
+                f"{where}: {record.kind.name} {'/'.join(record.key)[:200]!r} {problem}; nothing was written for it"
+            )
+        yield row
+
+
+def checked_keys(kind: str, keys: Iterable[Key], where: str) -> Iterator[Row]:
+    """Yield keys as rows; raises `UnexpectedPayload` like `staged_rows`."""
+    for key in keys:
+        problem = _problem(key) or _key_problem(key)
+        if problem:
+            raise UnexpectedPayload(f"{where}: {kind} {'/'.join(key)[:200]!r} {problem}; nothing was written for it")
+        yield key
+
+
+def _problem(row: Row) -> str | None:
+    for value in row:
+        if isinstance(value, str):
+            if "\0" in value:
+                return "has a NUL character in a text"
+            if not value.isascii() and not _encodable(value):
+                return "has a text that is no valid Unicode"
+        elif value is not None and not -(2**63) <= value < 2**63:
+            return f"has an integer beyond 64 bits ({len(str(value))} digits)"
+    return None
+
+
+def _key_problem(key: Key) -> str | None:
+    if sum(map(len, key)) * 4 > LONGEST_KEY and len("".join(key).encode()) > LONGEST_KEY:
+        return f"has a key of more than {LONGEST_KEY} bytes"
+    return None
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch
