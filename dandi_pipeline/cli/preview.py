@@ -28,7 +28,7 @@ def preview(source: Source, settings: Settings, options: SyncOptions, watcher: D
         platform = stack.enter_context(closing(open_platform(source, settings)))
         mirror = Mirror.peek(settings.mirror_database_url)
         if mirror is not None:
-            stack.enter_context(closing(mirror))
+            stack.enter_context(mirror)
         sync = Sync(source.alias, platform, mirror, options, watcher)
         plan = sync.plan()
         reports = []

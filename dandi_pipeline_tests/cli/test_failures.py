@@ -1,0 +1,129 @@
+"""Whatever is wrong is said in one line that names it, with the exit code that says who acts."""
+
+import re
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from dandi_pipeline_tests.cli.conftest import Finished, Shell
+from dandi_pipeline_tests.simulators.dandi import SimulatedArchive
+
+
+def the_error(finished: Finished, code: int) -> str:
+    """Return the one line of error, after whatever steps were said before it."""
+    assert "Traceback" not in finished.err
+    assert finished.code == code, finished.err
+    assert finished.out == ""
+    errors = [line for line in finished.err.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1, finished.err
+    assert finished.err.endswith(f"{errors[0]}\n")
+    return errors[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["synk"], "No such command.*synk"),
+        (["sync", "--dandisets"], "No such option.*--dandisets.*--dandisets-only"),
+        (["sync", "000003"], "unexpected extra argument"),
+        (["sync", "--since"], "'--since' requires an argument"),
+        (["sync", "--since", "yesterday"], "'--since': 'yesterday' is not a date; write 2024-01-01"),
+        (["sync", "--since", "2024-02-30"], "'2024-02-30' does not exist"),
+        (["sync", "--max-assets", "many"], "'--max-assets': 'many' is not a positive whole number"),
+        (["sync", "--max-assets", "0"], "'0' is not a positive whole number"),
+        (["sync", "--max-assets=-3"], "'-3' is not a positive whole number"),
+        (["sync", "--dandisets-only", "--assets-only"], "--dandisets-only and --assets-only exclude each other"),
+        (["sync", "--dandiset-id", "abc"], "'abc' is not a dandiset identifier; write 3"),
+        (["sync", "--dandiset-id", ""], "'' is not a dandiset identifier"),
+        (["sync", "--dandiset-id", "3\x1b[2J"], "not a dandiset identifier"),
+        (["history", "--limit", "none"], "'--limit': 'none' is not a positive whole number"),
+    ],
+)
+def test_a_command_that_cannot_be_meant_is_refused_in_one_line(shell: Shell, arguments: list[str], says: str) -> None:
+    finished = shell.run(*arguments)
+    assert re.search(says, the_error(finished, 2))
+    assert len(finished.err.splitlines()) == 1
+    assert "\x1b" not in finished.err
+    assert list(shell.folder.iterdir()) == []
+
+
+def test_no_command_at_all_shows_the_help(shell: Shell) -> None:
+    finished = shell.run()
+    assert (finished.code, finished.out) == (2, "")
+    assert finished.err.startswith("Usage: dandi-pipeline")
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_dandiset_that_does_not_exist_is_named(shell: Shell, dry: list[str]) -> None:
+    assert re.search("000999 .*exist", the_error(shell.run("sync", "--dandiset-id", "999", *dry), 2))
+
+
+def test_a_wrong_key_is_refused_and_never_shown(shell: Shell) -> None:
+    finished = shell.run("sync", DANDI_API_KEY="s3cret-wrong-key")
+    assert re.search("DANDI_API_KEY", the_error(finished, 2))
+    assert "s3cret" not in finished.err
+
+
+def test_an_archive_that_cannot_be_reached_is_exit_code_three(shell: Shell) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/api"
+        error = the_error(shell.run("sync", DANDI_API_URL=url), 3)
+    assert url in error
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+@pytest.mark.parametrize("place", ["directory", "garbage"])
+def test_a_database_that_is_none_is_named(shell: Shell, place: str, dry: list[str]) -> None:
+    file = shell.folder / "mirror.db"
+    file.mkdir() if place == "directory" else file.write_bytes(b"this is no database, whatever its name says" * 100)
+    assert "mirror.db" in the_error(shell.run("sync", *dry, MIRROR_DATABASE_URL=f"sqlite:///{file}"), 2)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("mysql://me:s3cret@host/db", "MIRROR_DATABASE_URL.*mysql"),
+        ("mirror.db", "MIRROR_DATABASE_URL"),
+        ("postgresql://me:s3cret@127.0.0.1:1/mirror", "127.0.0.1"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_named_without_its_password(shell: Shell, url: str, says: str) -> None:
+    finished = shell.run("sync", MIRROR_DATABASE_URL=url)
+    assert re.search(says, the_error(finished, 2))
+    assert "s3cret" not in finished.err
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"DANDI_API_URL": "not an address"}, "DANDI_API_URL"),
+        ({"DANDI_PIPELINE_SOURCES": "missing.yaml"}, "DANDI_PIPELINE_SOURCES.*missing.yaml"),
+        ({"DAGSTER_HOME": "/dev/null/home"}, "DAGSTER_HOME"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(shell: Shell, environment: dict[str, str], says: str) -> None:
+    assert re.search(says, the_error(shell.run("sync", **environment), 2))
+
+
+def test_a_typo_in_the_sources_file_is_named_with_its_line(shell: Shell) -> None:
+    (shell.folder / "sources.yaml").write_text("sources:\n  - platform: dandi\n    evry: 15m\n")
+    assert re.search(r"sources\.yaml:3: .*evry.*every", the_error(shell.run("sync"), 2))
+
+
+def test_a_sources_file_without_dandi_says_what_to_do(shell: Shell) -> None:
+    (shell.folder / "sources.yaml").write_text("sources:\n  - platform: dandi\n    enabled: false\n")
+    assert re.search(r"sources\.yaml.*enable", the_error(shell.run("sync"), 2))
+
+
+def test_a_reader_that_goes_away_is_no_error(shell: Shell) -> None:
+    import subprocess
+
+    with subprocess.Popen(
+        shell.command("--version"), cwd=shell.folder, env=shell.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(timeout=60)) == (b"", 141)

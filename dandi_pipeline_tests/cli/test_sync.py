@@ -1,0 +1,263 @@
+"""`dandi-pipeline sync` as its users meet it: options, what goes where, exit codes."""
+
+import os
+import pty
+import re
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from dandi_pipeline_tests.cli.conftest import Finished, Shell
+from dandi_pipeline_tests.simulators.dandi import SimulatedArchive
+
+RULE = "=" * 50
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def draft_assets(shell: Shell) -> list[tuple[str, str]]:
+    with sqlite3.connect(shell.folder / ".dagster_home" / "mirror.sqlite") as database:
+        rows = database.execute("SELECT dandiset_id, path FROM draft_assets ORDER BY 1, 2").fetchall()
+    database.close()
+    return rows
+
+
+def steps(finished: Finished) -> list[str]:
+    return finished.err.splitlines()
+
+
+def test_a_first_sync_copies_everything_and_a_second_finds_nothing(shell: Shell, archive: SimulatedArchive) -> None:
+    first = shell.run("sync")
+    assert first.code == 0, first.err
+    assert first.out.splitlines()[:4] == ["", RULE, "SYNC SUMMARY", RULE]
+    assert first.out.splitlines()[-1] == "Sync completed successfully"
+    assert first.summary["Dandisets added"] == str(len(archive.world.snapshot())) == "4"
+    assert first.summary["Assets added"] == first.summary["Assets checked"] == str(len(draft_assets(shell)))
+    assert steps(first)[:3] == [
+        "Initializing DANDI client...",
+        "Last sync: never",
+        "Fetching dandisets from DANDI API...",
+    ]
+    assert "Found 4 dandisets to update" in steps(first)
+    assert any(re.match(r"Updating assets for DANDI:000001: \d+ checked, \d+ changed$", line) for line in steps(first))
+
+    second = shell.run("sync")
+    assert second.code == 0
+    assert second.summary["Dandisets checked"] == "4"
+    assert [second.summary[name] for name in ("Dandisets updated", "Dandisets added", "Assets checked")] == ["0"] * 3
+    assert second.summary["Requests"] == "1"
+    assert "Found 0 dandisets to update" in steps(second)
+    assert re.search(r"^Last sync: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00$", second.err, re.MULTILINE)
+
+
+def test_json_is_all_that_standard_output_gets(shell: Shell, archive: SimulatedArchive) -> None:
+    archive.faults.add("without_field", name="modified", kind="assets_full", path="000002")
+    done = shell.run("sync", "--json")
+    assert done.code == 1
+    report = done.json
+    assert set(report) == {
+        "run_id",
+        "scope",
+        "duration_seconds",
+        "dandisets",
+        "assets",
+        "requests",
+        "bytes_received",
+        "errors",
+    }
+    assert set(report["dandisets"]) == {"checked", "updated", "added", "deleted", "failed"}
+    assert set(report["assets"]) == {"checked", "updated", "added", "deleted", "unchanged"}
+    assert (report["dandisets"]["failed"], len(report["errors"])) == (1, 1)
+    assert (report["errors"][0]["partition"], report["errors"][0]["group"]) == ("000002", "contract")
+    assert report["run_id"]
+
+
+def test_one_failed_dandiset_is_named_and_the_rest_is_committed(shell: Shell, archive: SimulatedArchive) -> None:
+    archive.faults.add("without_field", name="modified", kind="assets_full", path="000002")
+    done = shell.run("sync")
+    assert done.code == 1
+    assert done.summary["Errors"] == "1"
+    closing = done.out.splitlines()[-2:]
+    assert closing[0] == "Sync completed with 1 error:"
+    assert closing[1].startswith("  000002 (contract): ")
+    assert "Traceback" not in done.err
+    assert {dandiset for dandiset, _ in draft_assets(shell)} == {"000001", "000003", "000004"}
+
+    archive.faults.clear()
+    again = shell.run("sync")
+    assert (again.code, again.summary["Dandisets added"]) == (0, "1")
+
+
+def test_a_dry_run_writes_nothing_and_says_what_would_change(shell: Shell, archive: SimulatedArchive) -> None:
+    first = shell.run("sync", "--dry-run")
+    assert (first.code, contents(shell.folder)) == (0, {})
+    assert first.summary["Dandisets added"] == "4"
+    assert first.out.endswith("\nDry run completed successfully; nothing was written\n")
+
+    assert shell.run("sync").code == 0
+    archive.world.add_asset("000001", "sub-new/sub-new.nwb", size=5)
+    archive.world.delete_dandiset("000003")
+    before = contents(shell.folder)
+    second = shell.run("sync", "--dry-run")
+    assert second.code == 0
+    assert contents(shell.folder) == before
+    lines = second.out.splitlines()
+    assert "Would sync 000001: 1 asset added [changed]" in lines
+    assert any(re.match(r"Would sync 000003: \d+ assets? deleted", line) for line in lines)
+    assert (second.summary["Dandisets deleted"], second.summary["Assets added"]) == ("1", "1")
+
+    as_json = shell.run("sync", "--dry-run", "--json").json
+    assert (as_json["run_id"], as_json["assets"]["added"], as_json["dandisets"]["deleted"]) == (None, 1, 1)
+
+
+@pytest.mark.parametrize("spelling", ["3", "0003", "000003", "DANDI:000003"])
+def test_a_dandiset_may_be_named_in_every_usual_way(shell: Shell, spelling: str) -> None:
+    done = shell.run("sync", "--dry-run", "--dandiset-id", spelling, "--json")
+    assert (done.code, done.json["scope"], done.json["dandisets"]["checked"]) == (0, "000003", 1)
+
+
+def test_several_dandisets_and_no_other(shell: Shell) -> None:
+    done = shell.run("sync", "--dandiset-id", "1", "--dandiset-id", "DANDI:000003", "--dandiset-id", "000001")
+    assert (done.code, done.summary["Dandisets checked"]) == (0, "2")
+    assert {dandiset for dandiset, _ in draft_assets(shell)} == {"000001", "000003"}
+
+
+def test_since_leaves_out_what_was_modified_before(shell: Shell, archive: SimulatedArchive) -> None:
+    modified = sorted(row["draft_version"]["modified"] for row in archive.world.snapshot().values())
+    done = shell.run("sync", "--dry-run", "--json", "--since", modified[2])
+    assert (done.code, done.json["dandisets"]["checked"], done.json["dandisets"]["added"]) == (0, 4, 2)
+
+
+def test_parts_can_be_synced_one_after_the_other(shell: Shell) -> None:
+    dandisets = shell.run("sync", "--dandisets-only")
+    assert (dandisets.code, dandisets.summary["Assets added"], draft_assets(shell)) == (0, "0", [])
+    assert dandisets.summary["Dandisets added"] == "4"
+    assert "Syncing assets..." not in steps(dandisets)
+    assets = shell.run("sync", "--assets-only")
+    assert (assets.code, assets.summary["Assets added"]) == (0, str(len(draft_assets(shell))))
+    assert draft_assets(shell)
+    assert shell.run("sync", "--json").json["assets"]["checked"] == 0
+
+
+def test_what_max_assets_cuts_short_stays_stale_and_says_so(shell: Shell) -> None:
+    cut = shell.run("sync", "--dandiset-id", "1", "--max-assets", "2")
+    assert cut.code == 0
+    assert len(draft_assets(shell)) == 2
+    assert "1 dandiset read in part, to be synced again:" in cut.out.splitlines()
+    assert re.search(r"^  000001: .*--max-assets.* stale", cut.out, re.MULTILINE)
+    shell.run("sync", "--dandiset-id", "1")
+    assert len(draft_assets(shell)) > 2
+
+
+def test_force_full_sync_reads_what_looks_unchanged(shell: Shell) -> None:
+    shell.run("sync", "--dandiset-id", "1")
+    done = shell.run("sync", "--dandiset-id", "1", "--force-full-sync")
+    assert (done.code, done.summary["Assets unchanged"]) == (0, str(len(draft_assets(shell))))
+    assert done.summary["Assets updated"] == "0"
+
+
+def test_much_is_deleted_only_when_it_is_allowed(shell: Shell, archive: SimulatedArchive) -> None:
+    assert shell.run("sync").code == 0
+    for dandiset in archive.world.snapshot():
+        archive.world.delete_dandiset(dandiset)
+    refused = shell.run("sync")
+    assert refused.code == 2
+    assert "--allow-mass-deletion" in steps(refused)[-1]
+    assert draft_assets(shell)
+    allowed = shell.run("sync", "--allow-mass-deletion")
+    assert (allowed.code, allowed.summary["Dandisets deleted"], draft_assets(shell)) == (0, "4", [])
+
+
+def test_verbose_shows_each_dandiset_and_why_on_standard_error(shell: Shell) -> None:
+    done = shell.run("sync", "--verbose")
+    assert done.code == 0
+    assert re.search(r"000001: \d+ assets? added", done.err)
+    assert "new" in done.err
+    assert done.out.splitlines()[2] == "SYNC SUMMARY"
+
+
+def on_a_terminal(shell: Shell, *arguments: str) -> str:
+    """Return what a command writes when standard output and standard error are a terminal."""
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(
+        shell.command(*arguments), cwd=shell.folder, env=shell.environment(TERM="xterm"), stdin=terminal, stdout=terminal,
+        stderr=terminal,
+    ) as process:  # fmt: skip
+        os.close(terminal)
+        written = b""
+        while chunk := _read(controller):
+            written += chunk
+        assert process.wait(timeout=60) == 0, written.decode()
+    os.close(controller)
+    return written.decode()
+
+
+def _read(controller: int) -> bytes:
+    try:
+        return os.read(controller, 65536)
+    except OSError:  # Linux says so when the last writer has gone.
+        return b""
+
+
+def test_a_terminal_shows_bars_at_four_levels(shell: Shell) -> None:
+    shown = on_a_terminal(shell, "sync")
+    for level in (
+        r"Checking dandisets for updates: 100%\|.*\| 4/4 \[.*dandiset/s\]",
+        r"Updating dandisets: 100%\|.*\| 4/4 \[\d\d:\d\d<\d\d:\d\d",
+        r"Checking assets for DANDI:00000\d:",
+        r"Updating assets for DANDI:00000\d:",
+    ):
+        assert re.search(level, shown), level
+    assert "SYNC SUMMARY" in shown
+
+
+def test_no_progress_means_no_bars_on_a_terminal_either(shell: Shell) -> None:
+    shown = on_a_terminal(shell, "sync", "--no-progress")
+    assert "\x1b" not in shown
+    assert "|" not in shown
+    assert "Updating dandisets: 100% 4/4" in shown
+
+
+def test_names_from_outside_cannot_steer_the_terminal(shell: Shell, archive: SimulatedArchive) -> None:
+    archive.world.add_asset("000001", "sub-\x1b[2J\x07/\u202eevil.nwb", size=5)
+    archive.faults.add("with_value", name="modified", value="\x1b[2J\x07\u202e", kind="assets_full", path="000001")
+    done = shell.run("sync", "--verbose")
+    assert done.code == 1
+    assert not set("\x1b\x07\u202e") & set(done.out + done.err)
+
+
+def test_ctrl_c_keeps_what_is_committed_and_ends_in_one_line(shell: Shell, archive: SimulatedArchive) -> None:
+    archive.faults.add("slow_start", seconds=30.0, kind="assets_full", path="000001")
+    with subprocess.Popen(
+        shell.command("sync"), cwd=shell.folder, env=shell.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        wait_for(lambda: shell_has(shell, "000003"))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"")
+    lines = err.decode().splitlines()
+    assert lines[-1].startswith("Error: interrupted; ")
+    assert "Traceback" not in err.decode()
+    assert shell.run("sync").code == 0
+
+
+def wait_for(happened: object) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if callable(happened) and happened():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not happen within a minute")
+
+
+def shell_has(shell: Shell, dandiset: str) -> bool:
+    try:
+        return any(found == dandiset for found, _ in draft_assets(shell))
+    except sqlite3.OperationalError:
+        return False
