@@ -1,0 +1,108 @@
+"""The settings that come from environment variables."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dandi_pipeline.errors import ConfigurationError
+from dandi_pipeline.settings.values import api_url
+
+DANDI_API_URL = "https://api.dandiarchive.org/api"
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
+_HEADER_TEXT = re.compile(r"[!-~]+", re.ASCII)
+_POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg2")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says; every path is absolute.
+
+    `sources_path` is None where no file was named and `./sources.yaml` does not exist: the default source it is.
+    Keys and the database's password are in no repr.
+    """
+
+    dandi_api_url: str
+    mirror_database_url: str = field(repr=False)
+    dagster_home: Path
+    sources_path: Path | None
+    _environ: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], cwd: Path) -> "Settings":
+        """Return the settings, relative paths taken from `cwd`; an empty variable counts as unset.
+
+        Raises `ConfigurationError`, in one line that names the variable, for a value that cannot be used.
+        """
+        given = {name: value.strip() for name, value in environ.items() if value.strip()}
+        home = _dagster_home(given, cwd)
+        return cls(
+            dandi_api_url=_dandi_api_url(given),
+            mirror_database_url=_database_url(given, cwd, home),
+            dagster_home=home,
+            sources_path=_sources_path(given, cwd),
+            _environ=given,
+        )
+
+    def credential(self, name: str) -> str | None:
+        """Return the secret in the environment variable `name`, or None where it is unset or empty."""
+        secret = self._environ.get(name)
+        if secret is not None and not _HEADER_TEXT.fullmatch(secret):
+            raise ConfigurationError(
+                f"{name}: holds spaces or characters that no key has; check how it was set (its value is not shown)"
+            )
+        return secret
+
+
+def _dandi_api_url(given: Mapping[str, str]) -> str:
+    try:
+        return api_url(given.get("DANDI_API_URL", DANDI_API_URL))
+    except ValueError as error:
+        raise ConfigurationError(f"DANDI_API_URL: {error}") from None
+
+
+def _dagster_home(given: Mapping[str, str], cwd: Path) -> Path:
+    home = (cwd / given.get("DAGSTER_HOME", ".dagster_home")).absolute()
+    if home.exists() and not home.is_dir():
+        raise ConfigurationError(f"DAGSTER_HOME: {home} is not a directory; name one, it is made if need be")
+    return home
+
+
+def _sources_path(given: Mapping[str, str], cwd: Path) -> Path | None:
+    named = given.get("DANDI_PIPELINE_SOURCES")
+    path = (cwd / (named or "sources.yaml")).absolute()
+    if path.is_file():
+        return path
+    if named is None and not path.exists():
+        return None
+    variable = "DANDI_PIPELINE_SOURCES: " if named else ""
+    raise ConfigurationError(f"{variable}{path} is not a file; name the YAML file that lists the sources")
+
+
+def _database_url(given: Mapping[str, str], cwd: Path, home: Path) -> str:
+    url = given.get("MIRROR_DATABASE_URL")
+    if url is None:
+        return f"sqlite:///{home / 'mirror.sqlite'}"
+    match = _SCHEME.match(url)
+    scheme, rest = (match[1].lower(), url[match.end() :]) if match else ("", url)
+    if scheme in _POSTGRESQL:
+        # Named in full: with psycopg 3 installed SQLAlchemy 2.1 would pick that for the short form.
+        return f"postgresql+psycopg2://{rest}"
+    if scheme == "sqlite":
+        return f"sqlite:///{_sqlite_file(rest, cwd)}"
+    # The rest of the URL may hold a password.
+    raise ConfigurationError(
+        f"MIRROR_DATABASE_URL: {f'{scheme}://' if scheme else 'a value without a scheme'} is not supported;"
+        " accepted: sqlite:///FILE, postgresql://USER:PASSWORD@HOST/DATABASE"
+    )
+
+
+def _sqlite_file(rest: str, cwd: Path) -> Path:
+    name = rest.removeprefix("/")
+    if not rest.startswith("/") or name in ("", ":memory:") or name.startswith("file:"):
+        raise ConfigurationError(
+            "MIRROR_DATABASE_URL: the mirror needs a file of its own; accepted: sqlite:///FILE (relative),"
+            " sqlite:////FILE (absolute)"
+        )
+    return (cwd / name).absolute()

@@ -1,0 +1,97 @@
+"""The kinds of values that settings hold, each with the check that says what is accepted."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+_INTERVAL = re.compile(r"([1-9]\d{0,5})([mhdw])", re.ASCII)
+_UNITS = {
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+_NAMED_INTERVALS = {
+    "hourly": timedelta(hours=1),
+    "daily": timedelta(days=1),
+    "weekly": timedelta(weeks=1),
+}
+_ENVIRONMENT_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}", re.ASCII)
+_OWNER = re.compile(r"team:[A-Za-z0-9_.-]{1,63}|[A-Za-z0-9_.+-]{1,63}@[A-Za-z0-9.-]{1,190}", re.ASCII)
+_LABEL = re.compile(r"[A-Za-z0-9_.-]{1,63}", re.ASCII)
+
+
+def api_url(text: str) -> str:
+    """Return an API's address without its last slash; raise ValueError for what is none.
+
+    The address is not quoted in the error: one with a password in it is refused for just that.
+    """
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not text.isprintable() or " " in text:
+        raise ValueError("not an address; expected https://host/path")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("expected https://host/path alone, with no user, password, query or fragment")
+    return text.rstrip("/")
+
+
+def interval(text: Any) -> timedelta:
+    """Return how long `15m`, `6h`, `2d`, `1w`, `hourly`, `daily` or `weekly` is."""
+    named = _NAMED_INTERVALS.get(text) if isinstance(text, str) else None
+    match = _INTERVAL.fullmatch(text) if isinstance(text, str) else None
+    if named is not None:
+        return named
+    if match is None:
+        raise ValueError("not an interval; accepted: a number and a unit (15m, 6h, 2d, 1w), hourly, daily, weekly")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _environment_name(text: str) -> str:
+    if not _ENVIRONMENT_NAME.fullmatch(text):
+        raise ValueError(
+            "expected the NAME of an environment variable (capitals, digits, underscores), never the secret itself"
+        )
+    return text
+
+
+def _label(text: str) -> str:
+    if not _LABEL.fullmatch(text):
+        raise ValueError("expected at most 63 letters, digits, '_', '-' and '.' (it becomes a tag in Dagster)")
+    return text
+
+
+def _user(text: str) -> str:
+    if not _OWNER.fullmatch(text) and not _LABEL.fullmatch(text):
+        raise ValueError("expected an e-mail address, 'team:name' or a plain name")
+    return text
+
+
+ApiUrl = Annotated[str, AfterValidator(api_url), WithJsonSchema({"type": "string", "format": "uri"})]
+"""The address of an API, without a last slash."""
+
+EnvironmentName = Annotated[
+    str, AfterValidator(_environment_name), WithJsonSchema({"type": "string", "pattern": "^[A-Z][A-Z0-9_]*$"})
+]
+"""The name of the environment variable that holds a secret."""
+
+Interval = Annotated[
+    timedelta,
+    BeforeValidator(interval),
+    WithJsonSchema({"type": "string", "pattern": "^([1-9][0-9]{0,5}[mhdw]|hourly|daily|weekly)$"}),
+]
+"""How often, written `15m`, `6h`, `daily`."""
+
+Label = Annotated[str, AfterValidator(_label)]
+"""A value that Dagster takes as a tag."""
+
+User = Annotated[str, AfterValidator(_user)]
+"""Whom a source belongs to."""
+
+Alias = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,63}$")]
+"""What a source is called in the mirror, in Dagster and on the command line."""

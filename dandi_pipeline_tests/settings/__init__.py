@@ -1,0 +1,1 @@
+"""Promises of the environment's settings and of the sources file."""
