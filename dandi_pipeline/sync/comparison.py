@@ -36,11 +36,12 @@ class Comparison:
                 self._count(observation.kind, observation.keys)
 
     def gone(self) -> Iterator[tuple[RecordKind, list[Key]]]:
-        """Yield, for each kind listed completely, the known keys that were not seen."""
+        """Yield, for each complete listing, the known keys that it no longer shows, if there are any."""
         for complete in self._complete:
             seen, width = self._seen[complete.kind.name], len(complete.prefix)
             known = self._known[complete.kind.name]
-            yield complete.kind, [key for key in known if key[:width] == complete.prefix and key not in seen]
+            if keys := [key for key in known if key[:width] == complete.prefix and key not in seen]:
+                yield complete.kind, keys
 
     def tallies(self) -> dict[str, Tally]:
         """Return what would become of the records of each kind."""

@@ -12,12 +12,12 @@ from dandi_pipeline.errors import (
     PipelineError,
     PlatformUnreachable,
 )
-from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.mirror import HIDDEN_TOKEN, Mirror
 from dandi_pipeline.platforms.contract import Gone, Hidden, Listed, Platform, Sighting
 from dandi_pipeline.sync.guard import guard_partitions
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.partition import PartitionSync
-from dandi_pipeline.sync.planning import HIDDEN_TOKEN, Stale, StoredTokens, SyncPlan, plan_listed, plan_sighted
+from dandi_pipeline.sync.planning import Stale, StoredTokens, SyncPlan, plan_listed, plan_sighted
 from dandi_pipeline.sync.preview import preview_partition
 from dandi_pipeline.sync.progress import Progress, Stage, Unwatched
 from dandi_pipeline.sync.reading import Tools

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dandi_pipeline.errors import AccessRefused, PartitionMoved, PipelineError, ResourceMissing, TornRead
-from dandi_pipeline.mirror import Mirror, PartitionSession
+from dandi_pipeline.mirror import HIDDEN_TOKEN, Counts, Mirror, PartitionSession
 from dandi_pipeline.platforms.contract import Gone, Hidden, Known, Listed, Settled, Sighting
 from dandi_pipeline.sync.guard import guard_records
-from dandi_pipeline.sync.planning import HIDDEN_TOKEN, Stale
+from dandi_pipeline.sync.planning import Stale
 from dandi_pipeline.sync.progress import Stage
 from dandi_pipeline.sync.reading import Interrupted, Reading, Tools
 from dandi_pipeline.sync.report import Outcome, PartitionReport, Tally
@@ -123,12 +123,7 @@ class PartitionSync:
             progress.advance(Stage.UPDATE_RECORDS, self._key, changed)
         finally:
             progress.end(Stage.UPDATE_RECORDS, self._key)
-        return {
-            name: replace(
-                tally, added=counts[name].inserted, updated=counts[name].updated, deleted=counts[name].deleted
-            )
-            for name, tally in expected.items()
-        }
+        return {name: _counted(tally, counts.get(name, Counts())) for name, tally in expected.items()}
 
     def _report(self, outcome: Outcome, **details: object) -> PartitionReport:
         name = self._item.listed.name if self._item.listed else ""
@@ -138,3 +133,8 @@ class PartitionSync:
         self._mirror.record_failure(
             self._source, self._key, self._item.parts, run_id=self._run_id, group=error.group, message=str(error)
         )
+
+
+def _counted(tally: Tally, counts: Counts) -> Tally:
+    """Return the tally with what the database counted in place of what the comparison expected."""
+    return replace(tally, added=counts.inserted, updated=counts.updated, deleted=counts.deleted)

@@ -3,11 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from dandi_pipeline.mirror import HIDDEN_TOKEN
 from dandi_pipeline.platforms.contract import Hidden, Listed, Sighting
 from dandi_pipeline.sync.options import SyncOptions
-
-HIDDEN_TOKEN = "hidden"  # noqa: S105 - a state token, not a secret
-"""What the mirror stores as the token of a partition that is there but hidden from us."""
 
 StoredTokens = Mapping[str, Mapping[str, str | None]]
 """For each partition the mirror knows, the token each part was stored under (None: stale)."""

@@ -2,9 +2,10 @@
 
 from datetime import datetime, timedelta, timezone
 
+from dandi_pipeline.mirror import HIDDEN_TOKEN
 from dandi_pipeline.platforms.contract import Gone, Hidden, Listed
 from dandi_pipeline.sync.options import SyncOptions
-from dandi_pipeline.sync.planning import HIDDEN_TOKEN, SyncPlan, batches, plan_listed, plan_sighted
+from dandi_pipeline.sync.planning import SyncPlan, batches, plan_listed, plan_sighted
 
 PARTS = ("dandisets", "assets")
 NOON = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)

@@ -1,0 +1,124 @@
+"""Compares a mirror, as SQL shows it, with what the simulated archive says a perfect one would hold."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from dandi_pipeline.http.instants import instant
+
+Snapshot = Mapping[str, Mapping[str, Any]]
+Rows = dict[tuple[str, ...], dict[str, Any]]
+
+
+def differences(url: str, snapshot: Snapshot, *, source: str = "dandi", published_assets: bool = False) -> list[str]:
+    """Return a line for every row that is missing, left behind or different; empty means equal value by value."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        held = {table: _held(connection, table, key, source) for table, key in _KEYS.items()}
+    expected = {
+        "dandisets": dict(_dandisets(snapshot)),
+        "versions": dict(_versions(snapshot)),
+        "assets": dict(_assets(snapshot, published_assets)),
+    }
+    return [line for table in _KEYS for line in _compare(table, expected[table], held[table])]
+
+
+_KEYS = {
+    "dandisets": ("dandiset_id",),
+    "versions": ("dandiset_id", "version"),
+    "assets": ("dandiset_id", "version", "path"),
+}
+
+_INSTANTS = ("created", "modified", "draft_modified")
+
+
+def _held(connection: sa.Connection, table: str, key: tuple[str, ...], source: str) -> Rows:
+    rows = connection.execute(sa.text(f"SELECT * FROM {table} WHERE source = :source"), {"source": source}).mappings()
+    return {tuple(row[name] for name in key): _plain(row) for row in rows}
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    plain = {str(name): value for name, value in row.items()}
+    if isinstance(plain.get("metadata"), str):
+        plain["metadata"] = orjson.loads(plain["metadata"])
+    for name in _INSTANTS:
+        value = plain.get(name)
+        if value is not None:
+            plain[name] = instant(value if isinstance(value, str) else value.isoformat())
+    return plain
+
+
+def _dandisets(snapshot: Snapshot) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    for identifier, dandiset in snapshot.items():
+        draft = dandiset["draft_version"]
+        yield (
+            (identifier,),
+            {
+                "name": draft["name"],
+                "embargo_status": dandiset["embargo_status"],
+                "created": instant(dandiset["created"]),
+                "draft_modified": instant(draft["modified"]),
+                "asset_count": draft["asset_count"],
+                "size": draft["size"],
+                "contact_person": dandiset["contact_person"],
+                "visible": True,
+            },
+        )
+
+
+def _versions(snapshot: Snapshot) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    for identifier, dandiset in snapshot.items():
+        for name, version in dandiset["versions"].items():
+            yield (
+                (identifier, name),
+                {
+                    "status": version["status"],
+                    "name": version["name"],
+                    "created": instant(version["created"]),
+                    "modified": instant(version["modified"]),
+                    "asset_count": version["asset_count"],
+                    "size": version["size"],
+                    "doi": version["metadata"].get("doi"),
+                    "metadata": version["metadata"],
+                },
+            )
+
+
+def _assets(snapshot: Snapshot, published: bool) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    for identifier, dandiset in snapshot.items():
+        for name, version in dandiset["versions"].items():
+            if name != "draft" and not published:
+                continue
+            for path, asset in version["assets"].items():
+                yield (identifier, name, path), _asset(asset)
+
+
+def _asset(asset: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = asset["metadata"]
+    digest = metadata.get("digest") or {}
+    return {
+        "asset_id": asset["asset_id"],
+        "size": asset["size"],
+        "encoding_format": metadata.get("encodingFormat"),
+        "sha256": digest.get("dandi:sha2-256"),
+        "dandi_etag": digest.get("dandi:dandi-etag"),
+        "blob": asset["blob"],
+        "zarr": asset["zarr"],
+        "created": instant(asset["created"]),
+        "modified": instant(asset["modified"]),
+        "metadata": metadata,
+    }
+
+
+def _compare(table: str, expected: Rows, held: Rows) -> Iterator[str]:
+    for key in expected.keys() - held.keys():
+        yield f"{table} {key}: missing from the mirror"
+    for key in held.keys() - expected.keys():
+        yield f"{table} {key}: left behind in the mirror"
+    for key in expected.keys() & held.keys():
+        for name, value in expected[key].items():
+            found = held[key][name]
+            if (bool(found) if isinstance(value, bool) else found) != value:
+                yield f"{table} {key}: {name} is {str(found)[:200]} instead of {str(value)[:200]}"
