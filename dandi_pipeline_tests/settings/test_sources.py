@@ -206,7 +206,8 @@ WRONG = {
         3,
         "'settings': expected keys and values, indented below it",
     ),
-    "the first of two in the file": (dandi("settings: {versions: 3}", "every: x"), 3, "'versions': expected"),
+    "the first of two errors": (dandi("every: x", "settings: {versions: 3}"), 3, "'every': not an interval"),
+    "the first of two, the other way round": (dandi("settings: {versions: 3}", "every: x"), 3, "'versions': expected"),
     "alias taken": (
         "sources:\n  - platform: dandi\n  - alias: dandi\n    platform: wiki\n    settings: {token_env: A}",
         3,
