@@ -13,6 +13,7 @@ from .clock import Clock
 from .corpus import corpus_world
 from .generated import generated_world
 from .history import History, Step
+from .records import User
 from .server import Costs, SimulatedArchive
 from .world import OWNER_TOKEN, STRANGER_TOKEN, SUPERUSER_TOKEN, Refused, World
 
@@ -26,6 +27,7 @@ __all__ = [
     "Refused",
     "SimulatedArchive",
     "Step",
+    "User",
     "World",
     "corpus_world",
     "generated_world",

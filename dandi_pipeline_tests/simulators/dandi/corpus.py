@@ -3,7 +3,7 @@
 The folder holds `latest/NNNNNN.jsonl.gz`: a header with the dandiset's metadata and its published versions, then
 one asset a line. What such a recording does not say is filled in: dandisets were created when their metadata says
 and last modified then; a draft was modified when its state was recorded; a version was created and modified when its
-metadata says that it was published, or when it was tagged.
+metadata says that it was published, or when it was tagged. Versions of unknown asset count are left out.
 """
 
 import gzip
@@ -50,10 +50,15 @@ def _read_dandiset(file: Path) -> Dandiset:
         metadata=header["dandiset"],
         assets={asset.path: asset for asset in assets},
     )
-    recorded = [row for row in header["versions"] if re.fullmatch(VERSION_PATTERN, row["version"])]
+    recorded = [row for row in header["versions"] if _is_known(row)]
     by_likelihood = sorted(assets, key=lambda asset: (not asset.published, asset.created))
     published = {row["version"]: _published_version(row, by_likelihood) for row in recorded}
     return Dandiset(identifier, created, created, OPEN, {"owner"}, {DRAFT: draft, **published})
+
+
+def _is_known(row: Mapping[str, Any]) -> bool:
+    """Whether a tag is a version, and one of which it is recorded how much it held."""
+    return row["asset_count"] is not None and bool(re.fullmatch(VERSION_PATTERN, row["version"]))
 
 
 def _published_version(row: Mapping[str, Any], by_likelihood: list[Asset]) -> Version:
