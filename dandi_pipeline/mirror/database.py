@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,6 +76,11 @@ class Database:
                 yield
         finally:
             self._writers.release()
+
+    def drop_staging(self, connection: sa.Connection, names: Sequence[str]) -> None:
+        """Drop temporary tables of a connection."""
+        with self._reported(connection):
+            self.dialect.drop_staging(connection, names)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:

@@ -53,6 +53,10 @@ class Dialect(Protocol):
         """Append rows to a staging table."""
         ...
 
+    def drop_staging(self, connection: sa.Connection, names: Sequence[str]) -> None:
+        """Drop temporary tables, outside any transaction."""
+        ...
+
     def diagnose(self, error: Exception) -> PipelineError:
         """Return what a driver's error means to an operator."""
         ...

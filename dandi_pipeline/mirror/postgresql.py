@@ -99,6 +99,11 @@ class PostgresqlDialect:
         with connection.connection.cursor() as cursor:  # type: ignore[attr-defined]
             cursor.copy_expert(f"COPY {name} ({', '.join(columns)}) FROM STDIN", io.StringIO(_copy_text(rows)))
 
+    def drop_staging(self, connection: sa.Connection, names: Sequence[str]) -> None:
+        """Drop the tables; the connection is worth keeping."""
+        with connection.begin():
+            connection.execute(sa.text(f"DROP TABLE {', '.join(names)}"))
+
     def diagnose(self, error: Exception) -> PipelineError:
         """Tell by the SQLSTATE; an operational error without one is a connection that could not be made or broke."""
         cause = getattr(error, "orig", None) or error

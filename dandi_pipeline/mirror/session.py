@@ -64,8 +64,12 @@ class PartitionSession:
 
     def discard(self) -> None:
         """Forget everything staged."""
-        with self._database.transaction(self._connection):
-            self._drop_staging()
+        names = [staging.name for staging in (*self._staged.values(), *self._removed.values())]
+        if names and not self._connection.invalidated:
+            self._database.drop_staging(self._connection, names)
+        self._staged.clear()
+        self._removed.clear()
+        self._kinds.clear()
 
     def commit(
         self, *, run_id: str, tokens: Mapping[str, str | None], clear_failure: bool = True
@@ -116,11 +120,6 @@ class PartitionSession:
             return {name: Counts(deleted=number) for name, number in deleted.items() if number}
 
         return self._write(run_id, apply)
-
-    def close(self) -> None:
-        """Give the connection back as it came; after a lost connection there is nothing to tidy."""
-        if not self._connection.invalidated:
-            self.discard()
 
     @property
     def _where(self) -> str:
@@ -174,13 +173,6 @@ class PartitionSession:
             self._kinds[kind.name] = kind
         return tables[kind.name]
 
-    def _drop_staging(self) -> None:
-        for staging in (*self._staged.values(), *self._removed.values()):
-            staging.drop()
-        self._staged.clear()
-        self._removed.clear()
-        self._kinds.clear()
-
 
 @contextmanager
 def open_session(database: Database, source: str, partition: str, parts: Sequence[str]) -> Iterator[PartitionSession]:
@@ -190,7 +182,7 @@ def open_session(database: Database, source: str, partition: str, parts: Sequenc
         try:
             yield session
         finally:
-            session.close()
+            session.discard()
 
 
 def _by_kind(records: Sequence[Record]) -> Iterator[tuple[RecordKind, list[Record]]]:

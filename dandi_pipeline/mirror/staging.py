@@ -53,10 +53,6 @@ class StagingTable:
             )
         )
 
-    def drop(self) -> None:
-        """Drop the table and what it holds."""
-        self._connection.execute(sa.text(f"DROP TABLE {self.name}"))
-
 
 def staged_rows(record_table: RecordTable, records: Iterable[Record], where: str) -> Iterator[Row]:
     """Yield the records as rows of `RecordTable.staged`.
