@@ -29,9 +29,9 @@ class AssetPage:
 class DandiApi:
     """Reads one archive. Every method raises `PipelineError`s only."""
 
-    def __init__(self, client: HttpClient, *, with_key: bool) -> None:
+    def __init__(self, client: HttpClient, *, lists_embargoed: bool) -> None:
         self._client = client
-        self._with_key = with_key
+        self._lists_embargoed = lists_embargoed
 
     def dandisets(self) -> list[Listed]:
         """Return every visible dandiset, or raise: pages that shifted while they turned are read again."""
@@ -94,7 +94,7 @@ class DandiApi:
     def _dandiset_page(self, page: int) -> Json:
         """Return one page by `id`: what is created while pages turn comes last. A key alone shows no embargoed one."""
         params: dict[str, Any] = {"page": page, "page_size": PAGE_SIZE, "ordering": "id"}
-        return self._get("dandisets/", {**params, "embargoed": "true"} if self._with_key else params)
+        return self._get("dandisets/", {**params, "embargoed": "true"} if self._lists_embargoed else params)
 
     def _get(self, path: str, params: dict[str, Any] | None = None) -> Json:
         payload = self._client.get_json(path, params).payload

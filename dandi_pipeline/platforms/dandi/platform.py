@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 
 from dandi_pipeline.errors import AccessRefused, ConfigurationError, ResourceMissing
-from dandi_pipeline.http.client import HttpClient
+from dandi_pipeline.http.client import HttpClient, Limits
 from dandi_pipeline.platforms.contract import (
     Gone,
     Hidden,
@@ -18,6 +19,10 @@ from dandi_pipeline.platforms.contract import (
 from dandi_pipeline.platforms.dandi.api import DandiApi
 from dandi_pipeline.platforms.dandi.reading import DandisetReading
 from dandi_pipeline.platforms.dandi.records import ASSET, ASSETS, DANDISET, DANDISETS, VERSION
+from dandi_pipeline.platforms.dandi.settings import DandiSettings
+from dandi_pipeline.settings import Settings, Source
+
+USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
 
 _IDENTIFIER = re.compile(r"(?:DANDI:)?(\d{1,6})", re.IGNORECASE)
 
@@ -30,9 +35,9 @@ class DandiPlatform:
     kinds: tuple[RecordKind, ...] = (DANDISET, VERSION, ASSET)
     partition_noun = "dandiset"
 
-    def __init__(self, client: HttpClient, *, with_key: bool, published_assets: bool = False) -> None:
+    def __init__(self, client: HttpClient, *, lists_embargoed: bool, published_assets: bool = False) -> None:
         self._client = client
-        self._api = DandiApi(client, with_key=with_key)
+        self._api = DandiApi(client, lists_embargoed=lists_embargoed)
         self._published_assets = published_assets
 
     @property
@@ -69,3 +74,20 @@ class DandiPlatform:
     def close(self) -> None:
         """Release the connections."""
         self._client.close()
+
+
+def open_dandi(source: Source, settings: Settings) -> DandiPlatform:
+    """Open the archive that a source names, with the key that its environment variable holds, if it does."""
+    chosen: DandiSettings = source.settings
+    key = settings.credential(chosen.api_key_env)
+    client = HttpClient(
+        chosen.api_url or settings.dandi_api_url,
+        user_agent=USER_AGENT,
+        authorization=f"token {key}" if key else None,
+        limits=Limits(pool_size=chosen.max_concurrent, max_concurrent=chosen.max_concurrent),
+    )
+    return DandiPlatform(
+        client,
+        lists_embargoed=key is not None and chosen.embargoed,
+        published_assets=chosen.versions == "all",
+    )

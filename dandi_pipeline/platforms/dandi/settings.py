@@ -1,0 +1,21 @@
+"""What a DANDI source accepts under `settings:`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from dandi_pipeline.settings import ApiUrl, EnvironmentName, PlatformSettings
+
+
+class DandiSettings(PlatformSettings):
+    """One DANDI archive; every member has a default that suits the public one."""
+
+    api_url: ApiUrl | None = Field(default=None, description="The API's address; DANDI_API_URL unless set")
+    api_key_env: EnvironmentName = Field(
+        default="DANDI_API_KEY", description="The NAME of the environment variable that holds the API key"
+    )
+    embargoed: bool = Field(default=True, description="Whether embargoed dandisets are mirrored too, given a key")
+    versions: Literal["draft", "all"] = Field(
+        default="draft", description="Whose assets are mirrored: the drafts', or those of published versions as well"
+    )
+    max_concurrent: int = Field(default=5, ge=1, le=50, description="Requests in flight at most")

@@ -1,0 +1,32 @@
+"""The platforms there are: one line each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from dandi_pipeline.platforms.contract import Platform
+from dandi_pipeline.platforms.dandi.platform import open_dandi
+from dandi_pipeline.platforms.dandi.settings import DandiSettings
+from dandi_pipeline.settings import Settings, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a platform is configured by, and how it is opened."""
+
+    settings: type[BaseModel]
+    open: Callable[[Source, Settings], Platform]
+
+
+PLATFORMS: Mapping[str, Entry] = {
+    "dandi": Entry(DandiSettings, open_dandi),
+}
+
+SETTINGS: Mapping[str, type[BaseModel]] = {name: entry.settings for name, entry in PLATFORMS.items()}
+"""What each platform accepts under `settings:`, for `load_sources`."""
+
+
+def open_platform(source: Source, settings: Settings) -> Platform:
+    """Return the platform behind a source, ready to be asked; nothing has been sent yet."""
+    return PLATFORMS[source.platform].open(source, settings)
