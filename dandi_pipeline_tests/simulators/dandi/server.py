@@ -202,28 +202,28 @@ class _Handler(BaseHTTPRequestHandler):
             faults = archive.faults.hitting(kind, self.path)
             reply = archive.answer(kind, params, request, faults)
             archive.stopping.wait(reply.delivery.wait)
+            message = _Message.of(reply, request)
             status = 0 if reply.delivery.reset else reply.status
-            archive.requests.sent(kind, self.path, status, self._send(reply, request))
+            archive.requests.answered(kind, self.path, status, len(message.sent))
+        self._deliver(reply, message)
 
-    def _send(self, reply: Reply, request: Request) -> int:
-        """Send a reply as its delivery says, and return how many bytes of body went out."""
+    def _send(self, reply: Reply, request: Request) -> None:
+        self._deliver(reply, _Message.of(reply, request))
+
+    def _deliver(self, reply: Reply, message: "_Message") -> None:
+        """Put an answer on the wire as its delivery says."""
         if reply.delivery.reset:
             self._reset()
-            return 0
-        body, encoding = _encoded(reply, request)
-        sent = body if reply.delivery.cut_at is None else body[: int(len(body) * reply.delivery.cut_at)]
-        self.close_connection = not self.server.archive.keep_alive or sent is not body
-        head = self._head(reply, len(body), encoding)
-        if reply.headers.get("Transfer-Encoding") == "chunked":
-            sent = b"0\r\n\r\n"
+            return
+        self.close_connection = not self.server.archive.keep_alive or len(message.sent) < message.length
+        head = self._head(reply, message)
         if reply.delivery.body_seconds:
             self.connection.sendall(head)
-            self._send_slowly(sent, reply.delivery.body_seconds)
+            self._send_slowly(message.sent, reply.delivery.body_seconds)
         else:
-            self.connection.sendall(head + sent)
-        return len(sent)
+            self.connection.sendall(head + message.sent)
 
-    def _head(self, reply: Reply, length: int, encoding: str | None) -> bytes:
+    def _head(self, reply: Reply, message: "_Message") -> bytes:
         headers = {
             "Server": "gunicorn",
             "Date": formatdate(usegmt=True),
@@ -233,9 +233,9 @@ class _Handler(BaseHTTPRequestHandler):
             **_SECURITY_HEADERS,
         }
         if "Transfer-Encoding" not in headers:
-            headers["Content-Length"] = str(length)
-        if encoding:
-            headers["Content-Encoding"] = encoding
+            headers["Content-Length"] = str(message.length)
+        if message.encoding:
+            headers["Content-Encoding"] = message.encoding
         lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
@@ -253,12 +253,32 @@ class _Handler(BaseHTTPRequestHandler):
         os.close(self.connection.detach())
 
 
-def _encoded(reply: Reply, request: Request) -> tuple[bytes, str | None]:
-    """Compress the body if the client takes it and it is worth it; manifests never are."""
-    is_stored_file = "ETag" in reply.headers
-    if is_stored_file or not request.accepts_gzip or len(reply.body) < GZIP_FROM:
-        return reply.body, None
-    compressed = gzip.compress(reply.body, 6, mtime=0)
-    if reply.delivery.gzip_cut_at is not None:
-        compressed = compressed[: int(len(compressed) * reply.delivery.gzip_cut_at)]
-    return compressed, "gzip"
+@dataclass(frozen=True)
+class _Message:
+    """A body as it goes over the wire: the length announced, and what is really sent of it."""
+
+    length: int
+    sent: bytes
+    encoding: str | None = None
+
+    @classmethod
+    def of(cls, reply: Reply, request: Request) -> "_Message":
+        delivery = reply.delivery
+        if delivery.reset:
+            return cls(0, b"")
+        if reply.headers.get("Transfer-Encoding") == "chunked":
+            return cls(0, b"0\r\n\r\n")
+        body, encoding = reply.body, None
+        if _is_compressed(reply, request):
+            body, encoding = gzip.compress(body, 6, mtime=0), "gzip"
+            body = body[: _share(body, delivery.gzip_cut_at)]
+        return cls(len(body), body[: _share(body, delivery.cut_at)], encoding)
+
+
+def _is_compressed(reply: Reply, request: Request) -> bool:
+    """Whether the client takes gzip and it is worth it; what has an ETag is a stored file and never is."""
+    return request.accepts_gzip and len(reply.body) >= GZIP_FROM and "ETag" not in reply.headers
+
+
+def _share(body: bytes, share: float | None) -> int:
+    return len(body) if share is None else int(len(body) * share)

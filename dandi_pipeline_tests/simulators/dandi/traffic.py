@@ -34,7 +34,10 @@ class Exchange:
 
 
 class Traffic:
-    """Counts requests. A request counts from the moment it is read until its answer is sent."""
+    """Counts requests, each in full before the first byte of its answer goes out.
+
+    So whoever has an answer finds it counted; a request is in flight from its reading until its answer is ready.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,7 +51,7 @@ class Traffic:
             self.by_kind: Counter[str] = Counter()
             self.by_status: Counter[int] = Counter()
             self.in_flight_max = self._in_flight
-            self.bytes_sent = 0
+            self.body_bytes = 0
             self.exchanges: deque[Exchange] = deque(maxlen=REMEMBERED)
             """The last requests, oldest first."""
 
@@ -65,11 +68,11 @@ class Traffic:
             with self._lock:
                 self._in_flight -= 1
 
-    def sent(self, kind: str, target: str, status: int, size: int) -> None:
-        """Record an answer and how many bytes of body went over the wire."""
+    def answered(self, kind: str, target: str, status: int, size: int) -> None:
+        """Record an answer and how many bytes of body go over the wire."""
         with self._lock:
             self.by_status[status] += 1
-            self.bytes_sent += size
+            self.body_bytes += size
             self.exchanges.append(Exchange(kind, target, status))
 
     def counts(self) -> dict[str, Any]:
@@ -80,5 +83,5 @@ class Traffic:
                 "by_kind": {kind: self.by_kind[kind] for kind in KINDS},
                 "by_status": {str(status): count for status, count in sorted(self.by_status.items())},
                 "in_flight_max": self.in_flight_max,
-                "bytes": self.bytes_sent,
+                "bytes": self.body_bytes,
             }
