@@ -40,7 +40,7 @@ def parts(*, dandisets_only: bool, assets_only: bool) -> tuple[str, ...]:
     return (ASSETS,) if assets_only else ()
 
 
-def wording(parts: Sequence[str]) -> Wording:
+def wording(parts: Sequence[str], *, dry_run: bool) -> Wording:
     """Return what the steps of a sync of these parts are called."""
     return Wording(
         platform="DANDI",
@@ -48,4 +48,5 @@ def wording(parts: Sequence[str]) -> Wording:
         record_noun="asset",
         label="DANDI:{}".format,
         with_records=not parts or ASSETS in parts,
+        dry_run=dry_run,
     )

@@ -30,14 +30,15 @@ class Wording:
     record_noun: str
     label: Callable[[str], str]
     with_records: bool = True
+    dry_run: bool = False
 
     def stage(self, stage: Stage, partition: str | None) -> str:
         """Return a stage's name, e.g. "Checking assets for DANDI:000003"."""
-        verb = "Checking" if stage in (Stage.CHECK_PARTITIONS, Stage.CHECK_RECORDS) else "Updating"
         if stage is Stage.CHECK_PARTITIONS:
-            return f"{verb} {self.partition_noun}s for updates"
+            return f"Checking {self.partition_noun}s for updates"
         if stage is Stage.UPDATE_PARTITIONS:
-            return f"{verb} {self.partition_noun}s"
+            return f"{'Comparing' if self.dry_run else 'Updating'} {self.partition_noun}s"
+        verb = "Checking" if stage is Stage.CHECK_RECORDS else "Updating"
         return plain(f"{verb} {self.record_noun}s for {self.label(partition or '')}")
 
     def before(self, stage: Stage, total: int | None) -> list[str]:
@@ -46,7 +47,8 @@ class Wording:
             return [f"Fetching {self.partition_noun}s from {self.platform} API..."]
         if stage is Stage.UPDATE_PARTITIONS:
             found = [f"Found {quantity(total or 0, self.partition_noun)} to update"]
-            return [*found, f"Syncing {self.record_noun}s..."] if total and self.with_records else found
+            syncing = total and self.with_records and not self.dry_run
+            return [*found, f"Syncing {self.record_noun}s..."] if syncing else found
         return []
 
     def unit(self, stage: Stage) -> str:
@@ -60,22 +62,24 @@ Display: TypeAlias = "Lines | Bars"
 _Running: TypeAlias = "tuple[Stage, str | None]"
 
 
-def display(wording: Wording, *, bars: bool) -> Display:
-    """Return what shows a sync's progress: bars if they are wanted and standard error is a terminal."""
-    return Bars(wording) if bars and sys.stderr.isatty() else Lines(wording)
+def display(wording: Wording, *, bars: bool, hold: bool) -> Display:
+    """Return what shows a sync's progress: bars if they are wanted and standard error is a terminal, else lines."""
+    return Bars(wording) if bars and sys.stderr.isatty() else Lines(wording, hold=hold)
 
 
 class Lines:
     """Progress as lines: each step once, each partition as it is done, and a sign of life in between.
 
-    What takes long, one very large partition or very many small ones, says how far it is every ten seconds.
+    What takes long, one very large partition or very many small ones, says how far it is every ten seconds. With
+    `hold` nothing is said before the platform has answered: a command that fails at once then says only why.
     """
 
-    def __init__(self, wording: Wording, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, wording: Wording, *, hold: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._wording = wording
         self._clock = clock
         self._lock = RLock()
         self._counts: dict[_Running, _Count] = {}
+        self._held: list[str] | None = [] if hold else None
 
     def __enter__(self) -> "Lines":
         return self
@@ -84,15 +88,20 @@ class Lines:
         pass
 
     def say(self, line: str, *, to: TextIO | None = None) -> None:
-        """Write one line."""
+        """Write one line, or hold it back as long as lines are."""
         with self._lock:
-            tell(line, to=to)
+            if self._held is None:
+                tell(line, to=to)
+            else:
+                self._held.append(line)
 
     def begin(self, stage: Stage, partition: str | None, total: int | None) -> None:
         """Announce a stage, or take note of a total that has become known."""
         with self._lock:
             if (stage, partition) not in self._counts:
                 self._announce(stage, total)
+            if total is not None:
+                self._release()
             self._counts[stage, partition] = _Count(total, spoke=self._clock())
 
     def advance(self, stage: Stage, partition: str | None, by: int) -> None:
@@ -116,12 +125,17 @@ class Lines:
                 return
             if stage is Stage.UPDATE_RECORDS:
                 self.say(self._partition_done(partition or "", count))
-            elif count.done or stage is Stage.CHECK_PARTITIONS:
+            elif count.total is not None and (count.done or stage is Stage.CHECK_PARTITIONS):
                 self.say(f"{self._wording.stage(stage, partition)}: {count}")
 
     def _announce(self, stage: Stage, total: int | None) -> None:
         for line in self._wording.before(stage, total):
             self.say(line)
+
+    def _release(self) -> None:
+        held, self._held = self._held or [], None
+        for line in held:
+            tell(line)
 
     def _partition_done(self, partition: str, updated: "_Count") -> str:
         checked = self._counts.pop((Stage.CHECK_RECORDS, partition), None)

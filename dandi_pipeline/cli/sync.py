@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dandi_pipeline.cli.arguments import instant, positive_number
+from dandi_pipeline.cli.log import warnings_beside
 from dandi_pipeline.cli.progress import Display, display
 from dandi_pipeline.cli.summary import summary
 from dandi_pipeline.cli.terminal import tell
@@ -86,9 +87,11 @@ def sync(
         full=force_full_sync,
         max_records=max_assets,
         allow_mass_deletion=allow_mass_deletion,
+        max_concurrent=source.settings.max_concurrent,
     )
-    tell("Initializing DANDI client...")
-    with display(dandi.wording(options.parts), bars=not (no_progress or verbose)) as watcher:
+    wording = dandi.wording(options.parts, dry_run=dry_run)
+    with display(wording, bars=not (no_progress or verbose), hold=not verbose) as watcher, warnings_beside(watcher):
+        watcher.say("Initializing DANDI client...")
         if dry_run:
             report = _preview(source, settings, options, watcher, quiet=as_json)
         else:

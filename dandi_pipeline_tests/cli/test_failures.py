@@ -2,23 +2,18 @@
 
 import re
 import socket
-from collections.abc import Iterator
 
 import pytest
 
 from dandi_pipeline_tests.cli.conftest import Finished, Shell
-from dandi_pipeline_tests.simulators.dandi import SimulatedArchive
 
 
 def the_error(finished: Finished, code: int) -> str:
-    """Return the one line of error, after whatever steps were said before it."""
-    assert "Traceback" not in finished.err
-    assert finished.code == code, finished.err
-    assert finished.out == ""
-    errors = [line for line in finished.err.splitlines() if line.startswith("Error: ")]
-    assert len(errors) == 1, finished.err
-    assert finished.err.endswith(f"{errors[0]}\n")
-    return errors[0]
+    """Return the error, which is all that was written."""
+    assert (finished.code, finished.out) == (code, ""), finished.err
+    assert finished.err.startswith("Error: "), finished.err
+    assert finished.err.count("\n") == 1, finished.err
+    return finished.err
 
 
 @pytest.mark.parametrize(
@@ -43,7 +38,6 @@ def the_error(finished: Finished, code: int) -> str:
 def test_a_command_that_cannot_be_meant_is_refused_in_one_line(shell: Shell, arguments: list[str], says: str) -> None:
     finished = shell.run(*arguments)
     assert re.search(says, the_error(finished, 2))
-    assert len(finished.err.splitlines()) == 1
     assert "\x1b" not in finished.err
     assert list(shell.folder.iterdir()) == []
 
@@ -118,11 +112,7 @@ def test_a_sources_file_without_dandi_says_what_to_do(shell: Shell) -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error(shell: Shell) -> None:
-    import subprocess
-
-    with subprocess.Popen(
-        shell.command("--version"), cwd=shell.folder, env=shell.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with shell.start("--version") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -186,9 +187,13 @@ def on_a_terminal(shell: Shell, *arguments: str) -> str:
     """Return what a command writes when standard output and standard error are a terminal."""
     controller, terminal = pty.openpty()
     with subprocess.Popen(
-        shell.command(*arguments), cwd=shell.folder, env=shell.environment(TERM="xterm"), stdin=terminal, stdout=terminal,
+        shell.command(*arguments),
+        cwd=shell.folder,
+        env=shell.environment(TERM="xterm"),
+        stdin=terminal,
+        stdout=terminal,
         stderr=terminal,
-    ) as process:  # fmt: skip
+    ) as process:
         os.close(terminal)
         written = b""
         while chunk := _read(controller):
@@ -234,9 +239,7 @@ def test_names_from_outside_cannot_steer_the_terminal(shell: Shell, archive: Sim
 
 def test_ctrl_c_keeps_what_is_committed_and_ends_in_one_line(shell: Shell, archive: SimulatedArchive) -> None:
     archive.faults.add("slow_start", seconds=30.0, kind="assets_full", path="000001")
-    with subprocess.Popen(
-        shell.command("sync"), cwd=shell.folder, env=shell.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with shell.start("sync") as process:
         wait_for(lambda: shell_has(shell, "000003"))
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
@@ -247,10 +250,10 @@ def test_ctrl_c_keeps_what_is_committed_and_ends_in_one_line(shell: Shell, archi
     assert shell.run("sync").code == 0
 
 
-def wait_for(happened: object) -> None:
+def wait_for(happened: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if callable(happened) and happened():
+        if happened():
             return
         time.sleep(0.1)
     raise AssertionError("it did not happen within a minute")
