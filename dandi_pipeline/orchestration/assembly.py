@@ -1,0 +1,22 @@
+"""Puts the definitions of any number of sources together, the same way for the UI, the command line and tests."""
+
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+from dandi_pipeline.orchestration.assets import build_assets
+from dandi_pipeline.orchestration.jobs import build_job, build_schedule
+from dandi_pipeline.orchestration.sensors import build_sensor
+from dandi_pipeline.orchestration.sources import MirroredSource
+
+
+def assemble(sources: Sequence[MirroredSource], resources: Mapping[str, object]) -> dg.Definitions:
+    """Return each source's assets, job, sensor and schedule; they need the resources `connections` and `watcher`."""
+    jobs = [build_job(source) for source in sources]
+    return dg.Definitions(
+        assets=[build_assets(source) for source in sources],
+        jobs=jobs,
+        sensors=[build_sensor(source, job) for source, job in zip(sources, jobs, strict=True)],
+        schedules=[build_schedule(source, job) for source, job in zip(sources, jobs, strict=True)],
+        resources=dict(resources),
+    )

@@ -1,0 +1,134 @@
+"""Turns a source into Dagster assets, one a part, synced together or alone by one step.
+
+The sensor and the schedule name partitions in the step's config, the UI and backfills in the run's tags, the
+command line runs the same step in its own process: one function serves all. Reading, comparing and committing
+belong in `sync`; this module only runs it and has it written down.
+"""
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from typing import NoReturn, cast
+
+import dagster as dg
+
+from dandi_pipeline.errors import PipelineError
+from dandi_pipeline.orchestration.config import SyncConfig
+from dandi_pipeline.orchestration.connections import Connection, Connections, Watcher
+from dandi_pipeline.orchestration.journal import Journal, failure_of, stopped
+from dandi_pipeline.orchestration.liveness import at_work
+from dandi_pipeline.orchestration.partition_set import partitions_of
+from dandi_pipeline.orchestration.sources import MirroredSource
+from dandi_pipeline.sync.engine import Sync
+from dandi_pipeline.sync.options import SyncOptions
+from dandi_pipeline.sync.progress import Progress
+from dandi_pipeline.sync.report import PartitionReport, SyncReport
+
+_Reports = Generator[PartitionReport, None, None]
+
+
+def build_assets(source: MirroredSource) -> dg.AssetsDefinition:
+    """Return the source's assets. Each partition is recorded as it is committed, failures are raised at the end."""
+
+    @dg.multi_asset(
+        name=source.step_name,
+        specs=[_spec(source, part) for part in source.parts],
+        partitions_def=partitions_of(source),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        can_subset=True,
+        pool=source.pool,
+    )
+    def sync_partitions(
+        context: dg.AssetExecutionContext,
+        config: SyncConfig,
+        connections: dg.ResourceParam[Connections],
+        watcher: dg.ResourceParam[Watcher],
+    ) -> Iterator[NoReturn]:
+        with at_work(context.instance, context.run.run_id):
+            _sync(context, config, source, connections, watcher)
+        # Every event has been logged by itself, with its partition; one yielded here would have none.
+        yield from ()
+
+    return sync_partitions
+
+
+def _spec(source: MirroredSource, part: str) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        source.asset_key(part),
+        description=f"The {part} of {source.alias} in the mirror; one partition a {source.partition_noun}.",
+        group_name=source.python_name,
+        kinds={source.platform},
+        owners=source.owners,
+        tags=source.tags,
+        skippable=True,
+    )
+
+
+def requested(context: dg.AssetExecutionContext, config: SyncConfig, source: MirroredSource) -> SyncOptions:
+    """Return what the run is asked to do: its config, its partition tags and its asset selection together."""
+    parts = tuple(part for part in source.parts if source.asset_key(part) in context.selected_asset_keys)
+    tagged = context.has_partition_key or context.has_partition_key_range
+    return config.options(
+        partitions=tuple(context.partition_keys) if tagged else tuple(config.partitions),
+        parts=() if parts == source.parts else parts,
+        ignore_unknown=config.ignore_unknown or tagged,
+        max_concurrent=source.max_concurrent,
+    )
+
+
+def _sync(
+    context: dg.AssetExecutionContext,
+    config: SyncConfig,
+    source: MirroredSource,
+    connections: Connections,
+    watcher: Watcher,
+) -> None:
+    """Run the sync and fail the step for what failed in it, after everything else is committed."""
+    try:
+        watcher.report = _recorded(context, source, requested(context, config, source), connections, watcher.progress)
+    except PipelineError as error:
+        watcher.stopped_by = error
+        raise stopped(error) from None
+    if watcher.report.problems:
+        raise failure_of(watcher.report)
+
+
+def _recorded(
+    context: dg.AssetExecutionContext,
+    source: MirroredSource,
+    options: SyncOptions,
+    connections: Connections,
+    progress: Progress,
+) -> SyncReport:
+    """Run the sync and leave its sums on the run, however it ends."""
+    journal = Journal(context, source, scope=options.scope, parts=options.parts or source.parts)
+    stopped_by: PipelineError | None = None
+    try:
+        with connections.open(source.alias) as connection:
+            _follow(journal, source, options, connection, progress, context.run.run_id)
+    except PipelineError as error:
+        stopped_by = error
+        raise
+    finally:
+        report = journal.close(stopped_by)
+    return report
+
+
+def _follow(
+    journal: Journal,
+    source: MirroredSource,
+    options: SyncOptions,
+    connection: Connection,
+    progress: Progress,
+    run_id: str,
+) -> None:
+    """Drive the sync, and note each partition as soon as it is committed."""
+    sync = Sync(source.alias, connection.platform, connection.mirror, options, progress)
+    try:
+        plan = sync.plan()
+        journal.planned(plan)
+        with closing(cast(_Reports, sync.run(plan, run_id))) as reports:
+            for report in reports:
+                journal.note(report)
+        journal.settled(options.partitions, connection.mirror.states(source.alias))
+    finally:
+        journal.traffic = connection.platform.traffic

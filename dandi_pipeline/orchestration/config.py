@@ -1,0 +1,56 @@
+"""What a run is asked to do, as Dagster's run config: the one form in which every launcher says it."""
+
+from datetime import datetime
+
+import dagster as dg
+from pydantic import Field
+
+from dandi_pipeline.errors import ConfigurationError
+from dandi_pipeline.sync.options import SyncOptions
+
+
+class SyncConfig(dg.Config):
+    """The options of one sync; the default is everything stale, by the cheapest exact plan."""
+
+    partitions: list[str] = Field(default=[], description="The partitions to sync; none means every one.")
+    since: str | None = Field(default=None, description="Only what changed since this instant (ISO 8601, with zone).")
+    full: bool = Field(default=False, description="Read everything again, stale or not.")
+    max_records: int | None = Field(default=None, description="Read at most this many records of a partition.")
+    allow_mass_deletion: bool = Field(default=False, description="Delete even what the guard would refuse.")
+    ignore_unknown: bool = Field(default=False, description="Pass over named partitions that do not exist any more.")
+    max_concurrent: int | None = Field(default=None, description="Requests in flight at most; unset: the source's.")
+
+    @classmethod
+    def of(cls, options: SyncOptions) -> "SyncConfig":
+        """Return the config that asks for `options`; the parts are asked for by asset selection."""
+        return cls(
+            partitions=list(options.partitions),
+            since=options.since.isoformat() if options.since else None,
+            full=options.full,
+            max_records=options.max_records,
+            allow_mass_deletion=options.allow_mass_deletion,
+            ignore_unknown=options.ignore_unknown,
+            max_concurrent=options.max_concurrent,
+        )
+
+    def options(
+        self, *, partitions: tuple[str, ...], parts: tuple[str, ...], ignore_unknown: bool, max_concurrent: int
+    ) -> SyncOptions:
+        """Return the options; `max_concurrent` applies where the config names none. ConfigurationError if invalid."""
+        return SyncOptions(
+            partitions=partitions,
+            parts=parts,
+            since=_instant(self.since) if self.since else None,
+            full=self.full,
+            max_records=self.max_records,
+            allow_mass_deletion=self.allow_mass_deletion,
+            ignore_unknown=ignore_unknown,
+            max_concurrent=self.max_concurrent or max_concurrent,
+        )
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise ConfigurationError(f"since: {text!r} is not a date and time like 2024-01-01T12:00:00Z") from None

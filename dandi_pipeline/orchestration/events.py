@@ -1,0 +1,96 @@
+"""The events that tell, partition by partition, what a sync did: Dagster's materializations and observations.
+
+What comes from a platform (names, error messages) is only ever put into plain-text metadata, on printable lines.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import dagster as dg
+from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
+
+from dandi_pipeline.errors import PipelineError
+from dandi_pipeline.platforms.contract import RecordKind
+from dandi_pipeline.sync.report import Outcome, PartitionReport, Tally
+
+_LONGEST_LINE = 1_000
+
+Metadata = dict[str, dg.TextMetadataValue | dg.IntMetadataValue | dg.FloatMetadataValue]
+
+
+def printable(text: str) -> str:
+    """Return hostile text as one bounded, printable line."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 2 * _LONGEST_LINE]).split())
+    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
+
+
+def materialization(
+    asset: dg.AssetKey, report: PartitionReport, kinds: Sequence[RecordKind], token: str | None
+) -> dg.AssetMaterialization:
+    """Return the event of one part of a partition that came through, its counts as metadata.
+
+    `kinds` are the part's kinds of record; `token` is the state the mirror now has, shown as the data version.
+    """
+    return dg.AssetMaterialization(
+        asset_key=asset,
+        partition=report.partition,
+        description=printable(report.describe()),
+        metadata=_metadata(report, kinds, token),
+        tags={"dagster/data_version": token} if token else {},
+    )
+
+
+def failure(asset: dg.AssetKey, partition: str, error: PipelineError) -> dg.AssetObservation:
+    """Return the event that says, on the partition's own page, why it failed."""
+    return dg.AssetObservation(
+        asset_key=asset,
+        partition=partition,
+        description=printable(f"failed: {error}"),
+        metadata={
+            "outcome": dg.MetadataValue.text(Outcome.FAILED.value),
+            "group": dg.MetadataValue.text(error.group),
+            "error": dg.MetadataValue.text(printable(str(error))),
+        },
+    )
+
+
+def mark_failed(context: dg.AssetExecutionContext, asset: dg.AssetKey, partition: str) -> None:
+    """Make the UI show the partition as failed once the run has failed.
+
+    Dagster shows a partition as failed if a materialization of it was planned in a failed run and did not come. A
+    run with its partitions in tags has such plans from the start; for one with its partitions in config the plan
+    must be logged, for which there is no public call (dagster-io/dagster#17836). Should this one change,
+    the partition keeps the status it had and the run's log says so.
+    """
+    try:
+        planned = DagsterEvent.build_asset_materialization_planned_event(
+            context.job_name,
+            context.op_execution_context.op_handle.name,
+            AssetMaterializationPlannedData(asset, partition=partition),
+        )
+        context.instance.report_dagster_event(planned, context.run.run_id, logging.DEBUG)
+    except (AttributeError, TypeError) as error:
+        context.log.warning(f"{partition}: cannot be shown as failed with this version of Dagster ({error})")
+
+
+def _metadata(report: PartitionReport, kinds: Sequence[RecordKind], token: str | None) -> Metadata:
+    tallies = [report.tallies[kind.name] for kind in kinds if kind.name in report.tallies]
+    total = sum(tallies, Tally())
+    texts = {
+        "outcome": report.outcome.value,
+        "name": report.name,
+        "plan": report.plan,
+        "warning": report.warning,
+        "token": token or "",
+    }
+    metadata: Metadata = {key: dg.MetadataValue.text(printable(text)) for key, text in texts.items() if text}
+    if tallies:
+        metadata |= {count: dg.MetadataValue.int(getattr(total, count)) for count in _COUNTS}
+        metadata["duration_seconds"] = dg.MetadataValue.float(round(report.duration_seconds, 3))
+    if tallies and report.outcome is Outcome.SYNCED:
+        rows = total.added + total.updated + total.unchanged
+        metadata["dagster/partition_row_count"] = dg.MetadataValue.int(rows)
+    return metadata
+
+
+_COUNTS = ("checked", "added", "updated", "deleted", "unchanged")

@@ -1,0 +1,95 @@
+"""The syncs of the past, read from Dagster's run storage alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import dagster as dg
+
+from dandi_pipeline.orchestration import run_tags
+from dandi_pipeline.orchestration.home import open_instance
+from dandi_pipeline.orchestration.liveness import end_abandoned_runs
+from dandi_pipeline.sync.report import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class PastSync:
+    """One sync. Counts are None where the run did not get to the end where they are written.
+
+    `status` is one of "done", "done with errors", "failed" (stopped before every partition had its turn),
+    "canceled", "running" and "queued". `duration_seconds` is None for one that has not ended.
+    """
+
+    run_id: str
+    source: str
+    scope: str
+    started: datetime
+    duration_seconds: float | None
+    status: str
+    launched_by: str
+    checked: int | None
+    added: int | None
+    updated: int | None
+    deleted: int | None
+    failed: int | None
+    records: Tally | None
+    requests: int | None
+
+
+def past_syncs(home: Path, *, limit: int, source: str | None = None) -> list[PastSync]:
+    """Return the latest syncs, newest first, of one source or of all; none where `home` has no instance yet."""
+    if not (home / "dagster.yaml").exists():
+        return []
+    tags = {run_tags.KIND: run_tags.SYNC, **({run_tags.SOURCE: source} if source else {})}
+    with open_instance(home) as instance:
+        end_abandoned_runs(instance)
+        return [_past_sync(record) for record in instance.get_run_records(dg.RunsFilter(tags=tags), limit=limit)]
+
+
+def _past_sync(record: dg.RunRecord) -> PastSync:
+    run, tags = record.dagster_run, record.dagster_run.tags
+    return PastSync(
+        run_id=run.run_id,
+        source=tags.get(run_tags.SOURCE, ""),
+        scope=tags.get(run_tags.SCOPE, ""),
+        started=_started(record),
+        duration_seconds=None if record.end_time is None else record.end_time - _started(record).timestamp(),
+        status=_status(run),
+        launched_by=_launched_by(tags),
+        checked=run_tags.count_from(tags, run_tags.CHECKED),
+        added=run_tags.count_from(tags, run_tags.ADDED),
+        updated=run_tags.count_from(tags, run_tags.UPDATED),
+        deleted=run_tags.count_from(tags, run_tags.DELETED),
+        failed=run_tags.count_from(tags, run_tags.FAILED),
+        records=run_tags.records_from(tags),
+        requests=run_tags.count_from(tags, run_tags.REQUESTS),
+    )
+
+
+def _started(record: dg.RunRecord) -> datetime:
+    """Return when the run began to work, or was created if it has not begun."""
+    if record.start_time is None:
+        return record.create_timestamp
+    return datetime.fromtimestamp(record.start_time, timezone.utc)
+
+
+def _status(run: dg.DagsterRun) -> str:
+    if run.status is dg.DagsterRunStatus.SUCCESS:
+        return "done"
+    if run.status is dg.DagsterRunStatus.FAILURE:
+        failed = run_tags.count_from(run.tags, run_tags.FAILED)
+        return "done with errors" if failed and run_tags.STOPPED not in run.tags else "failed"
+    if run.status in (dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.CANCELING):
+        return "canceled"
+    return "running" if run.status is dg.DagsterRunStatus.STARTED else "queued"
+
+
+def _launched_by(tags: Mapping[str, str]) -> str:
+    for tag, launcher in _LAUNCHERS.items():
+        if tag in tags:
+            return launcher
+    return "hand"
+
+
+_LAUNCHERS = {"dagster/sensor_name": "sensor", "dagster/schedule_name": "schedule", "dagster/backfill": "backfill"}

@@ -1,0 +1,108 @@
+"""Makes a DAGSTER_HOME that works, and opens the instance in it."""
+
+import fcntl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.instance import InstanceRef
+
+DAGSTER_YAML = """\
+# Written on first use by dandi_pipeline; edit it freely, it is never overwritten.
+# Storage: SQLite files in this directory. For PostgreSQL see deploy/dagster.yaml.
+
+telemetry:
+  enabled: false
+
+concurrency:
+  runs:
+    max_concurrent_runs: 4
+  pools:
+    # A pool bounds how many runs of one platform's syncs are started at a time; the rest stays queued. Counted by
+    # run and not by step, so that a sync started from the command line never waits for one from the UI.
+    granularity: run
+    default_limit: 2
+
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 180
+  cancel_timeout_seconds: 180
+  # A run whose machine went away without a word is failed after a day; one killed on this machine, at the next check.
+  max_runtime_seconds: 86400
+  poll_interval_seconds: 60
+
+# Syncs log through Dagster and print nothing; capturing two empty files costs two processes a run.
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+
+retention:
+  sensor:
+    purge_after_days:
+      skipped: 7
+      failure: 30
+      success: 90
+  schedule:
+    purge_after_days:
+      skipped: 7
+      failure: 30
+      success: 90
+
+# A check may be waiting for a slow archive: others must not wait for it.
+sensors:
+  use_threads: true
+  num_workers: 4
+schedules:
+  use_threads: true
+  num_workers: 4
+"""
+
+_UNCAPTURED: Mapping[str, object] = {
+    "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+}
+
+
+def prepare_home(path: Path) -> Path:
+    """Make `path` a usable DAGSTER_HOME (mode 0700, a `dagster.yaml`, initialised storage); return it absolute.
+
+    Safe to call from several processes at once, and cheap when there is nothing to do. What is there already is
+    left as it is.
+    """
+    home = path.expanduser().absolute()
+    if not home.is_dir():
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    initialised = home / "history" / ".initialised"
+    if initialised.exists() and (home / "dagster.yaml").exists():
+        return home
+    with _locked(home / ".prepare.lock"):
+        if not (home / "dagster.yaml").exists():
+            (home / "dagster.yaml").write_text(DAGSTER_YAML, encoding="utf-8")
+        if not initialised.exists():
+            _initialise(home)
+            initialised.parent.mkdir(exist_ok=True)
+            initialised.touch()
+    return home
+
+
+@contextmanager
+def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    """Open the instance of a prepared home for use in this process, whose output it leaves alone.
+
+    Without the override a run in this process would have its standard output and error moved into files.
+    """
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_UNCAPTURED)) as instance:
+        yield instance
+
+
+def _initialise(home: Path) -> None:
+    """Create the storage's tables. Two processes doing so at once fail with "table jobs already exists"."""
+    with open_instance(home) as instance:
+        instance.get_runs(limit=1)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

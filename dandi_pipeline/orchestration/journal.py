@@ -1,0 +1,120 @@
+"""Writes down one sync as it goes: log lines, events and partitions as they end, the run's tags at the end."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+from dandi_pipeline.errors import PipelineError
+from dandi_pipeline.mirror import PartitionState
+from dandi_pipeline.orchestration import events, run_tags
+from dandi_pipeline.orchestration.partition_set import add_partitions, remove_partition
+from dandi_pipeline.orchestration.sources import MirroredSource
+from dandi_pipeline.platforms.contract import Traffic
+from dandi_pipeline.sync.planning import SyncPlan
+from dandi_pipeline.sync.report import Outcome, PartitionReport, SyncReport, summarize
+
+_LISTED_FAILURES = 20
+
+
+class Journal:
+    """The record of one run of a source's `parts`. `traffic` is to be set to what the run has sent and received."""
+
+    def __init__(
+        self, context: dg.AssetExecutionContext, source: MirroredSource, *, scope: str, parts: Sequence[str]
+    ) -> None:
+        self.traffic = Traffic()
+        self._context = context
+        self._source = source
+        self._scope = scope
+        self._parts = parts
+        self._started = time.monotonic()
+        self._checked = 0
+        self._reports: list[PartitionReport] = []
+        self._shown: set[tuple[str, str]] = set()
+        context.instance.add_run_tags(context.run.run_id, run_tags.start_tags(source.alias, scope))
+
+    def planned(self, plan: SyncPlan) -> None:
+        """Note what the check found; partitions seen for the first time join the set before their events."""
+        self._checked = plan.checked
+        add_partitions(self._context.instance, self._source, plan.keys)
+        noun = self._source.partition_noun
+        self._context.log.info(f"{plan.checked:,} {noun}s checked, {len(plan.stale):,} to sync")
+
+    def note(self, report: PartitionReport) -> None:
+        """Record how one partition ended, after its own commit; what turned out fresh is left to `settled`."""
+        self._reports.append(report)
+        self._log(report)
+        if report.error is not None:
+            self._show_failed(report, report.error)
+        elif report.outcome is not Outcome.FRESH:
+            self._show(report, report.parts, report.token)
+        if report.outcome is Outcome.REMOVED:
+            remove_partition(self._context.instance, self._source, report.partition)
+
+    def settled(self, named: Sequence[str], states: Mapping[tuple[str, str], PartitionState]) -> None:
+        """Record as unchanged what was asked for by name and found fresh; drop what nobody has any more.
+
+        `states` are the mirror's, after the sync.
+        """
+        for partition in (*named, *(report.partition for report in self._reports if report.outcome is Outcome.FRESH)):
+            held = [part for part in self._parts if (partition, part) in states]
+            for part in held:
+                if (partition, part) not in self._shown:
+                    fresh = PartitionReport(partition, "", Outcome.FRESH, (part,))
+                    self._show(fresh, (part,), states[partition, part].token)
+            if not held and not any((partition, part) in self._shown for part in self._parts):
+                self._context.log.warning(f"{partition}: neither {self._source.alias} nor the mirror has it")
+                remove_partition(self._context.instance, self._source, partition)
+
+    def close(self, stopped_by: PipelineError | None) -> SyncReport:
+        """Put the sums on the run, where the history finds them, and return them."""
+        report = summarize(
+            self._reports,
+            run_id=self._context.run.run_id,
+            scope=self._scope,
+            checked=self._checked,
+            duration_seconds=time.monotonic() - self._started,
+            partition_noun=self._source.partition_noun,
+            record_noun=self._source.kinds[-1].name,
+            traffic=self.traffic,
+        )
+        tags = run_tags.end_tags(report, stopped_by.group if stopped_by else None)
+        self._context.instance.add_run_tags(self._context.run.run_id, tags)
+        return report
+
+    def _log(self, report: PartitionReport) -> None:
+        line = events.printable(report.describe())
+        if report.error is not None:
+            self._context.log.error(line)
+        elif report.warning:
+            self._context.log.warning(line)
+        else:
+            self._context.log.info(line)
+
+    def _show(self, report: PartitionReport, parts: Sequence[str], token: str | None) -> None:
+        for part in parts:
+            self._shown.add((report.partition, part))
+            kinds = [kind for kind in self._source.kinds if kind.part == part]
+            self._context.log_event(events.materialization(self._source.asset_key(part), report, kinds, token))
+
+    def _show_failed(self, report: PartitionReport, error: PipelineError) -> None:
+        for part in report.parts:
+            self._shown.add((report.partition, part))
+            asset = self._source.asset_key(part)
+            self._context.log_event(events.failure(asset, report.partition, error))
+            if not self._context.has_partition_key and not self._context.has_partition_key_range:
+                events.mark_failed(self._context, asset, report.partition)
+
+
+def failure_of(report: SyncReport) -> dg.Failure:
+    """Return what a run ends with when some of its partitions failed; the sensor retries those, not Dagster."""
+    shown = [events.printable(problem.describe()) for problem in report.problems[:_LISTED_FAILURES]]
+    more = len(report.problems) - len(shown)
+    lines = [f"{len(report.problems):,} {report.partition_noun}s failed and stay stale; the rest is committed.", *shown]
+    return dg.Failure("\n".join([*lines, *([f"… and {more:,} more"] if more else [])]), allow_retries=False)
+
+
+def stopped(error: PipelineError) -> dg.Failure:
+    """Return what a run ends with when an error stopped it; what was committed before stays."""
+    return dg.Failure(events.printable(str(error)), metadata={"group": error.group}, allow_retries=False)

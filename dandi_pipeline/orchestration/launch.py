@@ -1,0 +1,85 @@
+"""Runs one sync in this process, as a Dagster run like any other: recorded, and shown in the UI with its log."""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
+
+from dandi_pipeline.orchestration.assembly import assemble
+from dandi_pipeline.orchestration.config import SyncConfig
+from dandi_pipeline.orchestration.connections import Connections, Watcher
+from dandi_pipeline.orchestration.home import open_instance, prepare_home
+from dandi_pipeline.orchestration.liveness import end_abandoned_runs
+from dandi_pipeline.orchestration.sources import MirroredSource, mirrored
+from dandi_pipeline.settings import Settings, Source
+from dandi_pipeline.sync.options import SyncOptions
+from dandi_pipeline.sync.progress import Progress, Unwatched
+from dandi_pipeline.sync.report import SyncReport
+
+
+def run_sync(
+    source: Source,
+    settings: Settings,
+    options: SyncOptions,
+    *,
+    progress: Progress | None = None,
+    console_level: int | None = None,
+) -> SyncReport:
+    """Run the source's job here and return its report; failed partitions are in the report, not raised.
+
+    Raises the `PipelineError` that stopped the whole sync, or KeyboardInterrupt for Ctrl-C and SIGTERM; the run is
+    then recorded as failed. Nothing is written to standard output; Dagster's log goes to standard error from
+    `console_level` up, or nowhere.
+    """
+    watcher = Watcher(progress or Unwatched())
+    shown = mirrored(source, settings)
+    definitions = assemble([shown], {"connections": Connections([source], settings), "watcher": watcher})
+    with open_instance(prepare_home(settings.dagster_home)) as instance, _sigterm_interrupts():
+        end_abandoned_runs(instance)
+        _execute(definitions.resolve_job_def(shown.job_name), instance, shown, options, console_level)
+    if watcher.stopped_by is not None:
+        raise watcher.stopped_by
+    assert watcher.report is not None, "a run that neither stopped nor was interrupted leaves its report"
+    return watcher.report
+
+
+def _execute(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    source: MirroredSource,
+    options: SyncOptions,
+    console_level: int | None,
+) -> None:
+    run_config = dg.RunConfig(
+        ops={source.step_name: SyncConfig.of(options)},
+        loggers={"console": {"config": {"log_level": logging.getLevelName(console_level or logging.CRITICAL)}}},
+    )
+    parts = [source.asset_key(part) for part in options.parts or source.parts]
+    try:
+        job.execute_in_process(run_config=run_config, instance=instance, asset_selection=parts)
+    except dg.Failure:
+        return  # what the step has left with the watcher says it better
+    except DagsterExecutionInterruptedError:
+        raise KeyboardInterrupt from None
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM end the run in order, as Ctrl-C does, instead of leaving it "started"."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,21 @@
+"""When a partition that failed is tried again: soon at first, then ever more rarely, never given up."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from dandi_pipeline.mirror import PartitionState
+
+FIRST_DELAY = timedelta(minutes=5)
+LONGEST_DELAY = timedelta(hours=6)
+
+
+def retry_at(states: Iterable[PartitionState]) -> datetime | None:
+    """Return when a partition, of whose parts these are the states, is due again; None if none has failed."""
+    return max((moment for state in states if (moment := _retry_part_at(state))), default=None)
+
+
+def _retry_part_at(state: PartitionState) -> datetime | None:
+    if state.failed_at is None or state.attempts < 1:
+        return None
+    delay: timedelta = FIRST_DELAY * 2 ** min(state.attempts - 1, 16)
+    return state.failed_at + min(delay, LONGEST_DELAY)

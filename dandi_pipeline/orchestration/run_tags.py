@@ -1,0 +1,74 @@
+"""The tags that a sync puts on its Dagster run: all that the history needs, kept in run storage.
+
+Written once when the run starts and once when it ends; `history` and the sensor read them.
+"""
+
+from collections.abc import Mapping
+
+from dandi_pipeline.sync.report import SyncReport, Tally
+
+KIND = "dandi_pipeline/run"
+SYNC = "sync"
+SOURCE = "sync/source"
+SCOPE = "sync/scope"
+CHECKED = "sync/checked"
+UPDATED = "sync/updated"
+ADDED = "sync/added"
+DELETED = "sync/deleted"
+FAILED = "sync/failed"
+RECORD_NOUN = "sync/record"
+REQUESTS = "sync/requests"
+DURATION = "sync/duration"
+STOPPED = "sync/stopped"
+"""The group of the error that ended the whole sync early; absent where every partition had its turn."""
+
+_RECORD_COUNTS = ("checked", "added", "updated", "deleted", "unchanged")
+_LONGEST_SCOPE = 200
+
+
+def launch_tags(alias: str) -> dict[str, str]:
+    """Return what every run of a source carries from its creation on."""
+    return {KIND: SYNC, SOURCE: alias}
+
+
+def start_tags(alias: str, scope: str) -> dict[str, str]:
+    """Return what a run carries once it knows what it is asked; a backfill's run has no launch tags."""
+    return {**launch_tags(alias), SCOPE: scope[:_LONGEST_SCOPE]}
+
+
+def end_tags(report: SyncReport, stopped: str | None) -> dict[str, str]:
+    """Return what a run did, as text; `stopped` is the group of the error that ended it early."""
+    partitions, records = report.partitions, report.records
+    counts = {
+        CHECKED: partitions.checked,
+        UPDATED: partitions.updated,
+        ADDED: partitions.added,
+        DELETED: partitions.deleted,
+        FAILED: report.failed,
+        **{_record_tag(report.record_noun, count): getattr(records, count) for count in _RECORD_COUNTS},
+        REQUESTS: report.traffic.requests,
+    }
+    return {
+        **{tag: str(count) for tag, count in counts.items()},
+        RECORD_NOUN: report.record_noun,
+        DURATION: f"{report.duration_seconds:.2f}",
+        **({STOPPED: stopped} if stopped else {}),
+    }
+
+
+def records_from(tags: Mapping[str, str]) -> Tally | None:
+    """Return the bulk records' counts that `end_tags` wrote, or None for a run that did not come to its end."""
+    noun = tags.get(RECORD_NOUN)
+    if noun is None:
+        return None
+    return Tally(**{count: count_from(tags, _record_tag(noun, count)) or 0 for count in _RECORD_COUNTS})
+
+
+def count_from(tags: Mapping[str, str], tag: str) -> int | None:
+    """Return a count, or None where the tag is missing or was edited into something else by hand."""
+    text = tags.get(tag, "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _record_tag(noun: str, count: str) -> str:
+    return f"sync/{noun}s_{count}"

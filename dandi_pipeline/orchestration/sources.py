@@ -1,0 +1,106 @@
+"""A source as Dagster shows it: its names, its parts and what people select it by."""
+
+import re
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import dagster as dg
+
+from dandi_pipeline.platforms.contract import RecordKind
+from dandi_pipeline.platforms.registry import open_platform
+from dandi_pipeline.settings import Settings, Source
+
+
+@dataclass(frozen=True, slots=True)
+class MirroredSource:
+    """What the definitions need to know of a source.
+
+    `user` becomes the assets' owner if Dagster takes it for one (`team:…` or an e-mail address), else a tag.
+    `labels` become tags: what people filter by in the UI and in selections.
+    """
+
+    alias: str
+    platform: str
+    parts: tuple[str, ...]
+    kinds: tuple[RecordKind, ...]
+    partition_noun: str
+    check_every: timedelta
+    max_concurrent: int
+    user: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def python_name(self) -> str:
+        """The alias where Dagster takes only letters, digits and underscores."""
+        return re.sub(r"\W", "_", self.alias, flags=re.ASCII)
+
+    def asset_key(self, part: str) -> dg.AssetKey:
+        """Return the asset that stands for one part of the source."""
+        return dg.AssetKey([self.alias, part])
+
+    @property
+    def partition_set(self) -> str:
+        """The name of the dynamic partition set: one partition a dandiset, table, …"""
+        return self.alias
+
+    @property
+    def job_name(self) -> str:
+        """The job that syncs any of the source's partitions."""
+        return f"sync_{self.python_name}"
+
+    @property
+    def step_name(self) -> str:
+        """The one step of that job, to which its config goes."""
+        return f"{self.python_name}_mirror"
+
+    @property
+    def sensor_name(self) -> str:
+        """The sensor that launches the job for what is stale."""
+        return f"{self.python_name}_changes"
+
+    @property
+    def schedule_name(self) -> str:
+        """The schedule that launches the job for the whole source."""
+        return f"{self.python_name}_full_check"
+
+    @property
+    def pool(self) -> str:
+        """The pool shared by all sources of the platform: it bounds how many of their runs go at a time."""
+        return f"{self.platform}_api"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The labels as Dagster's tags, with what a tag may not hold replaced by dashes."""
+        return {name: re.sub(r"[^A-Za-z0-9_.-]+", "-", value)[:63] for name, value in self._labelled.items()}
+
+    @property
+    def owners(self) -> list[str]:
+        """The user, if Dagster takes it for an owner."""
+        return [self.user] if self.user and _OWNER.fullmatch(self.user) else []
+
+    @property
+    def _labelled(self) -> dict[str, str]:
+        return {**self.labels, **({"user": self.user} if self.user and not self.owners else {})}
+
+
+_OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
+"""What Dagster accepts as the owner of an asset."""
+
+
+def mirrored(source: Source, settings: Settings) -> MirroredSource:
+    """Return a configured source as Dagster shows it. Nothing is sent: what a platform offers it says by itself."""
+    labels = {"application": source.application, "component": source.component, "vault": source.vault}
+    with closing(open_platform(source, settings)) as platform:
+        return MirroredSource(
+            alias=source.alias,
+            platform=source.platform,
+            parts=platform.parts,
+            kinds=platform.kinds,
+            partition_noun=platform.partition_noun,
+            check_every=source.every,
+            max_concurrent=source.settings.max_concurrent,
+            user=source.user,
+            labels={name: label for name, label in labels.items() if label is not None},
+        )
