@@ -46,7 +46,7 @@ class Dialect(Protocol):
         ...
 
     def create_staging(self, connection: sa.Connection, name: str, columns: Sequence[sa.Column[object]]) -> None:
-        """Create a temporary table with these columns after an `ordinal` that counts up."""
+        """Create a temporary table with these columns after an integer `ordinal`."""
         ...
 
     def load(self, connection: sa.Connection, name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:

@@ -26,6 +26,9 @@ _BUSY = {"55P03", "40P01", "40001", "57014", "53300"}
 _LOST = ("08", "57P")
 """SQLSTATE classes: connection exception; the server is shutting down or starting up."""
 
+_LIMIT = "54"
+"""SQLSTATE class: a program limit is exceeded, such as the size of what an index can hold."""
+
 
 class PostgresqlDialect:
     """A mirror in the database that `url` names, in the first schema of its search path."""
@@ -91,8 +94,7 @@ class PostgresqlDialect:
     def create_staging(self, connection: sa.Connection, name: str, columns: Sequence[sa.Column[Any]]) -> None:
         """Create a temporary table with the columns' own types."""
         typed = (f"{column.name} {column.type.compile(connection.dialect)}" for column in columns)
-        ordinal = "ordinal BIGINT GENERATED ALWAYS AS IDENTITY"
-        connection.execute(sa.text(f"CREATE TEMP TABLE {name} ({', '.join([ordinal, *typed])})"))
+        connection.execute(sa.text(f"CREATE TEMP TABLE {name} ({', '.join(['ordinal BIGINT', *typed])})"))
 
     def load(self, connection: sa.Connection, name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """Append by COPY in its text format."""
@@ -109,7 +111,7 @@ class PostgresqlDialect:
         cause = getattr(error, "orig", None) or error
         code = getattr(cause, "pgcode", None) or ""
         message = self._without_password(" ".join(str(cause).split()))
-        if isinstance(cause, (psycopg2.DataError, psycopg2.IntegrityError)):
+        if isinstance(cause, (psycopg2.DataError, psycopg2.IntegrityError)) or code.startswith(_LIMIT):
             return UnexpectedPayload(f"{self.place}: a record does not fit its table: {message}; nothing was written")
         if code in _BUSY or isinstance(cause, sa.exc.TimeoutError):
             return MirrorBusy(f"{self.place}: held by other writers for too long ({message}); it is tried again")

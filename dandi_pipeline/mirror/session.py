@@ -1,12 +1,13 @@
 """One sync of one partition: what is known before, what is staged meanwhile, and the one transaction at the end."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import sqlalchemy as sa
 
 from dandi_pipeline.errors import PartitionMoved
 from dandi_pipeline.mirror.database import Database
+from dandi_pipeline.mirror.dialect import Row
 from dandi_pipeline.mirror.known import read_known
 from dandi_pipeline.mirror.merge import Counts, Merge
 from dandi_pipeline.mirror.partitions import HIDDEN_TOKEN, PartitionRows, PartitionState, now, read_states
@@ -52,15 +53,13 @@ class PartitionSession:
         for kind, group in _by_kind(records):
             table = RECORD_TABLES[kind.name]
             rows = staged_rows(table, group, self._where)
-            with self._database.transaction(self._connection):
-                self._staging(self._staged, "staged", kind, table.staged).add(rows)
+            self._add(self._staging(self._staged, "staged", kind, table.staged), rows)
 
     def stage_deleted(self, kind: RecordKind, keys: Sequence[Key]) -> None:
         """Take the keys of records that are gone."""
         table = RECORD_TABLES[kind.name]
         rows = checked_keys(kind.name, keys, self._where)
-        with self._database.transaction(self._connection):
-            self._staging(self._removed, "removed", kind, table.key).add(rows)
+        self._add(self._staging(self._removed, "removed", kind, table.key), rows)
 
     def discard(self) -> None:
         """Forget everything staged."""
@@ -169,9 +168,15 @@ class PartitionSession:
         if kind.name not in tables:
             record = RECORD_TABLES[kind.name]
             name = f"{prefix}_{kind.name}"
-            tables[kind.name] = StagingTable(self._connection, self._database.dialect, name, record, columns)
+            with self._database.transaction(self._connection):
+                table = StagingTable(self._connection, self._database.dialect, name, record, columns)
+            tables[kind.name] = table
             self._kinds[kind.name] = kind
         return tables[kind.name]
+
+    def _add(self, staging: StagingTable, rows: Iterable[Row]) -> None:
+        with self._database.transaction(self._connection):
+            staging.add(rows)
 
 
 @contextmanager

@@ -83,8 +83,8 @@ class SqliteDialect:
 
     def create_staging(self, connection: sa.Connection, name: str, columns: Sequence[sa.Column[Any]]) -> None:
         """Create the table in the temporary database, a file of its own, so that nobody is locked out."""
-        names = ", ".join(column.name for column in columns)
-        connection.execute(sa.text(f"CREATE TEMP TABLE {name} (ordinal INTEGER PRIMARY KEY, {names})"))
+        names = [column.name for column in columns]
+        connection.execute(sa.text(f"CREATE TEMP TABLE {name} ({', '.join(['ordinal', *names])})"))
 
     def load(self, connection: sa.Connection, name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """Append by one prepared statement, run for each row."""

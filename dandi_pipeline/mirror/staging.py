@@ -4,7 +4,7 @@ Nothing here locks the mirror: it can be read and written by others for as long 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import count, islice
 
 import sqlalchemy as sa
 
@@ -29,13 +29,14 @@ class StagingTable:
         self.name = name
         self._connection = connection
         self._dialect = dialect
-        self._columns = columns
+        self._columns = ("ordinal", *columns)
+        self._ordinals = count()
         self._key = record.key
         dialect.create_staging(connection, name, [record.table.columns[column] for column in columns])
 
     def add(self, rows: Iterable[Row]) -> None:
         """Append rows, a batch at a time."""
-        for batch in _batches(rows):
+        for batch in _batches((next(self._ordinals), *row) for row in rows):
             self._dialect.load(self._connection, self.name, self._columns, batch)
 
     def settle(self) -> None:

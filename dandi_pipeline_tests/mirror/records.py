@@ -1,0 +1,113 @@
+"""Believable records to fill a mirror with, and ways to look into its tables without going through it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.platforms.contract import Column, Record, RecordKind
+
+SOURCE = "dandi"
+PARTS = ("dandisets", "assets")
+FRESH = {"dandisets": "token", "assets": "token"}
+
+DANDISET = RecordKind("dandiset", "dandisets", key=(), fingerprint=("draft_modified",))
+VERSION = RecordKind("version", "dandisets", key=("version",), fingerprint=("modified",))
+ASSET = RecordKind("asset", "assets", key=("version", "path"), fingerprint=("asset_id", "modified", "size", "sha256"))
+
+INSTANT = "2024-02-29T23:59:59.000100Z"
+
+
+def dandiset(content: str = "hash", **columns: Column) -> Record:
+    values: dict[str, Column] = {
+        "name": "Allen Institute – Visual Coding",
+        "embargo_status": "OPEN",
+        "created": INSTANT,
+        "draft_modified": INSTANT,
+        "asset_count": 2,
+        "size": 2**40,
+        "contact_person": None,
+        "visible": True,
+    }
+    return Record(DANDISET, (), {**values, **columns}, None, content)
+
+
+def version(name: str = "draft", content: str = "hash", **columns: Column) -> Record:
+    values: dict[str, Column] = {
+        "status": "Valid",
+        "name": "Visual Coding",
+        "created": INSTANT,
+        "modified": INSTANT,
+        "asset_count": 2,
+        "size": 2**40,
+        "license": "spdx:CC-BY-4.0",
+        "doi": None,
+    }
+    return Record(VERSION, (name,), {**values, **columns}, '{"assetsSummary":{"numberOfBytes":1}}', content)
+
+
+def asset(
+    path: str, content: str = "hash", *, version: str = "draft", metadata: str = '{"path":"a"}', **columns: Column
+) -> Record:
+    values: dict[str, Column] = {
+        "asset_id": f"id of {path}",
+        "size": 2**33,
+        "encoding_format": "application/x-nwb",
+        "sha256": None,
+        "dandi_etag": "etag-1",
+        "blob": "blob",
+        "zarr": None,
+        "created": INSTANT,
+        "modified": INSTANT,
+    }
+    return Record(ASSET, (version, path), {**values, **columns}, metadata, content)
+
+
+@contextmanager
+def opened(url: str, *, patience: float = 20.0) -> Iterator[Mirror]:
+    """Open the mirror for one block; the tests' own patience is shorter than an operator's."""
+    with Mirror.open(url, patience=patience) as mirror:
+        yield mirror
+
+
+def store(mirror: Mirror, *records: Record, partition: str = "000003", token: str = "token") -> None:
+    with mirror.session(SOURCE, partition, PARTS) as session:
+        session.stage(records)
+        session.commit(run_id="run", tokens=dict.fromkeys(PARTS, token))
+
+
+def engine_of(url: str) -> sa.Engine:
+    """Return an engine of the tests' own; plain `postgresql://` means another driver to SQLAlchemy 2.1."""
+    return sa.create_engine(url.replace("postgresql://", "postgresql+psycopg2://"))
+
+
+def query(url: str, statement: str, **values: Any) -> list[dict[str, Any]]:
+    """Run SQL on a connection of its own and return rows as plain JSON values, whatever the database."""
+    engine = engine_of(url)
+    try:
+        with engine.begin() as connection:
+            result = connection.execute(sa.text(statement), values)
+            return [_plain(row) for row in result.mappings()] if result.returns_rows else []
+    finally:
+        engine.dispose()
+
+
+def rows_of(url: str, table: str, *, partition: str = "000003") -> list[dict[str, Any]]:
+    rows = query(url, f"SELECT * FROM {table} WHERE dandiset_id = :partition", partition=partition)
+    return sorted(rows, key=lambda row: (row.get("version", ""), row.get("path", "")))
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {name: _plain_value(name, value) for name, value in row.items()}
+
+
+def _plain_value(name: str, value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).isoformat(timespec="microseconds")[:26] + "Z"
+    if name in ("metadata", "before", "after") and isinstance(value, str):
+        return orjson.loads(value)
+    return bool(value) if name == "visible" else value

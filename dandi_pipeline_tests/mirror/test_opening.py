@@ -1,0 +1,164 @@
+"""Opening a mirror creates, upgrades or refuses it; peeking leaves no trace."""
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from dandi_pipeline.errors import DatabaseUnavailable
+from dandi_pipeline.mirror import Mirror, migrations
+from dandi_pipeline.mirror.schema import METADATA
+from dandi_pipeline_tests.mirror.records import ASSET, PARTS, SOURCE, asset, engine_of, opened, query, store
+
+OPEN_AT_A_SIGNAL = """
+import sys
+from dandi_pipeline.mirror import Mirror
+print("ready", flush=True)
+sys.stdin.readline()
+with Mirror.open(sys.argv[1], patience=30) as mirror:
+    assert mirror.states("dandi") == {}
+"""
+
+
+def test_a_new_mirror_is_empty(mirror_url: str) -> None:
+    with opened(mirror_url) as mirror:
+        assert mirror.states(SOURCE) == {}
+        assert mirror.known(SOURCE, "000003", ASSET) == {}
+        assert mirror.changes() == []
+
+
+def test_opening_again_keeps_what_is_there(mirror_url: str) -> None:
+    with opened(mirror_url) as mirror:
+        store(mirror, asset("a"))
+    with opened(mirror_url) as mirror:
+        assert list(mirror.known(SOURCE, "000003", ASSET)) == [("draft", "a")]
+
+
+def test_processes_may_create_one_mirror_at_the_same_time(mirror_url: str) -> None:
+    command = [sys.executable, "-c", OPEN_AT_A_SIGNAL, mirror_url]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    assert [(process.returncode, output) for process, output in zip(processes, outputs, strict=True)] == [(0, "")] * 3
+
+
+def test_the_file_and_its_folders_are_the_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "mirror.sqlite"
+    with opened(f"sqlite:///{path}") as mirror, mirror.session(SOURCE, "000003", PARTS):
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert modes == {"mirror.sqlite": 0o600, "mirror.sqlite-wal": 0o600, "mirror.sqlite-shm": 0o600}
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in path.parents[:2]] == [0o700, 0o700]
+
+
+def test_migrations_lead_to_the_declared_schema(mirror_url: str) -> None:
+    with opened(mirror_url):
+        pass
+    engine = engine_of(mirror_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"version_table": migrations.VERSION_TABLE, "compare_type": True}
+        )
+        assert compare_metadata(context, METADATA) == []
+    engine.dispose()
+
+
+def test_every_revision_is_known_by_name_in_order() -> None:
+    script = ScriptDirectory(str(Path(migrations.__file__).parent))
+    known = [revision.revision for revision in script.walk_revisions()]
+    assert tuple(reversed(known)) == migrations.REVISIONS
+
+
+@pytest.mark.parametrize("opening", [Mirror.open, Mirror.peek])
+def test_a_mirror_of_a_newer_version_is_refused(mirror_url: str, opening: type[Mirror]) -> None:
+    with opened(mirror_url):
+        pass
+    query(mirror_url, "UPDATE mirror_schema SET version_num = '9999'")
+    with pytest.raises(DatabaseUnavailable, match=r"newer version of dandi_pipeline \(schema 9999"):
+        Mirror.open(mirror_url)
+    with pytest.raises(DatabaseUnavailable, match="upgrade the package"):
+        Mirror.peek(mirror_url)
+
+
+def test_a_failed_creation_leaves_nothing_half_made(mirror_url: str) -> None:
+    query(mirror_url, "CREATE TABLE versions (mine TEXT)")
+    with pytest.raises(DatabaseUnavailable, match="versions"):
+        Mirror.open(mirror_url)
+    query(mirror_url, "DROP TABLE versions")
+    with opened(mirror_url) as mirror:
+        assert mirror.states(SOURCE) == {}
+
+
+def test_peeking_where_no_mirror_is_creates_nothing(tmp_path: Path, postgresql_url: str) -> None:
+    assert Mirror.peek(f"sqlite:///{tmp_path / 'new' / 'mirror.sqlite'}") is None
+    assert list(tmp_path.iterdir()) == []
+    assert Mirror.peek(postgresql_url) is None
+    assert query(postgresql_url, "SELECT 1 FROM pg_class WHERE relname = 'mirror_schema'") == []
+
+
+def test_peeking_reads_and_leaves_no_trace(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'mirror.sqlite'}"
+    with opened(url) as mirror:
+        store(mirror, asset("a"))
+    before = (tmp_path / "mirror.sqlite").read_bytes()
+    peeked = Mirror.peek(url)
+    assert peeked is not None
+    with peeked:
+        assert list(peeked.known(SOURCE, "000003", ASSET)) == [("draft", "a")]
+    assert [file.name for file in tmp_path.iterdir()] == ["mirror.sqlite"]
+    assert (tmp_path / "mirror.sqlite").read_bytes() == before
+
+
+def test_a_peeked_mirror_cannot_be_written(mirror_url: str) -> None:
+    with opened(mirror_url) as mirror:
+        store(mirror, asset("a"))
+    peeked = Mirror.peek(mirror_url)
+    assert peeked is not None
+    with peeked, pytest.raises(DatabaseUnavailable, match=r"read.?only"):
+        peeked.record_failure(SOURCE, "000003", ["assets"], run_id="run", group="transient", message="no")
+
+
+def test_what_is_no_database_is_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "mirror.sqlite"
+    path.write_text("these are notes, not a database\n" * 100)
+    with pytest.raises(DatabaseUnavailable) as caught:
+        Mirror.open(f"sqlite:///{path}")
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://user:s3cret@host/mirror", "sqlite://", "sqlite:///:memory:", "sqlite:///file?timeout=1", "s3cret", ""],
+)
+def test_a_url_the_mirror_cannot_use_is_refused_without_repeating_secrets(url: str) -> None:
+    with pytest.raises(DatabaseUnavailable) as caught:
+        Mirror.open(url)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_an_unreachable_server_is_named_without_its_password() -> None:
+    with pytest.raises(
+        DatabaseUnavailable, match=r"postgresql://127\.0\.0\.1:1/mirror: .*MIRROR_DATABASE_URL"
+    ) as caught:
+        Mirror.open("postgresql://user:s3cret@127.0.0.1:1/mirror?application_name=s3cret")
+    assert "s3cret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_short_scheme_of_hosting_providers_is_understood(postgresql_url: str) -> None:
+    with opened(postgresql_url.replace("postgresql://", "postgres://")) as mirror:
+        assert mirror.states(SOURCE) == {}
