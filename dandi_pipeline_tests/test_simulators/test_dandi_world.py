@@ -172,6 +172,7 @@ def test_unembargoing_hides_until_it_ends_and_moves_no_asset_though_access_chang
     assert (dandiset.modified, asset.modified) == before[:2]
     assert dandiset.draft.modified > before[2]
     assert asset.metadata["access"][0]["status"] == "dandi:OpenAccess"
+    assert not asset.embargoed
     assert world.snapshot()[HIDDEN]["embargo_status"] == "OPEN"
 
 
@@ -277,6 +278,8 @@ def test_a_generated_world_has_one_of_every_sort() -> None:
     assert min(row["draft_version"]["asset_count"] for row in everything.values()) == 0
     assert [row["embargo_status"] for row in everything.values()].count("EMBARGOED") == 1
     assert any(asset["zarr"] for asset in assets)
+    assert len({asset["created"] for asset in assets}) < len(assets)
+    assert {"." in row["draft_version"]["modified"] for row in everything.values()} == {True, False}
     assert any(not asset["path"].isascii() for asset in assets)
     assert any(asset["size"] > 2**31 for asset in assets)
     assert any("dandi:sha2-256" not in asset["metadata"]["digest"] for asset in assets)

@@ -64,13 +64,24 @@ def _add_dandiset(world: World, number: int, assets: int, chance: random.Random,
             metadata=_asset_metadata(path, chance),
             sha256=chance.random() > 0.1,
         )
+        world.clock.advance(chance.random() * 5)
     if number % 6 == 2:
         for subject in range(2):
             path = f"sub-Z{subject}/sub-Z{subject}_sample-α_SPIM.ome.zarr"
             world.add_asset(identifier, path, size=chance.randint(10**6, 10**12), metadata=_zarr_metadata(), zarr=True)
+    _tie(world, identifier)
     world.summarize_assets(identifier)
-    world.validate_version(identifier)
+    validated = world.validate_version(identifier)
+    if number % 3 == 0:
+        world.rewrite_version(identifier, modified=validated.modified.replace(microsecond=0))
     world.clock.advance(chance.randint(3_600, 90_000))
+
+
+def _tie(world: World, identifier: str) -> None:
+    """Let two assets share their timestamps, as some do: only paths are a total order."""
+    first, second, *_ = [*world.dandisets[identifier].draft.assets.values(), None, None]
+    if first and second:
+        world.rewrite_asset(second.asset_id, created=first.created, modified=first.modified)
 
 
 def _publish(world: World, identifier: str, times: int) -> None:
