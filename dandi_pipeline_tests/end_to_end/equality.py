@@ -14,8 +14,7 @@ Rows = dict[tuple[str, ...], dict[str, Any]]
 
 def differences(url: str, snapshot: Snapshot, *, source: str = "dandi", published_assets: bool = False) -> list[str]:
     """Return a line for every row that is missing, left behind or different; empty means equal value by value."""
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
-    with engine.connect() as connection:
+    with plain_engine(url).connect() as connection:
         held = {table: _held(connection, table, key, source) for table, key in _KEYS.items()}
     expected = {
         "dandisets": dict(_dandisets(snapshot)),
@@ -23,6 +22,11 @@ def differences(url: str, snapshot: Snapshot, *, source: str = "dandi", publishe
         "assets": dict(_assets(snapshot, published_assets)),
     }
     return [line for table in _KEYS for line in _compare(table, expected[table], held[table])]
+
+
+def plain_engine(url: str) -> sa.Engine:
+    """Return an engine of one's own on the mirror's database, as a user of the mirror has."""
+    return sa.create_engine(url.replace("postgresql://", "postgresql+psycopg2://", 1), poolclass=sa.NullPool)
 
 
 _KEYS = {

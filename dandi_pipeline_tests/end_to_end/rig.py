@@ -1,0 +1,72 @@
+"""One simulated archive and one mirror of it, synced by the real engine over the real socket."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.platforms.contract import Platform
+from dandi_pipeline.platforms.registry import SETTINGS, open_platform
+from dandi_pipeline.settings import Settings, load_sources
+from dandi_pipeline.sync.engine import Sync
+from dandi_pipeline.sync.options import SyncOptions
+from dandi_pipeline.sync.report import PartitionReport
+from dandi_pipeline_tests.end_to_end.equality import differences, plain_engine
+from dandi_pipeline_tests.simulators.dandi import SimulatedArchive
+
+CORPUS = Path(__file__).resolve().parents[2].parent / "shared" / "corpus"
+"""Real metadata, where it lies beside the checkout; every promise is tested on generated data as well."""
+
+
+class Rig:
+    """Syncs `archive` into the mirror at `url`, as a source of its own settings would be."""
+
+    def __init__(self, archive: SimulatedArchive, url: str, folder: Path, *, key: str | None = None, **settings: Any):
+        self.archive = archive
+        self.url = url
+        self.key = key
+        self.published_assets = settings.get("versions") == "all"
+        sources = folder / "sources.yaml"
+        lines = [f"      {name}: {value}" for name, value in settings.items()]
+        sources.write_text("\n".join(["sources:", "  - platform: dandi", "    settings:", *lines, ""]))
+        (self._source,) = load_sources(sources, SETTINGS)
+
+    def open_platform(self) -> Platform:
+        environ = {"DANDI_API_URL": self.archive.api_url, **({"DANDI_API_KEY": self.key} if self.key else {})}
+        return open_platform(self._source, Settings.from_environment(environ, Path.cwd()))
+
+    def sync(self, **options: Any) -> Mapping[str, PartitionReport]:
+        """Run one sync to its end; return the partitions' reports by key."""
+        with closing(self.open_platform()) as platform, Mirror.open(self.url) as mirror:
+            sync = Sync("dandi", platform, mirror, SyncOptions(**options))
+            return {report.partition: report for report in sync.run(sync.plan(), "run")}
+
+    def differences(self) -> list[str]:
+        """Return what is not as a perfect mirror would have it."""
+        snapshot = self.archive.world.snapshot(self.key, published_assets=self.published_assets)
+        return differences(self.url, snapshot, published_assets=self.published_assets)
+
+    def select(self, statement: str, **named: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query, as a user of the mirror would see them."""
+        with plain_engine(self.url).connect() as connection:
+            return [tuple(row) for row in connection.execute(sa.text(statement), named)]
+
+    def last_change(self) -> int:
+        """Return the sequence of the newest change, 0 before the first."""
+        return int(self.select("SELECT coalesce(max(sequence), 0) FROM changes")[0][0])
+
+    def requests(self) -> int:
+        """Return how many requests the archive has got since this was last asked."""
+        total = int(self.archive.requests.counts()["total"])
+        self.archive.requests.reset()
+        return total
+
+    def request_bound(self) -> int:
+        """Return the most requests that a first copy may take: lists, pages, three a dandiset, one a version."""
+        snapshot = self.archive.world.snapshot(self.key)
+        pages = sum(-(-len(dandiset["versions"]["draft"]["assets"]) // 1000) for dandiset in snapshot.values())
+        published = sum(len(dandiset["versions"]) - 1 for dandiset in snapshot.values())
+        return -(-len(snapshot) // 1000) + pages + 3 * len(snapshot) + published
