@@ -18,8 +18,9 @@ HIDDEN_TOKEN = "hidden"  # noqa: S105 - a state token, not a secret
 class PartitionState:
     """How one part of a partition stands in the mirror.
 
-    `token` None: stale, or never read completely. `generation` counts commits; `records` the rows. `synced_at`
-    is the last commit under a token. `attempts` counts the failures since the last success.
+    `token` None: stale, or never read completely. `generation` is the number of the commit that last changed the
+    part, 0 if none has: it only grows, and no two contents share one. `records` counts the rows. `synced_at` is the
+    last commit under a token. `attempts` counts the failures since the last success.
     """
 
     token: str | None
@@ -70,8 +71,12 @@ class PartitionRows:
         self._connection = connection
         self._named = named
 
+    def advance(self) -> None:
+        """Begin the next generation of the mirror; once in a transaction."""
+        self._execute("UPDATE mirror_clock SET commits = commits + 1", {})
+
     def claim(self, part: str, state: PartitionState | None) -> bool:
-        """Count up the part's generation if it is still as `state` saw it; return whether it was.
+        """Give the part the present generation if it is still as `state` saw it; return whether it was.
 
         A part that had no row may have got one meanwhile from a failure, which changes nothing else.
         """
@@ -79,7 +84,8 @@ class PartitionRows:
             self._ensure(part)
         expected = state.generation if state else 0
         changed = self._execute(
-            f"UPDATE partitions SET generation = generation + 1 {_THIS_PART} AND generation = :expected",
+            "UPDATE partitions SET generation = (SELECT commits FROM mirror_clock)"
+            f" {_THIS_PART} AND generation = :expected",
             {"part": part, "expected": expected},
         )
         return changed == 1

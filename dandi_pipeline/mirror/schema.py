@@ -102,6 +102,10 @@ partitions = sa.Table(
     sa.Column("error", sa.Text),
 )
 
+# One row that counts the transactions which changed anything; it numbers the generations of `partitions`, so that
+# none ever comes back, not even when a partition is removed and stored anew.
+mirror_clock = sa.Table("mirror_clock", METADATA, sa.Column("commits", sa.BigInteger, nullable=False))
+
 # An undo log: a change's image after it is the next change's `before`, or the row as it is now (see `views`).
 # So a first copy, which is all inserts, stores no metadata twice.
 change_log = sa.Table(

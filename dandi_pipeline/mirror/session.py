@@ -138,6 +138,7 @@ class PartitionSession:
         with self._database.writing(self._connection):
             named = {"source": self._source, "partition": self._partition, "run_id": run_id, "at": now()}
             rows = PartitionRows(self._connection, named)
+            rows.advance()
             for part, state in self._states.items():
                 if not rows.claim(part, state):
                     raise PartitionMoved(

@@ -15,6 +15,7 @@ def upgrade() -> None:
     _create_versions()
     _create_assets()
     _create_partitions()
+    _create_clock()
     _create_change_log()
 
 
@@ -95,6 +96,11 @@ def _create_partitions() -> None:
         sa.Column("error_group", sa.Text),
         sa.Column("error", sa.Text),
     )
+
+
+def _create_clock() -> None:
+    op.create_table("mirror_clock", sa.Column("commits", sa.BigInteger, nullable=False))
+    op.execute("INSERT INTO mirror_clock (commits) VALUES (0)")
 
 
 def _create_change_log() -> None:
