@@ -1,10 +1,92 @@
 """`dandi-pipeline history`: the past syncs, from Dagster's run storage."""
 
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
+
+from dandi_pipeline.cli.arguments import positive_number
+from dandi_pipeline.cli.terminal import plain, tell
+
+if TYPE_CHECKING:
+    from dandi_pipeline.orchestration.history import PastSync
+
+_LONGEST_SCOPE = 40
+_HEADINGS = (
+    "STARTED (UTC)",
+    "TOOK",
+    "SOURCE",
+    "SCOPE",
+    "CHECKED",
+    "ADDED",
+    "UPDATED",
+    "DELETED",
+    "ERRORS",
+    "STATUS",
+    "RUN",
+)
+_NUMBERS = {"TOOK", "CHECKED", "ADDED", "UPDATED", "DELETED", "ERRORS"}
 
 
 @click.command(short_help="List the past syncs.")
-@click.option("--limit", default="20", metavar="N", help="Show at most the N newest (default: 20).")
-def history(*, limit: str) -> int:
-    """List the past syncs, newest first: when, how long, what of, what came of it."""
+@click.option(
+    "--limit", metavar="N", default="20", callback=positive_number, help="Show at most the N newest (default: 20)."
+)
+@click.option("--source", metavar="ALIAS", help="Show only the syncs of this source.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON, and nothing else, on standard output.")
+def history(*, limit: int, source: str | None, as_json: bool) -> int:
+    """List the past syncs, newest first: when, how long, of what, and what came of it.
+
+    The counts are of dandisets. The run id is the one by which Dagster's UI shows the run.
+    """
+    # Imported here, so that --help does not wait for Dagster.
+    from dandi_pipeline.orchestration.history import past_syncs
+    from dandi_pipeline.settings import Settings
+
+    settings = Settings.from_environment(os.environ, Path.cwd())
+    syncs = past_syncs(settings.dagster_home, limit=limit, source=source)
+    if as_json:
+        tell(json.dumps([_as_json(sync) for sync in syncs], indent=2), to=sys.stdout)
+    elif syncs:
+        tell(_table([_HEADINGS, *map(_row, syncs)]), to=sys.stdout)
+    else:
+        of_source = f" of {plain(source)}" if source else ""
+        tell(f"No sync{of_source} yet in {settings.dagster_home}; dandi-pipeline sync makes the first.", to=sys.stdout)
     return 0
+
+
+def _row(sync: "PastSync") -> tuple[str, ...]:
+    counts = (sync.checked, sync.added, sync.updated, sync.deleted, sync.failed)
+    scope = plain(sync.scope)
+    return (
+        f"{sync.started.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S}",
+        plain(sync.source),
+        scope if len(scope) <= _LONGEST_SCOPE else f"{scope[: _LONGEST_SCOPE - 1]}…",
+        "" if sync.duration_seconds is None else f"{sync.duration_seconds:,.1f} s",
+        *("" if count is None else str(count) for count in counts),
+        sync.status,
+        sync.run_id,
+    )
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(_cells(row, widths)).rstrip() for row in rows)
+
+
+def _cells(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Return a row's cells padded to their columns' widths, numbers to the right."""
+    return [
+        cell.rjust(width) if heading in _NUMBERS else cell.ljust(width)
+        for heading, cell, width in zip(_HEADINGS, row, widths, strict=True)
+    ]
+
+
+def _as_json(sync: "PastSync") -> dict[str, Any]:
+    return asdict(sync) | {"started": sync.started.astimezone(timezone.utc).isoformat()}

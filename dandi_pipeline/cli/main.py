@@ -72,6 +72,10 @@ def main(arguments: Sequence[str]) -> int:
         # Or the interpreter would try to flush the rest once more when it exits, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOBODY_READS
+    except OSError as error:
+        return _fail(
+            f"{error.filename or 'the system'}: {error.strerror}; check the disk and the permissions", WRONG_USAGE
+        )
     return code
 
 

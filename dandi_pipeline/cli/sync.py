@@ -1,8 +1,9 @@
 """`dandi-pipeline sync`: bring the mirror up to date, or say what that would change."""
 
 import json
+import logging
 import sys
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import click
@@ -116,5 +117,6 @@ def _launch(
     from dandi_pipeline.orchestration.launch import run_sync
 
     last = past_syncs(settings.dagster_home, limit=1, source=source.alias)
-    watcher.say(f"Last sync: {last[0].started}" if last else "Last sync: never")
-    return run_sync(source, settings, options, progress=watcher, console_level="DEBUG" if verbose else None)
+    when = str(last[0].started.astimezone(timezone.utc).replace(microsecond=0)) if last else "never"
+    watcher.say(f"Last sync: {when}")
+    return run_sync(source, settings, options, progress=watcher, console_level=logging.INFO if verbose else None)

@@ -1,6 +1,8 @@
 """docs/commands.md says what the commands really take and write, and gives every habit of old its counterpart."""
 
 import re
+import subprocess
+import sys
 
 import click
 import pytest
