@@ -73,7 +73,8 @@ class Answer:
     """What the platform answered, and the URL to name in messages about it.
 
     `received_bytes` is the body on the wire, compressed; `server_date` the answer's own Date; `headers` only
-    Content-Type, ETag and Last-Modified; `elapsed` the seconds that the attempt took which succeeded.
+    Content-Type, ETag and Last-Modified; `elapsed` the seconds that the attempt took which succeeded, its wait
+    for the budget included.
     """
 
     payload: Any = field(repr=False)
