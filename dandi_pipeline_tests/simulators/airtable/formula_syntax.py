@@ -1,10 +1,11 @@
 """Reads the part of Airtable's formula language that filters are written in; nothing outside it is accepted."""
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-ANY = 100
+ANY = sys.maxsize
 ARITIES: Mapping[str, tuple[int, int]] = {
     "AND": (1, ANY),
     "OR": (1, ANY),

@@ -42,8 +42,10 @@ def generated_world(*, tables: int = 4, records: int = 40, seed: int = 0, clock:
         table_id = world.add_table(base_id, name, _fields(labs), description=f"{name} of the laboratory")
         _lookups(world, table_id, labs)
         for row in range(records):
-            _record(world, table_id, labs, row, chance)
+            record_id = _record(world, table_id, labs, row, chance)
             world.clock.advance(chance.random() * pause)
+            if chance.random() < 0.35:
+                world.edit_record(table_id, record_id, {"Notes": f"Checked the {chance.choice(_REGIONS)} once more."})
     world.clock.set(present)
     return world
 
@@ -105,13 +107,12 @@ def _lookups(world: World, table_id: str, labs: str) -> None:
     world.add_field(table_id, "Cost per trial", "formula", {"isValid": True, **formula, "result": {"type": "number"}})
 
 
-def _record(world: World, table_id: str, labs: str, row: int, chance: random.Random) -> None:
-    """Add a record that leaves about every fourth cell empty, and have it computed and perhaps edited."""
+def _record(world: World, table_id: str, labs: str, row: int, chance: random.Random) -> str:
+    """Add a record that leaves about every fourth cell empty, and have it computed."""
     cells = {name: value for name, value in _cells(world, labs, row, chance).items() if chance.random() > 0.25}
     record_id = world.add_record(table_id, {"Name": f"Recording {row + 1}", **cells})
     _compute(world, table_id, record_id, cells, chance)
-    if chance.random() < 0.35:
-        world.edit_record(table_id, record_id, {"Notes": f"Checked the {chance.choice(_REGIONS)} once more."})
+    return record_id
 
 
 def _cells(world: World, labs: str, row: int, chance: random.Random) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The simulated Airtable keeps what the real one is known to do."""
