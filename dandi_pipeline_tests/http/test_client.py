@@ -297,7 +297,7 @@ class TestRetryAfter:
         client = bench.client(server, sleep=time.sleep)
         with ThreadPoolExecutor(4) as threads:
             first = threads.submit(client.get_json, "first")
-            while client.metrics.snapshot().throttled == 0:
+            while client.metrics.snapshot().throttled == 0 and not first.done():
                 time.sleep(0.001)
             started = time.monotonic()
             for later in [threads.submit(client.get_json, "later") for _ in range(3)]:
@@ -464,6 +464,14 @@ class TestManyAtOnce:
         for _ in range(20):
             client.get_json("x")
         assert {request.connection for request in server.requests} == {0}
+
+    @pytest.mark.parametrize("step", (BROKEN | UNANSWERED).values(), ids=(BROKEN | UNANSWERED).keys())
+    def test_a_failed_attempt_gives_its_place_in_the_pool_back(self, bench: Bench, step: Step) -> None:
+        server = bench.server(step, step, step, OK)
+        limits = Limits(pool_size=1, max_concurrent=1)
+        with ThreadPoolExecutor(1) as threads:
+            answered = threads.submit(bench.client(server, limits=limits).get_json, "x")
+            assert answered.result(timeout=10).payload == {"ok": True}
 
     def test_no_more_are_in_flight_than_allowed(self, bench: Bench) -> None:
         def slowly(connection: socket.socket) -> bool:
