@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from dandi_pipeline.errors import ConfigurationError
+from dandi_pipeline.platforms.registry import SETTINGS
 from dandi_pipeline.settings import (
     ApiUrl,
     EnvironmentName,
@@ -307,7 +308,7 @@ def test_no_text_makes_anything_but_sources_or_one_line(text: str) -> None:
 
 class TestTheFileAtTheRoot:
     def test_it_mirrors_the_archive(self) -> None:
-        (source,) = load_sources(ROOT / "sources.yaml", REGISTRY)
+        (source,) = load_sources(ROOT / "sources.yaml", SETTINGS)
         assert (source.alias, source.platform, source.enabled) == ("dandi", "dandi", True)
 
     def test_its_examples_work_when_they_are_uncommented(self, tmp_path: Path) -> None:
@@ -315,7 +316,8 @@ class TestTheFileAtTheRoot:
         top, body = text.split("sources:\n")
         examples = [line for line in body.splitlines() if not re.match(r" *# .*:$| *#$", line) or "settings" in line]
         uncommented = "\n".join(re.sub(r"^( *)# ", r"\1", line) for line in examples)
-        archive, sandbox = load(tmp_path, f"{top}sources:\n{uncommented}")
+        (tmp_path / "sources.yaml").write_text(f"{top}sources:\n{uncommented}", "utf-8")
+        archive, sandbox = load_sources(tmp_path / "sources.yaml", SETTINGS)
         assert archive.settings.versions == "all"
         assert (sandbox.alias, sandbox.settings.max_concurrent) == ("sandbox", 2)
 
