@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from .computed import Computer
 from .errors import QUERY_GUIDANCE, ApiError, invalid, not_found
 from .filters import predicate
 from .limits import Limiter
-from .paging import Behaviour, Pager
+from .paging import Behaviour, Pager, Piece
 from .parameters import identifier, json_body, page_in_body, page_in_query
 from .property_items import property_item
 from .records import Connection, Database, DataSource, Page, Row
@@ -153,11 +153,13 @@ class Api:
             raise ApiError(504, "The request took too long.", additional=QUERY_GUIDANCE)
         shown = _wanted(request, source.properties)
         asked = {name: value for name, value in body.items() if name not in ("start_cursor", "page_size")}
-        rows = partial(self._queried, source, asked, caller)
-        return self._rows(["query", source.id, asked], cursor, size, rows, caller, shown)
+        piece = self._piece(
+            ["query", source.id, asked], cursor, size, partial(self._queried, source, asked, caller), caller
+        )
+        return self._rows(piece, map(self._workspace.row, piece.ids), caller, shown)
 
     def _queried(self, source: DataSource, asked: Mapping[str, Any], caller: Caller) -> list[str]:
-        """Return the ids of all that a query finds, in its order."""
+        """Return the ids of all that a query finds, in its order: what is archived only if that is asked for."""
         passes = _kind_filter(asked.get("result_type"), "data_source")
         archived = bool(asked.get("is_archived", False))
         rows: list[Row] = [
@@ -176,8 +178,8 @@ class Api:
         body = json_body(request, _SEARCH_KEYS)
         cursor, size = page_in_body(body)
         asked = {name: value for name, value in body.items() if name not in ("start_cursor", "page_size")}
-        found = partial(self._searched, asked, caller)
-        return self._rows(["search", asked], cursor, size, found, caller, None)
+        piece = self._piece(["search", asked], cursor, size, partial(self._searched, asked, caller), caller)
+        return self._rows(piece, map(self._indexed().get, piece.ids), caller)
 
     def _searched(self, asked: Mapping[str, Any], caller: Caller) -> list[str]:
         """Return the ids of all that search finds: not what is not indexed."""
@@ -186,33 +188,32 @@ class Api:
         passes = _kind_filter(wanted.get("value"), container)
         in_trash = bool(wanted.get("in_trash", False))
         words = str(asked.get("query", "")).lower()
-        everything: list[Row] = [*self._workspace.pages.values(), *self._workspace.data_sources.values()]
         rows = [
             row
-            for row in everything
-            if passes(row)
-            and row.id not in self._workspace.unindexed
-            and (isinstance(row, Page) and row.in_trash) == in_trash
-            and words in title_of(row).lower()
+            for row in self._indexed().values()
+            if passes(row) and (isinstance(row, Page) and row.in_trash) == in_trash and words in title_of(row).lower()
         ]
         sort = asked.get("sort", {"timestamp": "last_edited_time", "direction": "descending"})
         return [row.id for row in sorting.in_order(rows, [sort], {}, Computer(self._workspace, caller.connection))]
 
+    def _indexed(self) -> dict[str, Row]:
+        everything: dict[str, Row] = {**self._workspace.pages, **self._workspace.data_sources}
+        return {each: row for each, row in everything.items() if each not in self._workspace.unindexed}
+
+    def _piece(
+        self, listing: list[Any], cursor: str | None, size: int, members: Callable[[], Sequence[str]], caller: Caller
+    ) -> Piece:
+        return self.pager.piece([caller.connection.token, *listing], cursor, size, members, free=True)
+
     def _rows(
-        self,
-        listing: list[Any],
-        cursor: str | None,
-        size: int,
-        rows: Callable[[], Sequence[str]],
-        caller: Caller,
-        shown: frozenset[str] | None,
+        self, piece: Piece, found: Iterable[Row | None], caller: Caller, shown: frozenset[str] | None = None
     ) -> dict[str, Any]:
-        """Return a page of rows as they are now; those gone or hidden are missing from it."""
-        piece = self.pager.piece([caller.connection.token, *listing], cursor, size, rows, free=True)
-        trashed = listing[0] == "search"
-        seen = [each for each in piece.ids if self._workspace.sees(caller.connection, each)]
-        found = [self._workspace.row(each) or (self._workspace.pages.get(each) if trashed else None) for each in seen]
-        results = [self._show(row, caller, shown) for row in found if row is not None]
+        """Return a page of rows as they are now; what is gone by now, or hidden from the caller, is missing from it."""
+        results = [
+            self._show(row, caller, shown)
+            for row in found
+            if row is not None and self._workspace.sees(caller.connection, row.id)
+        ]
         return _list("page_or_data_source", results, piece.next_cursor) | self.pager.envelope_status(piece)
 
     def _show(self, row: Row, caller: Caller, shown: frozenset[str] | None) -> dict[str, Any]:

@@ -63,7 +63,10 @@ class Computer:
             used = find_property(self._workspace.schema(page), name)
             if used is None:
                 raise KeyError(name)
-            return scalar({"type": used.type, used.type: self.value(page, used, depth + 1)})
+            value = self.value(page, used, depth + 1)
+            if used.type in ("formula", "rollup") and value["type"] == "unsupported":
+                raise KeyError(name)
+            return scalar({"type": used.type, used.type: value})
 
         return formulas.evaluate(prop.config["expression"], look_up)
 

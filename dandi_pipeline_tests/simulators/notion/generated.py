@@ -17,6 +17,7 @@ UNKNOWN_TYPE = "telemetry"
 _THINGS = ["Electrode", "Größenvergleich", "海馬 slice", "Bug bash", "Consent form", "Señal check", "Surgery 🐭"]
 _TAGS = ["api", "urgent", "ephys", "histology", "paper"]
 _KINDS = ["Bug", "Feature", "Chore"]
+_PLACE = {"lat": 40.7, "lon": -74.0, "name": "NYC", "address": None, "aws_place_id": None, "google_place_id": None}
 _STAGES = ["Not started", "In progress", "Done"]
 
 
@@ -116,7 +117,7 @@ def _task(world: World, projects: DataSource, chance: random.Random) -> dict[str
         "Mail": "x@example.org",
         "Project": related,
         "Checked": {"state": "unverified", "date": None, "verified_by": None},
-        "Where": {"lat": 40.7, "lon": -74.0, "name": "NYC", "address": None},
+        "Where": dict(_PLACE),
         "Signal": {"level": chance.randint(1, 9), "samples": [0.1, 0.2]},
     }
 

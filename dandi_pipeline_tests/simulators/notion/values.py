@@ -124,6 +124,20 @@ def _store_date(workspace: Workspace, prop: Property, given: Any) -> Any:
     return {"start": None, "end": None, "time_zone": None, **date}
 
 
+def _store_relation(workspace: Workspace, prop: Property, given: Any) -> Any:
+    for identifier in given:
+        if identifier not in workspace.pages:
+            raise Refused(f"there is no page {identifier} to relate to")
+    return list(given)
+
+
+def _store_people(workspace: Workspace, prop: Property, given: Any) -> Any:
+    for identifier in given:
+        if identifier not in workspace.users:
+            raise Refused(f"there is no user {identifier}")
+    return list(given)
+
+
 def _show_option(workspace: Workspace, connection: Connection, prop: Property, value: Any) -> Any:
     return _option(prop, value) if value else None
 
@@ -157,6 +171,8 @@ _STORE: Mapping[str, Callable[[Workspace, Property, Any], Any]] = {
     "status": _store_option,
     "multi_select": _store_options,
     "date": _store_date,
+    "relation": _store_relation,
+    "people": _store_people,
 }
 _SHOW: Mapping[str, Callable[[Workspace, Connection, Property, Any], Any]] = {
     "select": _show_option,

@@ -154,8 +154,7 @@ class World(Workspace):
         `prefix=…`. Anything else is the type's configuration.
         """
         source = self.data_sources[data_source_id]
-        if any(prop.name == name for prop in source.properties.values()):
-            raise Refused(f"{source.title} has a property {name!r}")
+        self._require_free(source, name)
         prop = Property(self._property_id(), name, type_name, {})
         prop.config = self._configuration(source, prop, details)
         source.properties[prop.id] = prop
@@ -166,6 +165,7 @@ class World(Workspace):
         """Rename a property, and with it its mentions in formulas; its id stays."""
         source = self.data_sources[data_source_id]
         prop = self.property_of(source, name)
+        self._require_free(source, new_name)
         for other in source.properties.values():
             if other.type == "formula":
                 other.config["expression"] = formulas.renamed(other.config["expression"], prop.name, new_name)
@@ -285,6 +285,10 @@ class World(Workspace):
         if not any(object_id in known for known in (self.databases, self.data_sources, self.pages)):
             raise Refused(f"there is no object {object_id}")
 
+    def _require_free(self, source: DataSource, name: str) -> None:
+        if any(prop.name == name for prop in source.properties.values()):
+            raise Refused(f"{source.title} has a property {name!r} already")
+
     def _property_id(self) -> str:
         return "".join(self.chance.choices(_ID_LETTERS, k=_ID_LENGTH))
 
@@ -306,26 +310,25 @@ class World(Workspace):
         return page
 
     def _write(self, page: Page, properties: Mapping[str, Any]) -> None:
+        """Give a page all of the values, or none if one of them is refused."""
         schema = self.schema(page)
-        for name, given in properties.items():
-            prop = _named(schema, name)
-            value = values.stored(self, prop, given)
+        named = {name: _named(schema, name) for name in properties}
+        written = [(prop, values.stored(self, prop, properties[name])) for name, prop in named.items()]
+        for prop, value in written:
             if prop.type == "relation":
                 self._write_other_side(page, prop, value)
             page.values[prop.id] = value
 
     def _write_other_side(self, page: Page, prop: Property, now_related: Sequence[str]) -> None:
         """Make the pages of a two-way relation say so too; their timestamps do not move."""
-        twin = prop.config["twin"]
-        for identifier in now_related:
-            if identifier not in self.pages:
-                raise Refused(f"there is no page {identifier} to relate to")
-        if twin is None:
+        twin = self.data_sources[prop.config["data_source_id"]].properties.get(prop.config["twin"] or "")
+        if twin is None or twin.type != "relation":
             return
         before = page.values.get(prop.id, [])
         for identifier in {*before, *now_related} & self.pages.keys():
-            others = [other for other in self.pages[identifier].values.get(twin, []) if other != page.id]
-            self.pages[identifier].values[twin] = [*others, page.id] if identifier in now_related else others
+            other = self.pages[identifier]
+            others = [related for related in other.values.get(twin.id, []) if related != page.id]
+            other.values[twin.id] = [*others, page.id] if identifier in now_related else others
 
     def _configuration(self, source: DataSource, prop: Property, details: dict[str, Any]) -> dict[str, Any]:
         if prop.type in values.OPTION_TYPES:

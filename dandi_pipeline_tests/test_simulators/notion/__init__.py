@@ -1,0 +1,1 @@
+"""Tests of the simulated Notion workspace, over its socket."""
