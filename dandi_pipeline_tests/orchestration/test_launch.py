@@ -1,0 +1,215 @@
+"""A sync in this process is a recorded run, and tells of every partition what became of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+
+import dagster as dg
+import pytest
+
+from dandi_pipeline.errors import MassDeletionRefused
+from dandi_pipeline.orchestration.history import past_syncs
+from dandi_pipeline_tests.orchestration.site import ASSETS, DANDISETS, Site, materialized, statuses
+
+
+def only_run(instance: dg.DagsterInstance) -> dg.DagsterRun:
+    (run,) = instance.get_runs()
+    return run
+
+
+def test_a_sync_is_a_run_with_one_event_a_partition_and_part(site: Site, instance: dg.DagsterInstance) -> None:
+    report = site.sync()
+
+    assert only_run(instance).run_id == report.run_id
+    assert only_run(instance).status is dg.DagsterRunStatus.SUCCESS
+    keys = [f"00000{number}" for number in range(1, 7)]
+    assert sorted(materialized(instance)) == sorted(materialized(instance, DANDISETS)) == keys
+    assert set(statuses(instance, site.shown).values()) == {"MATERIALIZED"}
+    assert instance.get_dynamic_partitions("dandi") == keys
+    with site.mirror() as mirror:
+        stored = {key: state.token for (key, part), state in mirror.states("dandi").items() if part == "assets"}
+    events = materialized(instance)
+    assert {key: event["token"] for key, event in events.items()} == stored
+    assert sum(event["added"] for event in events.values()) == report.records.added > 0
+    assert sum(event["dagster/partition_row_count"] for event in events.values()) == report.records.added
+
+
+def test_what_changed_alone_gets_an_event(site: Site, instance: dg.DagsterInstance) -> None:
+    site.sync()
+    before = len(instance.fetch_materializations(ASSETS, limit=100).records)
+    path = min(site.world.snapshot()["000002"]["versions"]["draft"]["assets"])
+    site.world.remove_asset("000002", path)
+
+    report = site.sync()
+
+    records = instance.fetch_materializations(ASSETS, limit=100).records
+    assert len(records) == before + 1
+    assert records[0].partition_key == "000002"
+    event = records[0].asset_materialization
+    assert event is not None
+    assert event.metadata["deleted"].value == 1
+    assert event.description == "000002: 1 dandiset updated, 1 version updated, 1 asset deleted"
+    assert event.tags is not None
+    assert event.tags["dagster/data_version"] == event.metadata["token"].value
+    assert report.records.deleted == 1
+
+
+def test_a_fresh_partition_asked_for_by_name_is_recorded_as_unchanged(site: Site, instance: dg.DagsterInstance) -> None:
+    site.sync()
+    site.archive.requests.reset()
+
+    site.sync(partitions=("000002",))
+
+    assert site.archive.requests.total == 1
+    record = instance.fetch_materializations(ASSETS, limit=1).records[0]
+    assert record.partition_key == "000002"
+    assert record.asset_materialization is not None
+    assert record.asset_materialization.metadata["outcome"].value == "fresh"
+    assert "nothing changed" in (record.asset_materialization.description or "")
+
+
+def test_failed_partitions_show_as_failed_and_the_others_as_materialized(
+    site: Site, instance: dg.DagsterInstance
+) -> None:
+    site.archive.faults.add("status", status=400, path="dandisets/000002/versions")
+
+    report = site.sync()
+
+    assert [problem.partition for problem in report.problems] == ["000002"]
+    assert report.exit_code == 1
+    assert only_run(instance).status is dg.DagsterRunStatus.FAILURE
+    assert statuses(instance, site.shown) == statuses(instance, site.shown, DANDISETS)
+    assert {key for key, status in statuses(instance, site.shown).items() if status == "FAILED"} == {"000002"}
+    assert "000002" not in materialized(instance)
+    (observation,) = instance.fetch_observations(ASSETS, limit=10).records
+    assert observation.partition_key == "000002"
+
+    site.archive.faults.clear()
+    site.sync()
+    assert set(statuses(instance, site.shown).values()) == {"MATERIALIZED"}
+
+
+def test_a_part_synced_alone_leaves_the_other_asset_alone(site: Site, instance: dg.DagsterInstance) -> None:
+    site.sync(parts=("dandisets",))
+
+    assert len(materialized(instance, DANDISETS)) == 6
+    assert materialized(instance, ASSETS) == {}
+    assert only_run(instance).tags["sync/scope"] == "dandisets only"
+
+
+def test_a_removed_dandiset_leaves_the_partition_set_after_its_last_event(
+    site: Site, instance: dg.DagsterInstance
+) -> None:
+    site.sync()
+    held = materialized(instance)["000001"]["added"]
+    site.world.delete_dandiset("000001")
+
+    report = site.sync()
+
+    assert report.partitions.deleted == 1
+    assert "000001" not in instance.get_dynamic_partitions("dandi")
+    last = materialized(instance)["000001"]
+    assert last["outcome"] == "removed"
+    assert last["deleted"] == held
+
+
+def test_what_stops_the_whole_sync_is_raised_as_itself_and_the_run_has_failed(
+    site: Site, instance: dg.DagsterInstance
+) -> None:
+    site.sync()
+    site.world.dandisets.clear()
+
+    with pytest.raises(MassDeletionRefused):
+        site.sync()
+
+    latest = past_syncs(site.settings.dagster_home, limit=1)[0]
+    assert latest.status == "failed"
+    assert instance.get_runs(limit=1)[0].tags["sync/stopped"] == "configuration"
+
+
+def test_the_history_is_in_run_storage(site: Site, instance: dg.DagsterInstance) -> None:
+    site.archive.faults.add("status", status=400, path="dandisets/000002/versions")
+    first = site.sync()
+    site.archive.faults.clear()
+    second = site.sync(since=datetime(2000, 1, 1, tzinfo=timezone.utc))
+
+    latest, earliest = past_syncs(site.settings.dagster_home, limit=5)
+
+    assert [earliest.run_id, latest.run_id] == [first.run_id, second.run_id]
+    assert [earliest.status, latest.status] == ["done with errors", "done"]
+    assert [earliest.failed, latest.failed] == [1, 0]
+    assert latest.scope == second.scope == "since 2000-01-01T00:00:00+00:00"
+    assert latest.records == second.records
+    assert (latest.checked, latest.requests) == (6, second.traffic.requests)
+    assert (earliest.checked, earliest.added) == (6, 5)
+    assert latest.duration_seconds is not None
+    assert latest.duration_seconds > 0
+    assert past_syncs(site.settings.dagster_home, limit=1, source="other") == []
+
+
+def test_asking_for_the_history_creates_nothing(site: Site) -> None:
+    assert past_syncs(site.settings.dagster_home, limit=5) == []
+    assert not site.settings.dagster_home.exists()
+
+
+def test_nothing_but_the_report_reaches_the_terminal(site: Site) -> None:
+    done = subprocess.run(
+        site.command(), env={**os.environ, **site.environ}, capture_output=True, text=True, check=True
+    )
+
+    assert json.loads(done.stdout)["dandisets"]["added"] == 6
+    assert done.stderr == ""
+
+
+def test_the_runs_log_goes_to_standard_error_if_asked_for(site: Site) -> None:
+    done = subprocess.run(
+        site.command("20"), env={**os.environ, **site.environ}, capture_output=True, text=True, check=True
+    )
+
+    assert json.loads(done.stdout)["dandisets"]["added"] == 6
+    assert "000001: " in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sync_is_not_left_started(site: Site, instance: dg.DagsterInstance, number: int) -> None:
+    site.archive.faults.add("slow_start", kind="versions", seconds=3.0)
+    process = start(site)
+    wait_for_status(instance, dg.DagsterRunStatus.STARTED)
+
+    process.send_signal(number)
+    process.communicate(timeout=30)
+
+    assert process.returncode != 0
+    assert only_run(instance).status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+
+
+def test_a_killed_sync_is_failed_by_whoever_looks_next(site: Site, instance: dg.DagsterInstance) -> None:
+    site.archive.faults.add("slow_start", kind="versions", seconds=3.0)
+    process = start(site)
+    wait_for_status(instance, dg.DagsterRunStatus.STARTED)
+    assert [past.status for past in past_syncs(site.settings.dagster_home, limit=5)] == ["running"]
+
+    process.kill()
+    process.communicate(timeout=30)
+
+    assert [past.status for past in past_syncs(site.settings.dagster_home, limit=5)] == ["failed"]
+
+
+def start(site: Site) -> "subprocess.Popen[str]":
+    environ = {**os.environ, **site.environ}
+    return subprocess.Popen(site.command(), env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_status(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        runs = instance.get_runs()
+        # A run has begun its step once it is tagged with what it is asked.
+        if runs and runs[0].status is status and "sync/scope" in runs[0].tags:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"no run became {status} within 30 seconds; python: {sys.version}")

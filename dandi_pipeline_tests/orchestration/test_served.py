@@ -1,0 +1,105 @@
+"""With Dagster's real processes: the sensor launches, a backfill works, and each partition shows what became of it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dandi_pipeline_tests.orchestration.served import Served, dagster_dev, wait_for
+from dandi_pipeline_tests.orchestration.site import Site
+
+STATUSES = """
+query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode { assetPartitionStatuses {
+    ... on DefaultPartitionStatuses { materializedPartitions failedPartitions materializingPartitions }
+} } } }
+"""
+RUNS = "{ runsOrError { ... on Runs { results { runId status tags { key value } } } } }"
+EVENTS = """
+query($key: AssetKeyInput!, $partitions: [String!]) { assetOrError(assetKey: $key) { ... on Asset {
+    assetMaterializations(partitions: $partitions, limit: 1) {
+        description metadataEntries { label ... on IntMetadataEntry { intValue } ... on TextMetadataEntry { text } }
+    }
+} } }
+"""
+BACKFILL = """
+mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
+} }
+"""
+BACKFILL_STATUS = """
+query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }
+"""
+ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+@pytest.fixture
+def served(site: Site) -> Iterator[Served]:
+    site.archive.faults.add("status", status=400, path="dandisets/000002/versions")
+    with dagster_dev(site) as running:
+        yield running
+
+
+def test_the_sensor_syncs_what_is_stale_and_a_backfill_repairs_what_failed(site: Site, served: Served) -> None:
+    (run,) = wait_for(lambda: all_ended(served, at_least=1), seconds=60)
+    assert run["status"] == "FAILURE"
+    assert tags(run)["sync/failed"] == "1"
+    assert tags(run)["sync/added"] == "5"
+    for part in ("assets", "dandisets"):
+        assert statuses(served, part) == {
+            "materializedPartitions": ["000001", "000003", "000004", "000005", "000006"],
+            "failedPartitions": ["000002"],
+            "materializingPartitions": [],
+        }
+    assets = site.world.snapshot()["000003"]["versions"]["draft"]["assets"]
+    assert latest(served, "assets", "000003")["added"] == len(assets)
+
+    site.archive.faults.clear()
+    backfill(served, ["000001", "000002", "000004"])
+
+    for part in ("assets", "dandisets"):
+        assert statuses(served, part) == {
+            "materializedPartitions": [f"00000{number}" for number in range(1, 7)],
+            "failedPartitions": [],
+            "materializingPartitions": [],
+        }
+    assert latest(served, "assets", "000002")["outcome"] == "synced"
+    assert latest(served, "assets", "000004")["outcome"] == "fresh"
+    runs = wait_for(lambda: all_ended(served, at_least=3), seconds=30)
+    assert sorted(tags(run)["sync/scope"] for run in runs) == ["000001, 000002", "000004", "6 partitions"]
+
+
+def all_ended(served: Served, *, at_least: int) -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = served.query(RUNS)["runsOrError"]["results"]
+    return runs if len(runs) >= at_least and {run["status"] for run in runs} <= ENDED else []
+
+
+def tags(run: dict[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in run["tags"]}
+
+
+def statuses(served: Served, part: str) -> dict[str, list[str]]:
+    node = served.query(STATUSES, key={"path": ["dandi", part]})["assetNodeOrError"]
+    found: dict[str, list[str]] = node["assetPartitionStatuses"]
+    return {status: sorted(keys) for status, keys in found.items()}
+
+
+def latest(served: Served, part: str, partition: str) -> dict[str, Any]:
+    """Return the metadata of a partition's latest materialization."""
+    asset = served.query(EVENTS, key={"path": ["dandi", part]}, partitions=[partition])["assetOrError"]
+    (event,) = asset["assetMaterializations"]
+    return {entry["label"]: entry.get("intValue", entry.get("text")) for entry in event["metadataEntries"]}
+
+
+def backfill(served: Served, partitions: list[str]) -> None:
+    """Launch a backfill of both parts, as the UI's dialogue does, and wait for its end."""
+    selection = [{"path": ["dandi", part]} for part in ("assets", "dandisets")]
+    launched = served.query(BACKFILL, params={"assetSelection": selection, "partitionNames": partitions})
+    result = launched["launchPartitionBackfill"]
+    assert result["__typename"] == "LaunchBackfillSuccess", result
+
+    def status() -> str:
+        answer = served.query(BACKFILL_STATUS, id=result["backfillId"])["partitionBackfillOrError"]["status"]
+        return str(answer)
+
+    wait_for(lambda: status() in {"COMPLETED_SUCCESS", "COMPLETED_FAILED"}, seconds=90)
+    assert status() == "COMPLETED_SUCCESS"
