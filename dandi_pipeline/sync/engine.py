@@ -18,7 +18,7 @@ from dandi_pipeline.sync.guard import guard_partitions
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.partition import PartitionSync
 from dandi_pipeline.sync.planning import Stale, StoredTokens, SyncPlan, plan_listed, plan_sighted
-from dandi_pipeline.sync.preview import preview_partition
+from dandi_pipeline.sync.preview import PartitionPreview
 from dandi_pipeline.sync.progress import Progress, Stage, Unwatched
 from dandi_pipeline.sync.reading import Tools
 from dandi_pipeline.sync.report import PartitionReport
@@ -80,8 +80,15 @@ class Sync:
         yield from self._each(plan, lambda tools, item: PartitionSync(tools, self._source, mirror, run_id, item).run())
 
     def preview(self, plan: SyncPlan) -> Iterator[PartitionReport]:
-        """Yield what `run` would change in each partition, sending only reads and writing nothing."""
-        return self._each(plan, lambda tools, item: preview_partition(tools, self._source, self._mirror, item))
+        """Yield what `run` would change in each partition, sending only reads and writing nothing.
+
+        With the option `full` every record is compared, so this is a verification; without, what can be foreseen
+        cheaply.
+        """
+        complete = self._options.full
+        return self._each(
+            plan, lambda tools, item: PartitionPreview(tools, self._source, self._mirror, item, complete).run()
+        )
 
     # Planning
 

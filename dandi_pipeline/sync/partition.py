@@ -4,17 +4,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from dandi_pipeline.errors import AccessRefused, PartitionMoved, PipelineError, ResourceMissing, TornRead
+from dandi_pipeline.errors import PipelineError, TornRead
 from dandi_pipeline.mirror import HIDDEN_TOKEN, Counts, Mirror, PartitionSession
 from dandi_pipeline.platforms.contract import Gone, Hidden, Known, Listed, Settled, Sighting
 from dandi_pipeline.sync.guard import guard_records
 from dandi_pipeline.sync.planning import Stale
 from dandi_pipeline.sync.progress import Stage
-from dandi_pipeline.sync.reading import Interrupted, Reading, Tools
+from dandi_pipeline.sync.reading import Interrupted, Reading, Tools, attempt_reading
 from dandi_pipeline.sync.report import Outcome, PartitionReport, Tally
-
-READ_ATTEMPTS = 3
-"""Readings of a partition that keeps changing, before its rows are stored without a token."""
 
 
 class PartitionSync:
@@ -32,23 +29,14 @@ class PartitionSync:
     def run(self) -> PartitionReport:
         """Bring the partition up to date, or say why it could not be; what failed stays stale."""
         try:
-            report = self._attempts()
+            report = attempt_reading(self._tools.platform, self._item, self._settle)
         except PipelineError as error:
             report = self._report(Outcome.FAILED, error=error)
         if report.error is not None and not isinstance(report.error, Interrupted):
             self._record_failure(report.error)
         return replace(report, duration_seconds=time.monotonic() - self._started)
 
-    def _attempts(self) -> PartitionReport:
-        sighting = self._item.listed or self._tools.platform.look_up(self._key)
-        for _ in range(READ_ATTEMPTS - 1):
-            try:
-                return self._settle(sighting, last=False)
-            except (TornRead, PartitionMoved, AccessRefused, ResourceMissing):
-                sighting = self._tools.platform.look_up(self._key)
-        return self._settle(sighting, last=True)
-
-    def _settle(self, sighting: Sighting, *, last: bool) -> PartitionReport:
+    def _settle(self, sighting: Sighting, last: bool) -> PartitionReport:
         """Make the mirror hold what was sighted."""
         with self._mirror.session(self._source, self._key, self._item.parts) as session:
             if isinstance(sighting, Gone):

@@ -7,6 +7,8 @@ from dandi_pipeline.mirror import HIDDEN_TOKEN
 from dandi_pipeline.platforms.contract import Hidden, Listed, Sighting
 from dandi_pipeline.sync.options import SyncOptions
 
+NEW = "new"
+
 StoredTokens = Mapping[str, Mapping[str, str | None]]
 """For each partition the mirror knows, the token each part was stored under (None: stale)."""
 
@@ -19,6 +21,11 @@ class Stale:
     reason: str
     parts: tuple[str, ...]
     listed: Listed | None = None
+
+    @property
+    def new(self) -> bool:
+        """Whether the mirror holds nothing of it."""
+        return self.reason == NEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +66,10 @@ def judge(
     """Return why `listed` must be synced, or None if the mirror has it under the same token (or out of scope)."""
     if options.since is not None and listed.modified < options.since:
         return None
+    if tokens is None:
+        return Stale(listed.key, NEW, tuple(parts), listed)
     if options.full:
         return Stale(listed.key, "full sync asked for", tuple(parts), listed)
-    if tokens is None:
-        return Stale(listed.key, "new", tuple(parts), listed)
     differing = tuple(part for part in parts if tokens.get(part) != listed.token)
     if not differing:
         return None

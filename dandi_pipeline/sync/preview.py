@@ -1,57 +1,89 @@
-"""Says what a sync would change in one partition, without writing anything."""
+"""Compares one partition of the mirror with the platform, without writing anything: a preview or a verification."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.mirror import Mirror
-from dandi_pipeline.platforms.contract import Gone, Hidden, Listed, Record
+from dandi_pipeline.platforms.contract import Gone, Hidden, Known, Listed, Record, Sighting
 from dandi_pipeline.sync.planning import Stale
-from dandi_pipeline.sync.reading import Reading, Tools
+from dandi_pipeline.sync.reading import Reading, Tools, attempt_reading
 from dandi_pipeline.sync.report import Outcome, PartitionReport, Tally
 
 
-def preview_partition(tools: Tools, source: str, mirror: Mirror | None, item: Stale) -> PartitionReport:
-    """Return the report that a sync of this partition would give, as far as cheap reading can tell.
+@dataclass(frozen=True, slots=True)
+class PartitionPreview:
+    """What a sync of one partition would change. Never raises a `PipelineError`: the report carries it.
 
-    A new partition is not read: its listing row says how many records would come. A known one is listed without
+    With `complete` every record is read and compared, whatever the tokens say: a verification. Without, a new
+    partition is not read (its listing row says how many records would come) and a known one is listed without
     content, so changes that no listing shows are not foreseen.
     """
-    try:
-        sighting = item.listed or tools.platform.look_up(item.key)
-        if isinstance(sighting, Listed):
-            known = mirror is not None and item.reason != "new"
-            return _compared(tools, source, mirror, item, sighting) if mirror and known else _new(tools, item, sighting)
-        return _vanished(tools, source, mirror, item, sighting)
-    except PipelineError as error:
-        return PartitionReport(item.key, "", Outcome.FAILED, item.parts, error=error)
+
+    tools: Tools
+    source: str
+    mirror: Mirror | None
+    item: Stale
+    complete: bool
+
+    def run(self) -> PartitionReport:
+        """Compare, writing nothing."""
+        try:
+            return attempt_reading(self.tools.platform, self.item, self._compare)
+        except PipelineError as error:
+            return self._report(Outcome.FAILED, {}, error=error)
+
+    def _compare(self, sighting: Sighting, last: bool) -> PartitionReport:
+        if isinstance(sighting, Gone):
+            held = {name: Tally(deleted=len(known)) for name, known in self._known().items()}
+            return self._report(Outcome.REMOVED, held)
+        if isinstance(sighting, Hidden):
+            return self._report(Outcome.HIDDEN, {})
+        if self.item.new and not self.complete:
+            return self._new(sighting)
+        return self._read(sighting)
+
+    def _new(self, listed: Listed) -> PartitionReport:
+        bulk = self.tools.platform.kinds[-1]
+        count = listed.record_count if bulk.part in self.item.parts else 0
+        return self._report(Outcome.SYNCED, {bulk.name: Tally(checked=count, added=count)})
+
+    def _read(self, listed: Listed) -> PartitionReport:
+        known, differing = self._known(), Differing()
+        reading = Reading(self.tools, listed, self.item.parts, known, {}, differing.take, fetch=self.complete)
+        reading.run()
+        tallies = reading.comparison.tallies()
+        if self.complete:
+            tallies = {name: differing.corrected(name, tally) for name, tally in tallies.items()}
+        return self._report(Outcome.SYNCED, tallies, plan=reading.plan)
+
+    def _known(self) -> Mapping[str, Known]:
+        held = self.mirror
+        return {
+            kind.name: held.known(self.source, self.item.key, kind) if held and kind.part in self.item.parts else {}
+            for kind in self.tools.platform.kinds
+        }
+
+    def _report(
+        self, outcome: Outcome, tallies: Mapping[str, Tally], *, plan: str = "", error: PipelineError | None = None
+    ) -> PartitionReport:
+        item = self.item
+        name = item.listed.name if item.listed else ""
+        return PartitionReport(item.key, name, outcome, item.parts, tallies, new=item.new, plan=plan, error=error)
 
 
-def _new(tools: Tools, item: Stale, listed: Listed) -> PartitionReport:
-    bulk = tools.platform.kinds[-1]
-    count = listed.record_count if bulk.part in item.parts else 0
-    tallies = {bulk.name: Tally(checked=count, added=count)}
-    return PartitionReport(item.key, listed.name, Outcome.SYNCED, item.parts, tallies, new=True)
+@dataclass(frozen=True, slots=True)
+class Differing:
+    """Counts the records that would be written, by kind."""
 
+    counts: Counter[str] = field(default_factory=Counter)
 
-def _vanished(
-    tools: Tools, source: str, mirror: Mirror | None, item: Stale, sighting: Gone | Hidden
-) -> PartitionReport:
-    if isinstance(sighting, Hidden):
-        return PartitionReport(item.key, "", Outcome.HIDDEN, item.parts)
-    kinds = tools.platform.kinds
-    held = {kind.name: len(mirror.known(source, item.key, kind)) if mirror else 0 for kind in kinds}
-    tallies = {name: Tally(deleted=count) for name, count in held.items()}
-    return PartitionReport(item.key, "", Outcome.REMOVED, item.parts, tallies)
+    def take(self, records: Sequence[Record]) -> None:
+        """Count instead of staging."""
+        self.counts.update(record.kind.name for record in records)
 
-
-def _compared(tools: Tools, source: str, mirror: Mirror, item: Stale, listed: Listed) -> PartitionReport:
-    kinds = tools.platform.kinds
-    known = {kind.name: mirror.known(source, item.key, kind) if kind.part in item.parts else {} for kind in kinds}
-    reading = Reading(tools, listed, item.parts, known, {}, _drop, fetch=False)
-    reading.run()
-    tallies = reading.comparison.tallies()
-    return PartitionReport(item.key, listed.name, Outcome.SYNCED, item.parts, tallies, plan=reading.plan)
-
-
-def _drop(_: Sequence[Record]) -> None:
-    """Stage nothing."""
+    def corrected(self, name: str, tally: Tally) -> Tally:
+        """Count every known record that would be written as updated, also where only a timestamp differs."""
+        updated = self.counts[name] - tally.added
+        return replace(tally, updated=updated, unchanged=tally.checked - tally.added - updated)

@@ -1,10 +1,11 @@
 """Drives one reading of a partition: from the platform, through the comparison, watched by the progress."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event
+from typing import TypeVar
 
-from dandi_pipeline.errors import TornRead, TransientError
+from dandi_pipeline.errors import AccessRefused, PartitionMoved, ResourceMissing, TornRead, TransientError
 from dandi_pipeline.platforms.contract import (
     Complete,
     Expected,
@@ -16,13 +17,17 @@ from dandi_pipeline.platforms.contract import (
     Platform,
     ReadRequest,
     Settled,
+    Sighting,
     Unchanged,
     Workers,
 )
 from dandi_pipeline.sync.comparison import Comparison
 from dandi_pipeline.sync.comparison import Stage as StageRecords
 from dandi_pipeline.sync.options import SyncOptions
+from dandi_pipeline.sync.planning import Stale
 from dandi_pipeline.sync.progress import Progress, Stage
+
+Outcome = TypeVar("Outcome")
 
 
 class Interrupted(TransientError):
@@ -38,6 +43,25 @@ class Tools:
     progress: Progress
     workers: Workers
     stopping: Event
+
+
+READ_ATTEMPTS = 3
+"""Readings of a partition that keeps changing, before it is given up for this sync."""
+
+
+def attempt_reading(platform: Platform, item: Stale, read: Callable[[Sighting, bool], Outcome]) -> Outcome:
+    """Return what `read(sighting, last)` returns, called again with a new sighting while the partition moves.
+
+    It may move on the platform while it is read, or in the mirror, where another sync got there first. What the
+    last attempt raises is the caller's.
+    """
+    sighting = item.listed or platform.look_up(item.key)
+    for _ in range(READ_ATTEMPTS - 1):
+        try:
+            return read(sighting, False)
+        except (TornRead, PartitionMoved, AccessRefused, ResourceMissing):
+            sighting = platform.look_up(item.key)
+    return read(sighting, True)
 
 
 class Reading:
