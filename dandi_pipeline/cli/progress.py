@@ -3,12 +3,13 @@
 Both are told by several threads at once, and both say the same steps in the same words.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import RLock
-from typing import TYPE_CHECKING, NoReturn, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeAlias
 
 from dandi_pipeline.cli.terminal import plain, quantity, tell
 from dandi_pipeline.sync.progress import Stage
@@ -223,5 +224,14 @@ class Bars:
             unit=self._wording.unit(stage),
             leave=stage in _PARTITION_STAGES,
             file=sys.stderr,
-            dynamic_ncols=True,
+            **_screen(),
         )
+
+
+def _screen() -> dict[str, Any]:
+    """Return how bars fit the terminal; one that does not know its own size, as some in containers, gets the usual."""
+    try:
+        known = all(os.get_terminal_size(sys.stderr.fileno()))
+    except OSError:
+        known = False
+    return {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}

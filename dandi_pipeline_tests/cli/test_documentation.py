@@ -78,7 +78,8 @@ def test_every_line_of_the_command_succeeded_has_its_counterpart_in_real_output(
 ) -> None:
     mapped = rows("Coming from `sync_dandi_incremental`")
     shell.run("sync", "--no-progress")
-    archive.world.add_asset("000001", "sub-new/sub-new.nwb", size=5)
+    for dandiset in ("000001", "000002"):
+        archive.world.add_asset(dandiset, "sub-new/sub-new.nwb", size=5)
     done = shell.run("sync", "--no-progress")
     written = (done.err + done.out).splitlines()
     for line in LINES_OF_THE_COMMAND_SUCCEEDED:
