@@ -96,7 +96,8 @@ class SimulatedNotion:
 
     def expire_cursors(self) -> None:
         """Let every cursor given so far be invalid."""
-        self._api.pager.expire_cursors()
+        with self.world.lock:
+            self._api.pager.expire_cursors()
 
     def serve(self, request: Request, send: Send) -> None:
         """Answer a request; those under `/control/` are neither counted nor ever spoilt."""

@@ -16,8 +16,6 @@ to what a mirror holds before comparing. The data is a copy: what happens to the
 
 from typing import Any
 
-import orjson
-
 from .files import normalised
 from .records import Connection, DataSource, Page
 from .views import COMPLETABLE, Views
@@ -39,7 +37,7 @@ def take_snapshot(
         for source in workspace.data_sources.values()
         if workspace.sees(connection, source.id)
     }
-    copied: Snapshot = normalised(orjson.loads(orjson.dumps(taken)))
+    copied: Snapshot = normalised(taken)
     return copied
 
 
