@@ -4,7 +4,8 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
@@ -30,7 +31,7 @@ from dandi_pipeline.http.exchange import AttemptFailed, Connection, Reply, Timeo
 from dandi_pipeline.http.metrics import Metrics
 from dandi_pipeline.http.quoting import Quoting
 from dandi_pipeline.http.rate import RateBudget, TokenBucket
-from dandi_pipeline.http.retry_after import retry_after, server_date
+from dandi_pipeline.http.retry_after import last_modified, retry_after, server_date
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +84,15 @@ class Answer:
     server_date: datetime | None
     headers: Mapping[str, str]
     elapsed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A document as it arrives; `last_modified` is what the server says of it, None if it does not say."""
+
+    where: str
+    last_modified: datetime | None
+    pieces: Iterator[bytes] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +182,25 @@ class HttpClient:
     def post_json(self, path_or_url: str, query: Any) -> Answer:
         """POST a read-only query as JSON; like a GET it is repeated until an answer arrives whole."""
         return self._answer("POST", self.base_url.resolve(path_or_url), orjson.dumps(query))
+
+    @contextmanager
+    def stream(self, path_or_url: str) -> Iterator[Download]:
+        """GET a document that is too large to hold, in one attempt: who can do without it falls back at once.
+
+        Raises `TransientError` where no answer comes, or its body breaks off while it is read, and what an error
+        status means otherwise.
+        """
+        url = self.base_url.resolve(path_or_url, None)
+        where = self._quoting.url(url)
+        try:
+            with self._in_flight:
+                self.metrics.add(seconds_slept=self._budget.take())
+                with self._connection.streaming("GET", url) as (status, headers, pieces):
+                    if status != HTTPStatus.OK:
+                        raise self._final(ErrorAnswer(status, where, "", b""))
+                    yield Download(where, last_modified(headers), pieces)
+        except AttemptFailed as failure:
+            raise PlatformFailing(f"{where}: {failure.reason}") from None
 
     def _answer(self, method: str, url: str, body: bytes | None = None) -> Answer:
         """Attempt until an attempt succeeds, its error is final, or there have been enough."""

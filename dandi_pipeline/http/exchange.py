@@ -4,6 +4,7 @@ import gzip
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 
@@ -85,14 +86,27 @@ class Connection:
             content = self._decompressed(wire, response.headers.get("Content-Encoding", ""), url)
             return Reply(response.status_code, response.headers, content, len(wire))
 
-    def _begun(self, method: str, url: str, body: bytes | None) -> requests.Response:
+    @contextmanager
+    def streaming(self, method: str, url: str) -> Iterator[tuple[int, Mapping[str, str], Iterator[bytes]]]:
+        """Give an answer's status and headers, and its body in pieces; `AttemptFailed` if it breaks off.
+
+        Meant for documents that are not compressed: the pieces are as they came over the wire.
+        """
+        self._metrics.add(requests=1)
+        started = self._clock()
+        with self._begun(method, url, None, encoding="identity") as response:
+            deadline = started + self._timeouts.total
+            yield response.status_code, response.headers, self._pieces(response, deadline=deadline)
+
+    def _begun(self, method: str, url: str, body: bytes | None, *, encoding: str = "gzip") -> requests.Response:
         """Return an answer whose head has arrived."""
+        headers = {"Accept-Encoding": encoding}
         try:
             return self._session.request(
                 method,
                 url,
                 data=body,
-                headers={"Content-Type": "application/json"} if body is not None else None,
+                headers=headers if body is None else {**headers, "Content-Type": "application/json"},
                 auth=self._authorize,
                 timeout=(self._timeouts.connect, self._timeouts.read),
                 allow_redirects=False,
@@ -165,7 +179,7 @@ class _Authorization(requests.auth.AuthBase):
 def _session(headers: Mapping[str, str], pool_size: int) -> requests.Session:
     session = _Session()
     session.headers.clear()
-    session.headers.update({"Accept": "application/json", "Accept-Encoding": "gzip", **headers})
+    session.headers.update({"Accept": "application/json", **headers})
     # No cookies: one request never depends on another's answer, and threads share no state.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # `pool_block`: a connection more than the pool holds would be thrown away after one use.

@@ -27,6 +27,11 @@ def instant(text: str, *, where: str = "a timestamp") -> str:
         ) from None
 
 
+def moment_of(text: str, *, where: str = "a timestamp") -> datetime:
+    """Return an ISO 8601 instant as a moment in UTC; raises `UnexpectedPayload` like `instant`."""
+    return datetime.fromisoformat(instant(text, where=where)[:-1]).replace(tzinfo=timezone.utc)
+
+
 def _respelled(text: str) -> str:
     match = _ISO_8601.fullmatch(text)
     if match is None:

@@ -1,4 +1,4 @@
-"""Reads the two headers that tell time: Date, and Retry-After in both of its forms (RFC 9110, 5.6.7 and 10.2.3)."""
+"""Reads the headers that tell time: Date, Last-Modified, and Retry-After in both forms (RFC 9110, 5.6.7, 10.2.3)."""
 
 import re
 from collections.abc import Mapping
@@ -11,6 +11,11 @@ _SECONDS = re.compile(r"\d{1,12}(\.\d+)?", re.ASCII)
 def server_date(headers: Mapping[str, str]) -> datetime | None:
     """Return when the server says that it answered, in UTC."""
     return _http_date(headers.get("Date", ""))
+
+
+def last_modified(headers: Mapping[str, str]) -> datetime | None:
+    """Return when the server says that the document was written, in UTC."""
+    return _http_date(headers.get("Last-Modified", ""))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -24,6 +24,7 @@ class Settings:
     """
 
     dandi_api_url: str
+    dandi_manifest_url: str | None
     mirror_database_url: str = field(repr=False)
     dagster_home: Path
     sources_path: Path | None
@@ -38,7 +39,8 @@ class Settings:
         given = {name: value.strip() for name, value in environ.items() if value.strip()}
         home = _dagster_home(given, cwd)
         return cls(
-            dandi_api_url=_dandi_api_url(given),
+            dandi_api_url=_address(given.get("DANDI_API_URL", DANDI_API_URL), "DANDI_API_URL"),
+            dandi_manifest_url=_optional_address(given, "DANDI_MANIFEST_URL"),
             mirror_database_url=_database_url(given, cwd, home),
             dagster_home=home,
             sources_path=_sources_path(given, cwd),
@@ -55,11 +57,15 @@ class Settings:
         return secret
 
 
-def _dandi_api_url(given: Mapping[str, str]) -> str:
+def _address(text: str, variable: str) -> str:
     try:
-        return api_url(given.get("DANDI_API_URL", DANDI_API_URL))
+        return api_url(text)
     except ValueError as error:
-        raise ConfigurationError(f"DANDI_API_URL: {error}") from None
+        raise ConfigurationError(f"{variable}: {error}") from None
+
+
+def _optional_address(given: Mapping[str, str], variable: str) -> str | None:
+    return _address(given[variable], variable) if variable in given else None
 
 
 def _dagster_home(given: Mapping[str, str], cwd: Path) -> Path:

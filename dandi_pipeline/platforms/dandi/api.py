@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from math import ceil
 from typing import Any
 
 from dandi_pipeline.errors import ContractError, UnexpectedPayload
 from dandi_pipeline.http.client import HttpClient
+from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import instant, integer, mapping, mappings, optional_mapping, text
 from dandi_pipeline.platforms.contract import Listed
 from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE
@@ -121,7 +121,7 @@ def as_listed(row: Json, *, where: str) -> Listed:
         key=identifier,
         token=f"{modified} {embargo} {digest_of(*map(_content, (draft, published)))}",
         name=text(draft, "name", where=where),
-        modified=datetime.fromisoformat(modified.replace("Z", "+00:00")),
+        modified=moment_of(modified),
         record_count=integer(draft, "asset_count", where=where),
         row={"embargo_status": embargo, "draft": draft, "published": published},
     )

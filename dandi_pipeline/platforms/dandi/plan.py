@@ -6,6 +6,7 @@ metadata, 0.6 s for one without, 20-40 ms for a single asset.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from math import ceil
 
 PAGE_SIZE = 1000
@@ -19,31 +20,52 @@ SMALL_PAGES = 3
 """A known draft of up to this many pages is read in full, which also catches changes that move no timestamp."""
 
 
+MANIFEST_COST = 0.020
+"""One more request, which the API server never sees."""
+
+
+class Manner(Enum):
+    """How a version's assets are read.
+
+    FULL: pages with metadata. BARE: pages without, then whatever differs from what is known. BULK: pages without,
+    metadata from the archive's own bulk copy, and what that cannot vouch for from the API.
+    """
+
+    FULL = "full pages"
+    BARE = "bare pages"
+    BULK = "bare pages and the manifest"
+
+
 @dataclass(frozen=True, slots=True)
 class ReadPlan:
-    """`full`: every page with metadata. Otherwise bare pages, then whatever differs."""
+    """The manner, how many requests it takes at least, and why it was chosen."""
 
-    full: bool
+    manner: Manner
     requests: int
     reason: str
 
     def __str__(self) -> str:
-        return f"{'full' if self.full else 'bare'} pages ({self.reason})"
+        return f"{self.manner.value} ({self.reason})"
 
 
-def plan_reading(*, known: int, listed: int, full: bool, fetch: bool) -> ReadPlan:
-    """Choose between full and bare pages for a draft of `listed` assets, `known` of them in the mirror."""
+def plan_reading(*, known: int, listed: int, full: bool, fetch: bool, manifests: bool) -> ReadPlan:
+    """Choose how to read a version of `listed` assets, `known` of them in the mirror.
+
+    A full reading that was asked for is one of the API: a manifest cannot show what changed silently since.
+    """
     pages = max(1, ceil(listed / PAGE_SIZE))
-    if not fetch:
-        return ReadPlan(False, pages, "comparing only")
-    if full:
-        return ReadPlan(True, pages, "asked for")
-    if pages <= SMALL_PAGES:
-        return ReadPlan(True, pages, f"{'small' if known else 'new'}: {pages} page{'s' * (pages > 1)}")
     missing = max(0, listed - known)
+    if not fetch:
+        return ReadPlan(Manner.BARE, pages, "comparing only")
+    if full:
+        return ReadPlan(Manner.FULL, pages, "asked for")
+    if manifests and missing > known and listed * BARE_COST + MANIFEST_COST < listed * FULL_COST:
+        return ReadPlan(Manner.BULK, pages + 1, f"{missing} of {listed} unknown")
+    if pages <= SMALL_PAGES:
+        return ReadPlan(Manner.FULL, pages, f"{'small' if known else 'new'}: {pages} page{'s' * (pages > 1)}")
     if listed * BARE_COST + cost_of_fetching(missing, listed) >= listed * FULL_COST:
-        return ReadPlan(True, pages, "new" if not known else f"{missing} of {listed} unknown")
-    return ReadPlan(False, pages, f"{known} known, {missing} more listed")
+        return ReadPlan(Manner.FULL, pages, f"{missing} of {listed} unknown")
+    return ReadPlan(Manner.BARE, pages, f"{known} known, {missing} more listed")
 
 
 def cost_of_fetching(differing: int, listed: int) -> float:

@@ -17,12 +17,16 @@ from dandi_pipeline.platforms.contract import (
     Traffic,
 )
 from dandi_pipeline.platforms.dandi.api import DandiApi
+from dandi_pipeline.platforms.dandi.manifests import Manifests
 from dandi_pipeline.platforms.dandi.reading import DandisetReading
 from dandi_pipeline.platforms.dandi.records import ASSET, ASSETS, DANDISET, DANDISETS, VERSION
 from dandi_pipeline.platforms.dandi.settings import DandiSettings
 from dandi_pipeline.settings import Settings, Source
 
 USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
+
+BUCKETS = {"https://api.dandiarchive.org/api": "https://dandiarchive.s3.amazonaws.com"}
+"""Where the known archives keep their manifests."""
 
 _IDENTIFIER = re.compile(r"(?:DANDI:)?(\d{1,6})", re.IGNORECASE)
 
@@ -35,16 +39,30 @@ class DandiPlatform:
     kinds: tuple[RecordKind, ...] = (DANDISET, VERSION, ASSET)
     partition_noun = "dandiset"
 
-    def __init__(self, client: HttpClient, *, lists_embargoed: bool, published_assets: bool = False) -> None:
+    def __init__(
+        self,
+        client: HttpClient,
+        manifests: Manifests | None = None,
+        *,
+        lists_embargoed: bool,
+        published_assets: bool = False,
+    ) -> None:
         self._client = client
+        self._manifests = manifests
         self._api = DandiApi(client, lists_embargoed=lists_embargoed)
         self._published_assets = published_assets
 
     @property
     def traffic(self) -> Traffic:
-        """What the client sent and received so far."""
-        metrics = self._client.metrics.snapshot()
-        return Traffic(metrics.requests, metrics.bytes_received, metrics.retries, metrics.throttled)
+        """What was sent to the API and to the bucket, and received from them, so far."""
+        clients = [self._client, *([self._manifests.client] if self._manifests else [])]
+        totals = [client.metrics.snapshot() for client in clients]
+        return Traffic(
+            sum(total.requests for total in totals),
+            sum(total.bytes_received for total in totals),
+            sum(total.retries for total in totals),
+            sum(total.throttled for total in totals),
+        )
 
     def partition_key(self, text: str) -> str:
         """Take 3, 000003 and DANDI:000003 alike."""
@@ -68,26 +86,27 @@ class DandiPlatform:
 
     def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
         """Yield the dandiset's versions and assets; see `DandisetReading`."""
-        reading = DandisetReading(self._api, listed, request, published_assets=self._published_assets)
+        reading = DandisetReading(self._api, self._manifests, listed, request, published_assets=self._published_assets)
         return reading.observations()
 
     def close(self) -> None:
         """Release the connections."""
         self._client.close()
+        if self._manifests:
+            self._manifests.close()
 
 
 def open_dandi(source: Source, settings: Settings) -> DandiPlatform:
     """Open the archive that a source names, with the key that its environment variable holds, if it does."""
     chosen: DandiSettings = source.settings
     key = settings.credential(chosen.api_key_env)
-    client = HttpClient(
-        chosen.api_url or settings.dandi_api_url,
-        user_agent=USER_AGENT,
-        authorization=f"token {key}" if key else None,
-        limits=Limits(pool_size=chosen.max_concurrent, max_concurrent=chosen.max_concurrent),
-    )
+    limits = Limits(pool_size=chosen.max_concurrent, max_concurrent=chosen.max_concurrent)
+    api_url = chosen.api_url or settings.dandi_api_url
+    client = HttpClient(api_url, user_agent=USER_AGENT, authorization=f"token {key}" if key else None, limits=limits)
+    bucket = chosen.manifest_url or settings.dandi_manifest_url or BUCKETS.get(api_url)
     return DandiPlatform(
         client,
+        Manifests(HttpClient(bucket, user_agent=USER_AGENT, limits=limits)) if bucket and chosen.manifests else None,
         lists_embargoed=key is not None and chosen.embargoed,
         published_assets=chosen.versions == "all",
     )

@@ -1,26 +1,24 @@
 """Reads one dandiset: published versions, assets, and last the draft's own row, which tells whether it held still."""
 
-from collections.abc import Callable, Iterator, Sequence
-from math import ceil
-from typing import TypeVar
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
-from dandi_pipeline.errors import ResourceMissing, TornRead
+from dandi_pipeline.errors import TornRead
 from dandi_pipeline.platforms.contract import (
     Complete,
-    Expected,
     Fingerprint,
     Listed,
     Observation,
     Observed,
     Outdated,
-    Planned,
     ReadRequest,
     Record,
     Settled,
     Unchanged,
 )
-from dandi_pipeline.platforms.dandi.api import AssetPage, DandiApi, as_listed
-from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE, plan_fetching, plan_reading
+from dandi_pipeline.platforms.dandi.api import DandiApi, as_listed
+from dandi_pipeline.platforms.dandi.asset_reading import AssetReading, Shelf
+from dandi_pipeline.platforms.dandi.manifests import Manifests
 from dandi_pipeline.platforms.dandi.records import (
     ASSET,
     ASSETS,
@@ -29,19 +27,25 @@ from dandi_pipeline.platforms.dandi.records import (
     DRAFT,
     VERSION,
     Json,
-    asset_record,
     dandiset_record,
     version_record,
 )
-
-Page = TypeVar("Page")
 
 
 class DandisetReading:
     """One reading of one dandiset, as `ReadRequest` asks for it."""
 
-    def __init__(self, api: DandiApi, listed: Listed, request: ReadRequest, *, published_assets: bool) -> None:
+    def __init__(
+        self,
+        api: DandiApi,
+        manifests: Manifests | None,
+        listed: Listed,
+        request: ReadRequest,
+        *,
+        published_assets: bool,
+    ) -> None:
         self._api = api
+        self._manifests = manifests
         self._listed = listed
         self._id = listed.key
         self._request = request
@@ -120,156 +124,33 @@ class DandisetReading:
         where = f"draft of dandiset {self._id}"
         return [dandiset_record(info, where=where), version_record(info, info["metadata"], where=where)]
 
-    # Assets of the draft
+    # Assets
 
     def _draft_assets(self) -> Iterator[Observation]:
-        known = sum(version == DRAFT for version, _ in self._request.known[ASSET.name])
-        plan = plan_reading(
-            known=known,
-            listed=self._listed.record_count,
-            full=self._request.full or self._embargo_changed(),
-            fetch=self._request.fetch,
-        )
-        yield Planned(str(plan), plan.requests)
-        yield from self._full_walk(DRAFT) if plan.full or self._request.limit else self._bare_walk()
+        yield from self._assets_of(DRAFT, self._listed.record_count, full=self._embargo_changed())
 
     def _embargo_changed(self) -> bool:
         """Tell whether `access` in every asset's metadata may have changed, which moves no asset's `modified`."""
         stored = self._request.tokens.get(ASSETS)
         return stored is not None and stored.split(" ")[1:2] != [self._listed.row["embargo_status"]]
 
-    def _full_walk(self, version: str) -> Iterator[Observation]:
-        size = min(PAGE_SIZE, self._request.limit or PAGE_SIZE)
-        first = self._api.asset_page(self._id, version, 1, metadata=True, page_size=size)
-        count = first.count or 0
-        pages = ceil(count / size)
-        if self._request.limit and count > self._request.limit:
-            self._cut_short = True
-            pages = ceil(self._request.limit / size)
-
-        def records_of(number: int) -> list[Record]:
-            return self._records(
-                version, self._api.asset_page(self._id, version, number, metadata=True, page_size=size)
-            )
-
-        yield Expected(count)
-        seen = 0
-        for records in _first_then_rest(self._records(version, first), records_of, pages, self._request):
-            seen += len(records)
-            yield Observed(records[: self._left(seen, len(records))])
-        if not self._cut_short:
-            self._require_count(version, seen, count)
-            yield Complete(ASSET, (version,))
-
-    def _left(self, seen: int, length: int) -> int:
-        """Return how many of a page's records the limit still takes."""
-        limit = self._request.limit
-        return length if limit is None else max(0, length - max(0, seen - limit))
-
-    def _bare_walk(self) -> Iterator[Observation]:
-        first = self._api.asset_page(self._id, DRAFT, 1, metadata=False)
-        count = first.count or 0
-
-        def page_of(number: int) -> AssetPage:
-            return self._api.asset_page(self._id, DRAFT, number, metadata=False)
-
-        yield Expected(count)
-        differing: dict[int, dict[str, str]] = {}
-        lengths: dict[int, int] = {}
-        for page in _first_then_rest(first, page_of, ceil(count / PAGE_SIZE), self._request):
-            lengths[page.number] = len(page.rows)
-            same, other = self._compare(page)
-            yield Unchanged(ASSET, [(DRAFT, path) for path in same])
-            differing[page.number] = other
-        self._require_count(DRAFT, sum(lengths.values()), count)
-        yield from self._fetch(differing, lengths)
-        yield Complete(ASSET, (DRAFT,))
-
-    def _compare(self, page: AssetPage) -> tuple[list[str], dict[str, str]]:
-        """Split a bare page into the paths that are as the mirror has them, and asset id to path of the rest."""
-        known = self._request.known[ASSET.name]
-        same, other = [], {}
-        for row in page.rows:
-            record = asset_record(DRAFT, {**row, "metadata": {}}, where=page.where)
-            if _is_unchanged(known.get(record.key), record):
-                same.append(record.key[1])
-            else:
-                other[str(record.columns["asset_id"])] = record.key[1]
-        return same, other
-
-    def _fetch(self, differing: dict[int, dict[str, str]], lengths: dict[int, int]) -> Iterator[Observation]:
-        wanted = {asset_id: path for page in differing.values() for asset_id, path in page.items()}
-        if not self._request.fetch:
-            yield Outdated(ASSET, [(DRAFT, path) for path in wanted.values()])
-            return
-        plan = plan_fetching({page: list(ids) for page, ids in differing.items()}, lengths)
-        yield Planned(f"{len(wanted)} differing: {len(plan.pages)} pages, {len(plan.singles)} alone", plan.requests)
-        for record in self._request.workers.map(self._single, plan.singles):
-            wanted.pop(str(record.columns["asset_id"]), None)
-            yield Observed([record])
-        for records in self._request.workers.map(self._draft_page, plan.pages):
-            found = [record for record in records if wanted.pop(str(record.columns["asset_id"]), None)]
-            yield Observed(found)
-        if wanted:
-            raise TornRead(f"{len(wanted)} listed assets were gone when their metadata was asked for")
-
-    def _single(self, asset_id: str) -> Record:
-        try:
-            return asset_record(DRAFT, self._api.asset_info(asset_id), where=f"asset {asset_id}")
-        except ResourceMissing as error:
-            raise TornRead(f"listed asset {asset_id} does not exist") from error
-
-    def _draft_page(self, number: int) -> list[Record]:
-        return self._records(DRAFT, self._api.asset_page(self._id, DRAFT, number, metadata=True))
-
-    # Assets of published versions
-
     def _assets_of_published(self, published: Sequence[Json]) -> Iterator[Observation]:
         """Read what is not held in full yet. A published version's assets are fixed, so their number tells."""
         if not self._published_assets:
             return
-        held = self._held_by_version()
+        held = Counter(version for version, _ in self._request.known[ASSET.name])
         for row in published:
-            version = str(row["version"])
-            if held.get(version, 0) == row["asset_count"] and not self._request.full:
-                keys = [key for key in self._request.known[ASSET.name] if key[0] == version]
-                yield Unchanged(ASSET, keys)
+            version, count = str(row["version"]), int(row["asset_count"])
+            if held[version] == count and not self._request.full:
+                yield Unchanged(ASSET, [key for key in self._request.known[ASSET.name] if key[0] == version])
                 yield Complete(ASSET, (version,))
-            elif self._request.fetch:
-                yield from self._full_walk(version)
+            else:
+                yield from self._assets_of(version, count)
         for version in held.keys() - {DRAFT} - {str(row["version"]) for row in published}:
             yield Complete(ASSET, (version,))
 
-    def _held_by_version(self) -> dict[str, int]:
-        held: dict[str, int] = {}
-        for version, _ in self._request.known[ASSET.name]:
-            held[version] = held.get(version, 0) + 1
-        return held
-
-    def _records(self, version: str, page: AssetPage) -> list[Record]:
-        return [asset_record(version, row, where=page.where) for row in page.rows]
-
-    def _require_count(self, version: str, seen: int, count: int) -> None:
-        if seen != count:
-            raise TornRead(f"{version} says it has {count} assets but lists {seen}")
-
-
-def _is_unchanged(known: Fingerprint | None, listed: Record) -> bool:
-    """Tell whether a bare row proves that the stored metadata still holds.
-
-    It does not for a blob whose sha256 was still missing, nor for a zarr that was empty: both are filled in
-    without moving `modified`.
-    """
-    if known is None:
-        return False
-    _, asset_id, modified, size, sha256 = known
-    columns = listed.columns
-    if (asset_id, modified, size) != (columns["asset_id"], columns["modified"], columns["size"]):
-        return False
-    return sha256 is not None if columns["zarr"] is None else size != 0
-
-
-def _first_then_rest(first: Page, read: Callable[[int], Page], pages: int, request: ReadRequest) -> Iterator[Page]:
-    """Yield page 1, which is here already, then the others in any order."""
-    yield first
-    yield from request.workers.map(read, range(2, pages + 1))
+    def _assets_of(self, version: str, count: int, *, full: bool = False) -> Iterator[Observation]:
+        shelf = Shelf(self._id, version, count, self._listed.row["embargo_status"])
+        reading = AssetReading(self._api, self._manifests, self._request, shelf)
+        yield from reading.observations(full=full or self._request.full)
+        self._cut_short = self._cut_short or reading.cut_short

@@ -18,4 +18,8 @@ class DandiSettings(PlatformSettings):
     versions: Literal["draft", "all"] = Field(
         default="draft", description="Whose assets are mirrored: the drafts', or those of published versions as well"
     )
+    manifests: bool = Field(default=True, description="Whether first copies use the archive's public bulk files")
+    manifest_url: ApiUrl | None = Field(
+        default=None, description="Where those files lie; DANDI_MANIFEST_URL, or the known place, unless set"
+    )
     max_concurrent: int = Field(default=5, ge=1, le=50, description="Requests in flight at most")

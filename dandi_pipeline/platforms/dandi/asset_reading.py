@@ -1,0 +1,213 @@
+"""Reads the assets of one version: a complete listing always, and their metadata in the cheapest exact way."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from math import ceil
+from typing import TypeVar
+
+from dandi_pipeline.errors import ResourceMissing, TornRead
+from dandi_pipeline.platforms.contract import (
+    Complete,
+    Expected,
+    Fingerprint,
+    Observation,
+    Observed,
+    Outdated,
+    Planned,
+    ReadRequest,
+    Record,
+    Unchanged,
+)
+from dandi_pipeline.platforms.dandi.api import AssetPage, DandiApi
+from dandi_pipeline.platforms.dandi.manifests import Manifests
+from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE, Manner, ReadPlan, plan_fetching, plan_reading
+from dandi_pipeline.platforms.dandi.records import ASSET, Json, asset_record
+
+BATCH = 500
+"""Records of a manifest handed on at a time."""
+
+ACCESS = {"OPEN": "dandi:OpenAccess"}
+"""What an asset's metadata says where the dandiset's embargo status is this; manifests of others are not public."""
+
+Page = TypeVar("Page")
+Listed = dict[str, Json]
+"""Listing rows by asset id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Whose assets are read: a version of a dandiset, and what its row says of it."""
+
+    dandiset: str
+    version: str
+    asset_count: int
+    embargo_status: str
+
+
+class AssetReading:
+    """One reading of one version's assets. `cut_short` tells afterwards whether the request's limit ended it."""
+
+    def __init__(self, api: DandiApi, manifests: Manifests | None, request: ReadRequest, shelf: Shelf) -> None:
+        self.cut_short = False
+        self._api = api
+        self._manifests = manifests
+        self._request = request
+        self._shelf = shelf
+        self._version = shelf.version
+        self._where = f"dandiset {shelf.dandiset} {shelf.version}"
+
+    def observations(self, *, full: bool) -> Iterator[Observation]:
+        """Yield every asset; raise `TornRead` where the listing does not add up. `full`: all content by API."""
+        plan = self._plan(full=full)
+        yield Planned(str(plan), plan.requests)
+        if plan.manner is Manner.FULL or self._request.limit:
+            yield from self._full_walk()
+        else:
+            yield from self._bare_walk(plan)
+
+    def _plan(self, *, full: bool) -> ReadPlan:
+        return plan_reading(
+            known=sum(version == self._version for version, _ in self._request.known[ASSET.name]),
+            listed=self._shelf.asset_count,
+            full=full,
+            fetch=self._request.fetch,
+            manifests=self._manifests is not None and self._shelf.embargo_status in ACCESS,
+        )
+
+    # Pages with metadata
+
+    def _full_walk(self) -> Iterator[Observation]:
+        size = min(PAGE_SIZE, self._request.limit or PAGE_SIZE)
+        first = self._page(1, metadata=True, size=size)
+        count = first.count or 0
+        pages = ceil(count / size)
+        if self._request.limit and count > self._request.limit:
+            self.cut_short = True
+            pages = ceil(self._request.limit / size)
+
+        def records_of(number: int) -> list[Record]:
+            return self._records(self._page(number, metadata=True, size=size))
+
+        yield Expected(count)
+        seen = 0
+        for records in self._first_then_rest(self._records(first), records_of, pages):
+            seen += len(records)
+            yield Observed(records[: self._left(seen, len(records))])
+        if not self.cut_short:
+            self._require_count(seen, count)
+            yield Complete(ASSET, (self._version,))
+
+    def _left(self, seen: int, length: int) -> int:
+        """Return how many of a page's records the limit still takes."""
+        limit = self._request.limit
+        return length if limit is None else max(0, length - max(0, seen - limit))
+
+    # Pages without, then what differs
+
+    def _bare_walk(self, plan: ReadPlan) -> Iterator[Observation]:
+        first = self._page(1, metadata=False)
+        count = first.count or 0
+        yield Expected(count)
+        differing: dict[int, Listed] = {}
+        lengths: dict[int, int] = {}
+        pages = self._first_then_rest(first, lambda number: self._page(number, metadata=False), ceil(count / PAGE_SIZE))
+        for page in pages:
+            lengths[page.number] = len(page.rows)
+            same, differing[page.number] = self._compare(page)
+            yield Unchanged(ASSET, [(self._version, path) for path in same])
+        self._require_count(sum(lengths.values()), count)
+        if not self._request.fetch:
+            yield Outdated(
+                ASSET, [(self._version, row["path"]) for rows in differing.values() for row in rows.values()]
+            )
+        else:
+            if plan.manner is Manner.BULK:
+                yield from self._from_manifest(differing)
+            yield from self._from_api(differing, lengths)
+        yield Complete(ASSET, (self._version,))
+
+    def _compare(self, page: AssetPage) -> tuple[list[str], Listed]:
+        """Split a bare page into the paths that are as the mirror has them, and the other rows."""
+        known = self._request.known[ASSET.name]
+        same, other = [], {}
+        for row in page.rows:
+            record = asset_record(self._version, {**row, "metadata": {}}, where=page.where)
+            if _is_unchanged(known.get(record.key), record):
+                same.append(record.key[1])
+            else:
+                other[str(record.columns["asset_id"])] = row
+        return same, other
+
+    def _from_manifest(self, differing: dict[int, Listed]) -> Iterator[Observation]:
+        """Yield what the archive's bulk copy vouches for, and take it out of `differing`."""
+        assert self._manifests is not None, "planned with a manifest"
+        page_of = {asset_id: page for page, rows in differing.items() for asset_id in rows}
+        records = self._vouched_for(self._manifests, differing, page_of)
+        while batch := list(islice(records, BATCH)):
+            yield Observed(batch)
+
+    def _vouched_for(
+        self, manifests: Manifests, differing: dict[int, Listed], page_of: dict[str, int]
+    ) -> Iterator[Record]:
+        access = ACCESS[self._shelf.embargo_status]
+        for entry in manifests.entries(self._shelf.dandiset, self._version):
+            page = page_of.get(entry.asset_id or "")
+            row = differing[page].get(entry.asset_id or "") if page else None
+            if page and row and entry.describes(row, access=access):
+                del differing[page][row["asset_id"]]
+                yield asset_record(self._version, {**row, "metadata": entry.metadata}, where=self._where)
+
+    def _from_api(self, differing: dict[int, Listed], lengths: dict[int, int]) -> Iterator[Observation]:
+        """Yield the listed assets of `differing`, one by one or by pages, whichever costs the server less."""
+        wanted = {asset_id for rows in differing.values() for asset_id in rows}
+        plan = plan_fetching({page: list(rows) for page, rows in differing.items()}, lengths)
+        yield Planned(f"{len(wanted)} by the API: {len(plan.pages)} pages, {len(plan.singles)} alone", plan.requests)
+        fetches: list[str | int] = [*plan.singles, *plan.pages]
+        for records in self._request.workers.map(self._fetch, fetches):
+            found = [record for record in records if record.columns["asset_id"] in wanted]
+            wanted.difference_update(str(record.columns["asset_id"]) for record in found)
+            yield Observed(found)
+        if wanted:
+            raise TornRead(f"{self._where}: {len(wanted)} listed assets were gone when their metadata was asked for")
+
+    def _fetch(self, what: str | int) -> list[Record]:
+        """Return one asset by its id, or a whole page by its number."""
+        if isinstance(what, int):
+            return self._records(self._page(what, metadata=True))
+        try:
+            return [asset_record(self._version, self._api.asset_info(what), where=f"asset {what}")]
+        except ResourceMissing as error:
+            raise TornRead(f"{self._where}: listed asset {what} does not exist") from error
+
+    # Both
+
+    def _page(self, number: int, *, metadata: bool, size: int = PAGE_SIZE) -> AssetPage:
+        return self._api.asset_page(self._shelf.dandiset, self._version, number, metadata=metadata, page_size=size)
+
+    def _records(self, page: AssetPage) -> list[Record]:
+        return [asset_record(self._version, row, where=page.where) for row in page.rows]
+
+    def _first_then_rest(self, first: Page, read: Callable[[int], Page], pages: int) -> Iterable[Page]:
+        """Yield page 1, which is here already, then the others in any order."""
+        yield first
+        yield from self._request.workers.map(read, range(2, pages + 1))
+
+    def _require_count(self, seen: int, count: int) -> None:
+        if seen != count:
+            raise TornRead(f"{self._where} says it has {count} assets but lists {seen}")
+
+
+def _is_unchanged(known: Fingerprint | None, listed: Record) -> bool:
+    """Tell whether a bare row proves that the stored metadata still holds.
+
+    It does not for a blob whose sha256 was still missing, nor for a zarr that was empty: both are filled in
+    without moving `modified`.
+    """
+    if known is None:
+        return False
+    _, asset_id, modified, size, sha256 = known
+    columns = listed.columns
+    if (asset_id, modified, size) != (columns["asset_id"], columns["modified"], columns["size"]):
+        return False
+    return sha256 is not None if columns["zarr"] is None else size != 0

@@ -1,0 +1,167 @@
+"""The archive's own bulk copies of its metadata: one public file a version, which costs the API server nothing.
+
+A file lags the API: a background task writes it after a change is validated, so it may be missing, stale, or lack
+the newest assets. What an entry says is only ever used for an asset that a listing shows, and only where nothing
+could have changed it since the file was written; everything else is asked of the API.
+"""
+
+import json
+import re
+from codecs import getincrementaldecoder
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Any
+
+from dandi_pipeline.errors import PipelineError, UnexpectedPayload
+from dandi_pipeline.http.client import HttpClient
+from dandi_pipeline.http.instants import moment_of
+from dandi_pipeline.platforms.dandi.records import Json
+
+MARGIN = timedelta(minutes=15)
+"""How much older than the file an asset must be: the time that writing a large file may take, and some more."""
+
+
+LONGEST_ENTRY = 16_000_000
+"""Characters of one asset's metadata; real ones have a few thousand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One asset's metadata, and when the file that holds it was written."""
+
+    metadata: Json
+    written: datetime
+
+    @property
+    def asset_id(self) -> str | None:
+        """The asset that it says it describes."""
+        identifier = self.metadata.get("identifier")
+        return identifier if isinstance(identifier, str) else None
+
+    def describes(self, row: Json, *, access: str) -> bool:
+        """Tell whether the entry surely is what the API would say now of the listed asset.
+
+        An asset's metadata never changes under its id, but for what moves its `modified` (publishing, a zarr's
+        ingestion), and for keys that are computed: the digest may still come, a zarr may be re-opened, and access
+        changes with the dandiset's. Entries that such a change could have passed by do not count.
+        """
+        metadata = self.metadata
+        return (
+            moment_of(row["modified"]) < self.written - MARGIN
+            and metadata.get("path") == row["path"]
+            and metadata.get("contentSize") == row["size"]
+            and row["size"] > 0
+            and _is_digested(metadata.get("digest"), zarr=row["zarr"] is not None)
+            and access in _access(metadata)
+        )
+
+
+class Manifests:
+    """The bucket of one archive. Whatever goes wrong with a file, the API has it too: nothing is ever raised."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self.client = client
+        self._lock = Lock()
+        self._counts = {"manifests_read": 0, "manifests_unusable": 0}
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many files were read whole, and how many were missing, broken or forbidden."""
+        with self._lock:
+            return dict(self._counts)
+
+    def entries(self, identifier: str, version: str) -> Iterator[Entry]:
+        """Yield a version's assets as its file has them, up to where the file is unusable."""
+        try:
+            yield from self._read(f"dandisets/{identifier}/{version}/assets.jsonld")
+        except PipelineError:
+            self._count("manifests_unusable")
+        else:
+            self._count("manifests_read")
+
+    def close(self) -> None:
+        """Release the connections."""
+        self.client.close()
+
+    def _read(self, path: str) -> Iterator[Entry]:
+        with self.client.stream(path) as download:
+            if download.last_modified is None:
+                raise UnexpectedPayload(f"{download.where}: does not say when it was written")
+            for metadata in array_items(download.pieces, where=download.where):
+                yield Entry(metadata, download.last_modified)
+
+    def _count(self, what: str) -> None:
+        with self._lock:
+            self._counts[what] += 1
+
+
+def array_items(pieces: Iterable[bytes], *, where: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a JSON array as its text arrives, holding one piece and one object at a time.
+
+    Raises `UnexpectedPayload` for anything but a complete array of objects.
+    """
+    scanner = _ArrayScanner(where)
+    try:
+        for piece in pieces:
+            yield from scanner.feed(piece)
+    except UnicodeDecodeError as error:
+        raise UnexpectedPayload(f"{where}: is not UTF-8 ({error.reason})") from None
+    scanner.close()
+
+
+class _ArrayScanner:
+    """Finds the items of an array in text that arrives in pieces."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._decode = getincrementaldecoder("utf-8")().decode
+        self._scan = json.JSONDecoder().raw_decode
+        self._text = ""
+        self._separator = "["
+
+    def feed(self, piece: bytes) -> Iterator[dict[str, Any]]:
+        """Take one more piece; yield every item that is complete now."""
+        self._text += self._decode(piece)
+        position = 0
+        while (start := self._start_of_item(position)) is not None:
+            try:
+                item, position = self._scan(self._text, start)
+            except json.JSONDecodeError:
+                break
+            if not isinstance(item, dict):
+                raise UnexpectedPayload(f"{self._where}: holds {type(item).__name__} where an object was expected")
+            self._separator = ","
+            yield item
+        self._text = self._text[position:]
+        if len(self._text) > LONGEST_ENTRY:
+            raise UnexpectedPayload(f"{self._where}: is not an array of assets")
+
+    def close(self) -> None:
+        """Raise `UnexpectedPayload` unless the array has ended, and nothing came after."""
+        if "".join(self._text.split()) not in ("]", "[]"):
+            raise UnexpectedPayload(f"{self._where}: is not a complete JSON array")
+
+    def _start_of_item(self, position: int) -> int | None:
+        """Return where the next item begins, behind its separator; None if that has not arrived, or the array ends."""
+        found = _NOT_BLANK.search(self._text, position)
+        if found is None or found[0] == "]":
+            return None
+        if found[0] != self._separator:
+            raise UnexpectedPayload(f"{self._where}: is not an array of assets")
+        item = _NOT_BLANK.search(self._text, found.end())
+        return item.start() if item is not None and item[0] != "]" else None
+
+
+_NOT_BLANK = re.compile(r"\S")
+
+
+def _is_digested(digest: Any, *, zarr: bool) -> bool:
+    """Tell whether the digest that comes last is there: until then the metadata may still gain it silently."""
+    return isinstance(digest, dict) and bool(digest.get("dandi:dandi-zarr-checksum" if zarr else "dandi:sha2-256"))
+
+
+def _access(metadata: Json) -> list[Any]:
+    access = metadata.get("access")
+    return [item.get("status") for item in access if isinstance(item, dict)] if isinstance(access, list) else []
