@@ -7,7 +7,6 @@ import logging
 from collections.abc import Sequence
 
 import dagster as dg
-from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
 
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.platforms.contract import RecordKind
@@ -63,13 +62,15 @@ def mark_failed(context: dg.AssetExecutionContext, asset: dg.AssetKey, partition
     the partition keeps the status it had and the run's log says so.
     """
     try:
+        from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
+
         planned = DagsterEvent.build_asset_materialization_planned_event(
             context.job_name,
             context.op_execution_context.op_handle.name,
             AssetMaterializationPlannedData(asset, partition=partition),
         )
         context.instance.report_dagster_event(planned, context.run.run_id, logging.DEBUG)
-    except (AttributeError, TypeError) as error:
+    except (ImportError, AttributeError, TypeError) as error:
         context.log.warning(f"{partition}: cannot be shown as failed with this version of Dagster ({error})")
 
 

@@ -18,6 +18,12 @@ telemetry:
 concurrency:
   runs:
     max_concurrent_runs: 4
+    # What the sensor and the schedule launch goes one run a source at a time: a run somebody asks for starts at once.
+    tag_concurrency_limits:
+      - key: sync/background
+        limit: 1
+        value:
+          applyLimitPerUniqueValue: true
   pools:
     # A pool bounds how many runs of one platform's syncs are started at a time; the rest stays queued. Counted by
     # run and not by step, so that a sync started from the command line never waits for one from the UI.

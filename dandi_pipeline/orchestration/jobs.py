@@ -3,7 +3,7 @@
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from dandi_pipeline.orchestration.run_tags import launch_tags
+from dandi_pipeline.orchestration.run_tags import background_tags, launch_tags
 from dandi_pipeline.orchestration.sources import MirroredSource
 
 
@@ -25,6 +25,7 @@ def build_schedule(source: MirroredSource, job: UnresolvedAssetJobDefinition) ->
         job=job,
         cron_schedule="0 2 * * *",
         execution_timezone="UTC",
+        tags=background_tags(source.alias),
         description=f"Check all of {source.alias}, also the {source.partition_noun}s that were hidden.",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )

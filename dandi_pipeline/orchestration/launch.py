@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
 
 from dandi_pipeline.orchestration.assembly import assemble
 from dandi_pipeline.orchestration.config import SyncConfig
@@ -64,7 +63,7 @@ def _execute(
         job.execute_in_process(run_config=run_config, instance=instance, asset_selection=parts)
     except dg.Failure:
         return  # what the step has left with the watcher says it better
-    except DagsterExecutionInterruptedError:
+    except dg.DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
 
 

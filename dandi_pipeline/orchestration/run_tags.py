@@ -10,6 +10,9 @@ from dandi_pipeline.sync.report import SyncReport, Tally
 KIND = "dandi_pipeline/run"
 SYNC = "sync"
 SOURCE = "sync/source"
+BACKGROUND = "sync/background"
+"""On runs that nobody is waiting for; `dagster.yaml` lets them go one at a time for each value, a source's alias."""
+
 SCOPE = "sync/scope"
 CHECKED = "sync/checked"
 UPDATED = "sync/updated"
@@ -29,6 +32,11 @@ _LONGEST_SCOPE = 200
 def launch_tags(alias: str) -> dict[str, str]:
     """Return what every run of a source carries from its creation on."""
     return {KIND: SYNC, SOURCE: alias}
+
+
+def background_tags(alias: str) -> dict[str, str]:
+    """Return what the runs of the sensor and the schedule carry as well."""
+    return {BACKGROUND: alias}
 
 
 def start_tags(alias: str, scope: str) -> dict[str, str]:

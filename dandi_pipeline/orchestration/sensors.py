@@ -12,13 +12,15 @@ from datetime import datetime, timezone
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.mirror import PartitionState
 from dandi_pipeline.orchestration.config import SyncConfig
 from dandi_pipeline.orchestration.connections import Connections
+from dandi_pipeline.orchestration.events import printable
 from dandi_pipeline.orchestration.liveness import end_abandoned_runs
 from dandi_pipeline.orchestration.partition_set import compare_set
 from dandi_pipeline.orchestration.retrying import retry_at
-from dandi_pipeline.orchestration.run_tags import SOURCE
+from dandi_pipeline.orchestration.run_tags import SOURCE, background_tags
 from dandi_pipeline.orchestration.sources import MirroredSource
 from dandi_pipeline.orchestration.under_way import UnderWay, find_under_way
 from dandi_pipeline.sync.engine import Sync
@@ -26,7 +28,12 @@ from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import Stale, SyncPlan, batches
 
 BATCH = 250
-"""Partitions a run at most: a failed run loses little of the overview, and a first copy uses the whole queue."""
+"""Partitions a run at most: a summary that can be read, a killed run that takes little with it."""
+
+
+class CheckFailed(dg.DagsterError):
+    """What a failed tick shows. Dagster would wrap any other error in several more, each with its traceback."""
+
 
 States = Mapping[tuple[str, str], PartitionState]
 
@@ -53,7 +60,11 @@ def build_sensor(source: MirroredSource, job: UnresolvedAssetJobDefinition) -> d
         under_way = find_under_way(context.instance, source)
         if under_way.whole is not None:
             return dg.SkipReason(f"a sync of all of {source.alias} is in progress (run {under_way.whole})")
-        return _launch(context.instance, source, _check(source, connections), under_way)
+        try:
+            check = _check(source, connections)
+        except PipelineError as error:
+            raise CheckFailed(printable(str(error))) from None
+        return _launch(context.instance, source, check, under_way)
 
     return changes
 
@@ -101,7 +112,7 @@ def _retry_at(source: MirroredSource, states: States, key: str) -> datetime | No
 def _run_requests(
     instance: dg.DagsterInstance, source: MirroredSource, due: Sequence[Stale], states: States
 ) -> list[dg.RunRequest]:
-    """Cut the work into runs, the largest partitions first.
+    """Cut the work into runs, the smallest partitions first: most of a first copy is there within minutes.
 
     The run key names the work and the newest run there was: the same tick evaluated twice launches once, while
     what a run left undone, however it ended, is launched again.
@@ -112,9 +123,10 @@ def _run_requests(
     return [
         dg.RunRequest(
             run_key=_digest([source.alias, after, *(f"{key} {tokens[key]}" for key in sorted(batch))]),
+            tags=background_tags(source.alias),
             run_config=dg.RunConfig(ops={source.step_name: SyncConfig(partitions=sorted(batch), ignore_unknown=True)}),
         )
-        for batch in batches([item.key for item in due], BATCH)
+        for batch in batches([item.key for item in reversed(due)], BATCH)
     ]
 
 

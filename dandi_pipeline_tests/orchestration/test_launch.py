@@ -7,13 +7,18 @@ import subprocess
 import sys
 import time
 from datetime import datetime, timezone
+from pathlib import Path
+from typing import cast
 
 import dagster as dg
 import pytest
 
 from dandi_pipeline.errors import MassDeletionRefused
+from dandi_pipeline.orchestration.events import mark_failed
 from dandi_pipeline.orchestration.history import past_syncs
+from dandi_pipeline_tests.orchestration.served import CHECKOUT
 from dandi_pipeline_tests.orchestration.site import ASSETS, DANDISETS, Site, materialized, statuses
+from dandi_pipeline_tests.postgresql import PostgresqlServer
 
 
 def only_run(instance: dg.DagsterInstance) -> dg.DagsterRun:
@@ -197,6 +202,74 @@ def test_a_killed_sync_is_failed_by_whoever_looks_next(site: Site, instance: dg.
     process.communicate(timeout=30)
 
     assert [past.status for past in past_syncs(site.settings.dagster_home, limit=5)] == ["failed"]
+
+
+def test_a_dagster_that_cannot_mark_failures_is_told_of_and_survived() -> None:
+    class OtherDagster:
+        """A context whose instance lacks the private call."""
+
+        def __init__(self) -> None:
+            self.warnings: list[str] = []
+            self.log = self
+            self.instance = object()
+
+        def warning(self, message: str) -> None:
+            self.warnings.append(message)
+
+    context = OtherDagster()
+    mark_failed(cast(dg.AssetExecutionContext, context), ASSETS, "000002")
+
+    assert [warning.partition(" with ")[0] for warning in context.warnings] == ["000002: cannot be shown as failed"]
+
+
+def test_on_postgresql_everything_is_the_same(site: Site, postgresql_server: PostgresqlServer) -> None:
+    home = prepare_home_for(site, (CHECKOUT / "deploy" / "dagster.yaml").read_text())
+    site.archive.faults.add("status", status=400, path="dandisets/000002/versions")
+    databases = {
+        "DAGSTER_POSTGRES_URL": postgresql_server.create_database().replace("postgresql:", "postgresql+psycopg2:"),
+        "MIRROR_DATABASE_URL": postgresql_server.create_database(),
+    }
+    environ = {**os.environ, **site.environ, **databases}
+
+    done = subprocess.run(site.command(), env=environ, capture_output=True, text=True, check=True)
+
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["dandisets"]["failed"] == 1
+    shown = subprocess.run(
+        [sys.executable, "-c", SHOW, str(home)], env=environ, capture_output=True, text=True, check=True
+    )
+    assert json.loads(shown.stdout) == {
+        "history": [["done with errors", 6, 5, 1]],
+        "failed": ["000002"],
+        "materialized": ["000001", "000003", "000004", "000005", "000006"],
+    }
+
+
+SHOW = """
+import json, sys
+from pathlib import Path
+import dagster as dg
+from dandi_pipeline.orchestration.events import mark_failed
+from dandi_pipeline.orchestration.history import past_syncs
+from dandi_pipeline.orchestration.home import open_instance
+
+home = Path(sys.argv[1])
+history = [[past.status, past.checked, past.added, past.failed] for past in past_syncs(home, limit=9)]
+with open_instance(home) as instance:
+    keys = instance.get_dynamic_partitions("dandi")
+    definition = dg.DynamicPartitionsDefinition(name="dandi")
+    statuses = instance.get_status_by_partition(dg.AssetKey(["dandi", "assets"]), keys, definition)
+by_status = {word: [key for key in keys if statuses[key].value == word] for word in ("FAILED", "MATERIALIZED")}
+print(json.dumps({"history": history, **{word.lower(): keys for word, keys in by_status.items()}}))
+"""
+"""A process that looks at a home whose storage is configured by the environment."""
+
+
+def prepare_home_for(site: Site, configuration: str) -> Path:
+    home = site.settings.dagster_home
+    home.mkdir()
+    (home / "dagster.yaml").write_text(configuration)
+    return home
 
 
 def start(site: Site) -> "subprocess.Popen[str]":

@@ -9,10 +9,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dandi_pipeline.errors import MassDeletionRefused
 from dandi_pipeline.mirror import PartitionState
 from dandi_pipeline.orchestration.home import open_instance, prepare_home
 from dandi_pipeline.orchestration.retrying import retry_at
+from dandi_pipeline.orchestration.sensors import CheckFailed
 from dandi_pipeline.platforms.registry import open_platform
 from dandi_pipeline_tests.orchestration.site import DANDISETS, Site, materialized
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_world
@@ -238,5 +238,5 @@ def test_an_archive_that_looks_empty_fails_the_tick_and_launches_nothing(
 ) -> None:
     site.sync()
     site.world.dandisets.clear()
-    with pytest.raises(MassDeletionRefused, match="lists no dandiset at all"):
+    with pytest.raises(CheckFailed, match="lists no dandiset at all"):
         tick(site, instance)

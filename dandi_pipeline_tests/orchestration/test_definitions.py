@@ -1,0 +1,87 @@
+"""The definitions load quickly, touch nothing, and say what people select by."""
+
+import os
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from dandi_pipeline.definitions import build_defs
+from dandi_pipeline.orchestration.assembly import assemble
+from dandi_pipeline.orchestration.connections import Watcher
+from dandi_pipeline.orchestration.sources import MirroredSource
+from dandi_pipeline.platforms.dandi.platform import DandiPlatform
+from dandi_pipeline_tests.orchestration.site import ASSETS, DANDISETS
+
+LOAD = "from dandi_pipeline.definitions import build_defs; build_defs().resolve_asset_graph()"
+
+
+def source(alias: str = "dandi", user: str | None = None, **labels: str) -> MirroredSource:
+    return MirroredSource(
+        alias=alias,
+        platform="dandi",
+        parts=DandiPlatform.parts,
+        kinds=DandiPlatform.kinds,
+        partition_noun="dandiset",
+        check_every=timedelta(minutes=15),
+        max_concurrent=5,
+        user=user,
+        labels=labels,
+    )
+
+
+def specs(*sources: MirroredSource) -> dict[dg.AssetKey, dg.AssetSpec]:
+    definitions = assemble(sources, {"connections": None, "watcher": Watcher()})
+    return {spec.key: spec for spec in definitions.resolve_all_asset_specs()}
+
+
+def test_loading_takes_less_than_three_seconds_of_work_and_makes_no_file(tmp_path: Path) -> None:
+    environ = {**os.environ, "PYTHONPATH": os.getcwd(), "DANDI_API_URL": "http://127.0.0.1:9"}
+    before = os.times().children_user
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", LOAD], cwd=tmp_path, env=environ, check=True)
+    assert os.times().children_user - before < 3.0, f"{time.monotonic() - started:.1f} seconds in all"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_source_has_its_assets_job_sensor_and_schedule(tmp_path: Path) -> None:
+    definitions = build_defs({"connections": None})
+    assert {spec.key for spec in definitions.resolve_all_asset_specs()} == {DANDISETS, ASSETS}
+    assert definitions.resolve_job_def("sync_dandi").executor_def is dg.in_process_executor
+    assert definitions.resolve_sensor_def("dandi_changes").minimum_interval_seconds == 15 * 60
+    schedule = definitions.resolve_schedule_def("dandi_full_check")
+    assert isinstance(schedule, dg.ScheduleDefinition)
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * *", "UTC")
+
+
+def test_sources_of_one_platform_stand_side_by_side() -> None:
+    assert set(specs(source(), source("sand-box"))) == {
+        DANDISETS,
+        ASSETS,
+        dg.AssetKey(["sand-box", "dandisets"]),
+        dg.AssetKey(["sand-box", "assets"]),
+    }
+
+
+def test_a_team_or_an_address_becomes_the_owner_and_a_plain_name_a_tag() -> None:
+    assert specs(source(user="team:data"))[ASSETS].owners == ["team:data"]
+    assert specs(source(user="ann@example.org"))[ASSETS].owners == ["ann@example.org"]
+    plain = specs(source(user="ann"))[ASSETS]
+    assert plain.owners == []
+    assert plain.tags["user"] == "ann"
+
+
+# Dagster's own parser calls something of Dagster's that is in beta.
+@pytest.mark.filterwarnings("ignore:Parameter .include_sources.:dagster.BetaWarning")
+@pytest.mark.parametrize(
+    "selection", ['tag:"application"="skyflow"', "kind:dandi", 'owner:"team:data"', "group:dandi", 'key:"dandi/*"']
+)
+def test_a_source_is_selected_by_what_it_is_labelled(selection: str) -> None:
+    labelled = source(user="team:data", application="skyflow", component="ingest")
+    definitions = assemble([labelled], {"connections": None, "watcher": Watcher()})
+    chosen = dg.AssetSelection.from_string(selection).resolve(definitions.resolve_asset_graph())
+    assert chosen == {DANDISETS, ASSETS}
