@@ -106,13 +106,19 @@ def _count(name: str, value: object) -> int:
     return int(str(value))
 
 
+def _list(name: str, value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise invalid(f"{name} must be a list")
+    return value
+
+
 def _fields(table: Table, keys: Any) -> Mapping[str, Any]:
-    return {"fields": tuple(dict.fromkeys(_field_id(table, key) for key in keys))}
+    return {"fields": tuple(dict.fromkeys(_field_id(table, key) for key in _list("fields", keys)))}
 
 
 def _sort(table: Table, items: Any) -> Mapping[str, Any]:
-    for item in items:
-        if item.get("direction", "asc") not in ("asc", "desc") or "field" not in item:
+    for item in _list("sort", items):
+        if not isinstance(item, Mapping) or item.get("direction", "asc") not in ("asc", "desc") or "field" not in item:
             raise invalid("sort takes a field, and asc or desc")
     return {"sort": tuple((_field_id(table, item["field"]), item.get("direction") == "desc") for item in items)}
 
@@ -131,7 +137,7 @@ def _cell_format(table: Table, value: Any) -> Mapping[str, Any]:
 
 
 def _metadata(table: Table, names: Any) -> Mapping[str, Any]:
-    if set(names) - {"commentCount"}:
+    if set(_list("recordMetadata", names)) - {"commentCount"}:
         raise invalid("recordMetadata takes commentCount only")
     return {"with_comments": "commentCount" in names}
 

@@ -28,7 +28,7 @@ USUAL_TYPES: Mapping[int, str] = {
 """The type of error that a status says when nothing more is to be said."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Refusal(Exception):
     """A request that is answered by an error; `shape` is one of `SHAPES`."""
 

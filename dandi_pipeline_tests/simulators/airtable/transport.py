@@ -78,7 +78,7 @@ class Transport:
     def __init__(self, respond: Respond, *, port: int = 0) -> None:
         self.stopping = threading.Event()
         self._server = _Server(respond, self.stopping, port)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
     @property
     def origin(self) -> str:

@@ -79,6 +79,7 @@ def test_what_is_no_record_at_all_is_missing_in_other_words(client: Client, path
         ({"pageSize": 0}, "INVALID_REQUEST_UNKNOWN"),
         ({"maxRecords": "many"}, "INVALID_REQUEST_UNKNOWN"),
         ({"sort[0][field]": "Name", "sort[0][direction]": "up"}, "INVALID_REQUEST_UNKNOWN"),
+        ({"sort": "Name"}, "INVALID_REQUEST_UNKNOWN"),
         ({"page_size": 10}, "INVALID_REQUEST_UNKNOWN"),
         ({"recordMetadata": ["likes"]}, "INVALID_REQUEST_UNKNOWN"),
         ({"cellFormat": "string"}, "INVALID_REQUEST_UNKNOWN"),

@@ -53,6 +53,8 @@ def test_a_snapshot_is_a_copy(lab: Laboratory) -> None:
     record = lab.records[0]
     shown = [taken[lab.base]["tables"][lab.sessions]["records"][record]["fields"] for taken in (before, after)]
     assert lab.field("Notes") in shown[1].keys() - shown[0].keys()
+    lab.world.change_options(lab.sessions, "Score", isValid=False)
+    assert after != lab.world.snapshot()
 
 
 def test_attachments_have_another_url_at_each_reading(client: Client, lab: Laboratory, path: str) -> None:
