@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg2
 import sqlalchemy as sa
 
-from dandi_pipeline.errors import DatabaseUnavailable, MirrorBusy, MirrorLost
+from dandi_pipeline.errors import DatabaseUnavailable, MirrorBusy
 from dandi_pipeline.mirror.dialect import Dialect
 from dandi_pipeline.mirror.postgresql import PostgresqlDialect
 from dandi_pipeline.mirror.sqlite import SqliteDialect
@@ -17,8 +17,11 @@ from dandi_pipeline.mirror.sqlite import SqliteDialect
 _DRIVER_ERRORS = (sa.exc.SQLAlchemyError, sqlite3.Error, psycopg2.Error)
 
 
-def dialect_of(url: str) -> SqliteDialect | PostgresqlDialect:
-    """Return how to speak to the database at `url`; raise `DatabaseUnavailable` for one the mirror cannot use."""
+def dialect_of(url: str, patience: float) -> SqliteDialect | PostgresqlDialect:
+    """Return how to speak to the database at `url`, waiting `patience` seconds for locks.
+
+    Raises `DatabaseUnavailable` for a URL that names no database the mirror can use.
+    """
     try:
         parsed = sa.make_url(url.replace("postgres://", "postgresql://", 1))
     except (sa.exc.ArgumentError, ValueError):
@@ -27,12 +30,12 @@ def dialect_of(url: str) -> SqliteDialect | PostgresqlDialect:
         ) from None
     backend = parsed.get_backend_name()
     if backend == "postgresql":
-        return PostgresqlDialect(parsed.set(drivername="postgresql+psycopg2"))
+        return PostgresqlDialect(parsed.set(drivername="postgresql+psycopg2"), patience)
     if backend != "sqlite":
         raise DatabaseUnavailable(f"the mirror's database is {backend!r}; supported are sqlite and postgresql")
     if parsed.database in (None, "", ":memory:") or parsed.query:
         raise DatabaseUnavailable("the mirror's SQLite URL must name a file and nothing else: sqlite:///FILE")
-    return SqliteDialect(Path(str(parsed.database)).absolute())
+    return SqliteDialect(Path(str(parsed.database)).absolute(), patience)
 
 
 class Database:
@@ -41,10 +44,9 @@ class Database:
     Safe to share between threads. Nothing connects before it is used.
     """
 
-    def __init__(self, dialect: Dialect, *, patience: float, read_only: bool = False) -> None:
+    def __init__(self, dialect: Dialect, *, read_only: bool = False) -> None:
         self.dialect = dialect
-        self._patience = patience
-        self._engine = dialect.engine(read_only=read_only, patience=patience)
+        self._engine = dialect.engine(read_only=read_only)
         # The database arbitrates between processes; between threads a lock spares SQLite's polling.
         self._writers = threading.Lock()
 
@@ -59,7 +61,7 @@ class Database:
     @contextmanager
     def transaction(self, connection: sa.Connection) -> Iterator[None]:
         """Make one transaction that reads, or writes to temporary tables only."""
-        with self._reported(connection), connection.begin():
+        with self._reported(), connection.begin():
             yield
 
     @contextmanager
@@ -68,10 +70,10 @@ class Database:
 
         Commits at the end, rolls back on any error. Raises `MirrorBusy` if others write for too long.
         """
-        if not self._writers.acquire(timeout=self._patience):
+        if not self._writers.acquire(timeout=self.dialect.patience):
             raise MirrorBusy(f"{self.dialect.place}: held by other writers for too long; it is tried again")
         try:
-            with self._reported(connection), self.dialect.begin_writing(connection):
+            with self._reported(), self.dialect.begin_writing(connection):
                 self.dialect.wait_for_writers(connection)
                 yield
         finally:
@@ -79,7 +81,7 @@ class Database:
 
     def drop_staging(self, connection: sa.Connection, names: Sequence[str]) -> None:
         """Drop temporary tables of a connection."""
-        with self._reported(connection):
+        with self._reported():
             self.dialect.drop_staging(connection, names)
 
     @contextmanager
@@ -93,11 +95,8 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
-    def _reported(self, connection: sa.Connection | None = None) -> Iterator[None]:
+    def _reported(self) -> Iterator[None]:
         try:
             yield
         except _DRIVER_ERRORS as error:
-            failure = self.dialect.diagnose(error)
-            if connection is not None and isinstance(failure, MirrorLost):
-                connection.invalidate(error)
-            raise failure from error
+            raise self.dialect.diagnose(error) from error

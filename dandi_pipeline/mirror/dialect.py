@@ -21,8 +21,13 @@ class Dialect(Protocol):
         """Where the database is, for messages: never with a password."""
         ...
 
-    def engine(self, *, read_only: bool, patience: float) -> sa.Engine:
-        """Return an engine that has not connected yet; its connections wait `patience` seconds for locks."""
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for locks."""
+        ...
+
+    def engine(self, *, read_only: bool) -> sa.Engine:
+        """Return an engine that has not connected yet."""
         ...
 
     def begin_writing(self, connection: sa.Connection) -> sa.RootTransaction:

@@ -65,7 +65,7 @@ class Merge:
     def upsert_staged(self, staging: str) -> Counts:
         """Insert what is new of `staging`, update what differs, leave the rest unwritten."""
         pairs = f"FROM {staging} s CROSS JOIN {self._table} t WHERE {self._same_row}"
-        updated = self._log("update", f"{pairs} AND t.content_hash <> s.content_hash")
+        updated = self._log("update", f"{pairs} AND ({self._content_differs})")
         absent = f"NOT EXISTS (SELECT 1 FROM {self._table} t WHERE {self._same_row})"
         inserted = self._log("insert", f"FROM {staging} s WHERE {absent}")
         written = self._execute(self._upsert(staging))
@@ -78,6 +78,12 @@ class Merge:
         if changed:
             self._execute(f"UPDATE {self._table} AS t SET visible = {str(visible).lower()} WHERE {self._here}")
         return changed
+
+    @property
+    def _content_differs(self) -> str:
+        """The hash tells; but whether a row is visible it cannot, since the mirror itself changes that."""
+        visible = " OR t.visible <> s.visible" if self._record.hideable else ""
+        return f"t.content_hash <> s.content_hash{visible}"
 
     @property
     def _same_row(self) -> str:

@@ -1,7 +1,7 @@
 """The mirror as the rest of the project sees it: open it, ask what it knows, change one partition at a time."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
 from dandi_pipeline.errors import DatabaseUnavailable, MirrorLost
@@ -31,18 +31,12 @@ class Mirror:
         A SQLite file is created readable by its owner only. Raises `DatabaseUnavailable` if the database cannot
         be reached or used, or was written by a newer version.
         """
-        dialect = dialect_of(url)
+        dialect = dialect_of(url, patience)
         if isinstance(dialect, SqliteDialect):
             dialect.create_file()
-        database = Database(dialect, patience=patience)
-        try:
+        database = Database(dialect)
+        with _closed_on_failure(database):
             upgrade(database)
-        except MirrorLost as error:
-            database.close()
-            raise DatabaseUnavailable(f"{error}; check MIRROR_DATABASE_URL") from error
-        except BaseException:
-            database.close()
-            raise
         return cls(database)
 
     @classmethod
@@ -51,23 +45,19 @@ class Mirror:
 
         Raises `DatabaseUnavailable` like `open`, and for a mirror that must be upgraded first.
         """
-        dialect = dialect_of(url)
+        dialect = dialect_of(url, patience)
         if isinstance(dialect, SqliteDialect) and not dialect.path.exists():
             return None
-        database = Database(dialect, patience=patience, read_only=True)
-        try:
+        database = Database(dialect, read_only=True)
+        with _closed_on_failure(database):
             with database.reading() as connection:
                 found = revision(connection)
-            current = is_current(found, dialect.place)
-        except BaseException:
-            database.close()
-            raise
-        if current:
-            return cls(database)
-        database.close()
+            if found is not None and not is_current(found, dialect.place):
+                raise DatabaseUnavailable(f"{dialect.place}: written by an older version; the next sync upgrades it")
         if found is None:
+            database.close()
             return None
-        raise DatabaseUnavailable(f"{dialect.place}: the mirror is of an older version; the next sync upgrades it")
+        return cls(database)
 
     def states(self, source: str) -> dict[tuple[str, str], PartitionState]:
         """Return how every part of every partition of a source stands, by (partition, part)."""
@@ -112,3 +102,15 @@ class Mirror:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+@contextmanager
+def _closed_on_failure(database: Database) -> Iterator[None]:
+    """Close a database that cannot be opened; one that does not answer at all is probably named wrongly."""
+    try:
+        yield
+    except BaseException as error:
+        database.close()
+        if isinstance(error, MirrorLost):
+            raise DatabaseUnavailable(f"{error}; check MIRROR_DATABASE_URL") from error
+        raise

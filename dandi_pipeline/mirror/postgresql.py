@@ -33,9 +33,9 @@ _LIMIT = "54"
 class PostgresqlDialect:
     """A mirror in the database that `url` names, in the first schema of its search path."""
 
-    def __init__(self, url: sa.URL) -> None:
+    def __init__(self, url: sa.URL, patience: float) -> None:
         self._url = url
-        self._patience = 0.0
+        self.patience = patience
 
     @property
     def place(self) -> str:
@@ -44,14 +44,13 @@ class PostgresqlDialect:
         port = f":{self._url.port}" if self._url.port else ""
         return f"postgresql://{host}{port}/{self._url.database or ''}"
 
-    def engine(self, *, read_only: bool, patience: float) -> sa.Engine:
+    def engine(self, *, read_only: bool) -> sa.Engine:
         """Return a pooled engine that tests a connection before it is used again."""
-        self._patience = patience
         engine = sa.create_engine(
             self._url,
             pool_size=5,
             max_overflow=10,
-            pool_timeout=patience,
+            pool_timeout=self.patience,
             pool_pre_ping=True,
             hide_parameters=True,
             connect_args={"client_encoding": "utf8"},
@@ -65,7 +64,7 @@ class PostgresqlDialect:
     def wait_for_writers(self, connection: sa.Connection) -> None:
         """Queue behind every other writer, so that `change_log.sequence` becomes visible in its own order."""
         connection.execute(
-            sa.text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": f"{int(self._patience * 1000)}ms"}
+            sa.text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": f"{int(self.patience * 1000)}ms"}
         )
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _WRITERS_LOCK})
 

@@ -1,11 +1,11 @@
 """One sync of one partition: what is known before, what is staged meanwhile, and the one transaction at the end."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import sqlalchemy as sa
 
-from dandi_pipeline.errors import PartitionMoved
+from dandi_pipeline.errors import MirrorLost, PartitionMoved
 from dandi_pipeline.mirror.database import Database
 from dandi_pipeline.mirror.dialect import Row
 from dandi_pipeline.mirror.known import read_known
@@ -33,7 +33,8 @@ class PartitionSession:
         self._kinds: dict[str, RecordKind] = {}
         self._staged: dict[str, StagingTable] = {}
         self._removed: dict[str, StagingTable] = {}
-        self._states = self._read_states()
+        with database.transaction(connection):
+            self._states = self._read_states()
 
     @property
     def states(self) -> Mapping[str, PartitionState | None]:
@@ -65,7 +66,9 @@ class PartitionSession:
         """Forget everything staged."""
         names = [staging.name for staging in (*self._staged.values(), *self._removed.values())]
         if names and not self._connection.invalidated:
-            self._database.drop_staging(self._connection, names)
+            # A lost connection has taken its temporary tables along.
+            with suppress(MirrorLost):
+                self._database.drop_staging(self._connection, names)
         self._staged.clear()
         self._removed.clear()
         self._kinds.clear()
@@ -85,12 +88,12 @@ class PartitionSession:
                 staging.settle()
 
         def apply(rows: PartitionRows, merge: Callable[[RecordTable], Merge]) -> dict[str, Counts]:
-            shown = self._set_visible(merge, visible=True) if self._was_hidden else {}
             counts = {name: self._apply(merge(RECORD_TABLES[name]), name) for name in self._kinds}
+            shown = self._set_visible(merge, visible=True) if self._was_hidden else {}
             for part, token in tokens.items():
                 added = sum(counts[name].growth for name, kind in self._kinds.items() if kind.part == part)
                 rows.succeed(part, token=token, added=added, visible=True, clear_failure=clear_failure)
-            return _sum(shown, counts)
+            return _sum(counts, shown)
 
         return self._write(run_id, apply)
 
@@ -145,7 +148,8 @@ class PartitionSession:
                         f"{self._where}: another sync committed {part!r} meanwhile; nothing was written, read it again"
                     )
             counts = apply(rows, lambda record: Merge(self._connection, dialect, record, named))
-        self._states = self._read_states()
+            states = self._read_states()
+        self._states = states
         self.discard()
         return counts
 
@@ -159,8 +163,7 @@ class PartitionSession:
         return {name: Counts(updated=number) for name, number in changed.items() if number}
 
     def _read_states(self) -> dict[str, PartitionState | None]:
-        with self._database.transaction(self._connection):
-            found = read_states(self._connection, self._database.dialect, self._source, self._partition)
+        found = read_states(self._connection, self._database.dialect, self._source, self._partition)
         return {part: found.get((self._partition, part)) for part in self._parts}
 
     def _staging(

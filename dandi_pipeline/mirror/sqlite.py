@@ -25,8 +25,9 @@ _BEGIN = "mirror_begin"
 class SqliteDialect:
     """A mirror in the file at `path`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: float) -> None:
         self.path = path
+        self.patience = patience
 
     @property
     def place(self) -> str:
@@ -35,15 +36,18 @@ class SqliteDialect:
 
     def create_file(self) -> None:
         """Create the file for its owner only (the WAL beside it gets the same mode), and missing folders likewise."""
-        for folder in reversed([parent for parent in self.path.parents if not parent.exists()]):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        try:
+            for folder in reversed([parent for parent in self.path.parents if not parent.exists()]):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise DatabaseUnavailable(f"{self.path}: the mirror's file cannot be created: {error.strerror}") from error
 
-    def engine(self, *, read_only: bool, patience: float) -> sa.Engine:
+    def engine(self, *, read_only: bool) -> sa.Engine:
         """Return a pooled engine; each transaction begins when SQLAlchemy says so, not when sqlite3 guesses."""
 
         def connect() -> sqlite3.Connection:
-            return _connect(self.path, read_only=read_only, patience=patience)
+            return _connect(self.path, read_only=read_only, patience=self.patience)
 
         engine = sa.create_engine(
             "sqlite://",
@@ -51,7 +55,7 @@ class SqliteDialect:
             poolclass=sa.QueuePool,
             pool_size=5,
             max_overflow=10,
-            pool_timeout=patience,
+            pool_timeout=self.patience,
             hide_parameters=True,
         )
         sa.event.listen(engine, "begin", _begin)
@@ -104,9 +108,9 @@ class SqliteDialect:
         message = " ".join(str(cause).split())
         if isinstance(cause, (sqlite3.IntegrityError, sqlite3.DataError)):
             return UnexpectedPayload(f"{self.place}: a record does not fit its table: {message}; nothing was written")
-        if "locked" in message or "QueuePool" in message:
+        if "locked" in message or isinstance(cause, sa.exc.TimeoutError):
             return MirrorBusy(f"{self.place}: held by other writers for too long ({message}); it is tried again")
-        if "full" in message:
+        if "disk is full" in message:
             return DatabaseUnavailable(f"{self.place}: the disk is full; free space there and sync again")
         return DatabaseUnavailable(f"{self.place}: the mirror cannot be used: {message}")
 

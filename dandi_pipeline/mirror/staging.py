@@ -65,21 +65,20 @@ def staged_rows(record_table: RecordTable, records: Iterable[Record], where: str
     for record in records:
         values = tuple(record.columns[name] for name in record_table.values)
         row = (*record.key, *values, *((record.metadata,) if document else ()), record.content_hash)
-        problem = _problem(row) or _key_problem(record.key)
-        if problem:
-            raise UnexpectedPayload(
-                f"{where}: {record.kind.name} {'/'.join(record.key)[:200]!r} {problem}; nothing was written for it"
-            )
+        _refuse(_problem(row) or _key_problem(record.key), record.kind.name, record.key, where)
         yield row
 
 
 def checked_keys(kind: str, keys: Iterable[Key], where: str) -> Iterator[Row]:
     """Yield keys as rows; raises `UnexpectedPayload` like `staged_rows`."""
     for key in keys:
-        problem = _problem(key) or _key_problem(key)
-        if problem:
-            raise UnexpectedPayload(f"{where}: {kind} {'/'.join(key)[:200]!r} {problem}; nothing was written for it")
+        _refuse(_problem(key) or _key_problem(key), kind, key, where)
         yield key
+
+
+def _refuse(problem: str | None, kind: str, key: Key, where: str) -> None:
+    if problem:
+        raise UnexpectedPayload(f"{where}: {kind} {'/'.join(key)[:200]!r} {problem}; nothing was written for it")
 
 
 def _problem(row: Row) -> str | None:

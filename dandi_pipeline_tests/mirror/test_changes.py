@@ -162,8 +162,7 @@ class Expected:
 
     def commit(self, records: list[Record], gone: list[tuple[RecordKind, Key]]) -> dict[str, Counts]:
         counts = {kind.name: Counts() for kind in KINDS}
-        if self.hidden and ("dandiset", ()) in self.records:
-            counts["dandiset"] += Counts(updated=1)
+        shown = self.hidden and ("dandiset", ()) in self.records and (DANDISET, ()) not in gone
         self.hidden = False
         for kind, key in set(gone):
             if self.records.pop((kind.name, key), None):
@@ -171,6 +170,8 @@ class Expected:
         for (kind_name, key), record in {(record.kind.name, record.key): record for record in records}.items():
             counts[kind_name] += _difference(self.records.get((kind_name, key)), record)
             self.records[kind_name, key] = record
+        if shown:
+            counts["dandiset"] = Counts(updated=1)
         return _counted(counts)
 
     def hide(self) -> dict[str, Counts]:

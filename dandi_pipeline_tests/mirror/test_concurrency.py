@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from dandi_pipeline.errors import MirrorBusy, MirrorLost, PartitionMoved
-from dandi_pipeline.mirror import Mirror, PartitionSession
+from dandi_pipeline.mirror import Counts, Mirror, PartitionSession
 from dandi_pipeline_tests.mirror.records import (
     ASSET,
     FRESH,
@@ -189,6 +189,24 @@ def test_a_writer_that_holds_the_mirror_too_long_makes_others_busy(mirror_url: s
             store(mirror, asset("a"))
         store(mirror, asset("a"))
     assert len(rows_of(mirror_url, "assets")) == 1
+
+
+def test_a_commit_that_found_the_mirror_busy_can_be_repeated(mirror_url: str) -> None:
+    with opened(mirror_url, patience=0.3) as mirror, mirror.session(SOURCE, "000003", PARTS) as session:
+        session.stage([asset("a")])
+        with _writing(mirror_url), pytest.raises(MirrorBusy):
+            session.commit(run_id="run", tokens=FRESH)
+        assert session.commit(run_id="run", tokens=FRESH) == {"asset": Counts(inserted=1)}
+
+
+def test_a_session_does_not_commit_over_what_came_between_its_commits(mirror_url: str) -> None:
+    with opened(mirror_url) as mirror, mirror.session(SOURCE, "000003", PARTS) as session:
+        session.stage([asset("a")])
+        session.commit(run_id="run", tokens=FRESH)
+        store(mirror, asset("a", "newer"))
+        session.stage([asset("a", "older")])
+        with pytest.raises(PartitionMoved):
+            session.commit(run_id="run", tokens=FRESH)
 
 
 @contextmanager

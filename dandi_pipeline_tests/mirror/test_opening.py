@@ -1,8 +1,11 @@
 """Opening a mirror creates, upgrades or refuses it; peeking leaves no trace."""
 
+import sqlite3
 import stat
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from alembic.script import ScriptDirectory
 from dandi_pipeline.errors import DatabaseUnavailable
 from dandi_pipeline.mirror import Mirror, migrations
 from dandi_pipeline.mirror.schema import METADATA
+from dandi_pipeline.mirror.sqlite import SqliteDialect
 from dandi_pipeline_tests.mirror.records import ASSET, PARTS, SOURCE, asset, engine_of, opened, query, store
 
 OPEN_AT_A_SIGNAL = """
@@ -62,6 +66,41 @@ def test_the_file_and_its_folders_are_the_owners_alone(tmp_path: Path) -> None:
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     assert modes == {"mirror.sqlite": 0o600, "mirror.sqlite-wal": 0o600, "mirror.sqlite-shm": 0o600}
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in path.parents[:2]] == [0o700, 0o700]
+
+
+@pytest.mark.parametrize("name", ["with spaces", "100%", "a#b;c=d", "é"])
+def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
+    with opened(f"sqlite:///{tmp_path / name}") as mirror:
+        store(mirror, asset("a"))
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_a_file_that_cannot_be_created_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DatabaseUnavailable, match=r"file/mirror\.sqlite: the mirror's file cannot be created"):
+        Mirror.open(f"sqlite:///{tmp_path / 'file' / 'mirror.sqlite'}")
+
+
+def test_opening_waits_for_another_that_is_at_it_before_the_file_has_a_write_ahead_log(tmp_path: Path) -> None:
+    path = tmp_path / "mirror.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE notes (text)")
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.3, other.execute, ["COMMIT"])
+        release.start()
+        with opened(f"sqlite:///{path}") as mirror:
+            assert mirror.states(SOURCE) == {}
+        release.join()
+
+
+def test_a_full_disk_is_called_one(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "small.sqlite")) as connection:
+        connection.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(sqlite3.OperationalError) as full:
+            connection.execute("CREATE TABLE notes (text)")
+    failure = SqliteDialect(tmp_path / "mirror.sqlite", patience=1).diagnose(full.value)
+    assert isinstance(failure, DatabaseUnavailable)
+    assert str(failure) == f"{tmp_path}/mirror.sqlite: the disk is full; free space there and sync again"
 
 
 def test_migrations_lead_to_the_declared_schema(mirror_url: str) -> None:
