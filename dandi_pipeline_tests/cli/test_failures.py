@@ -55,7 +55,7 @@ def test_a_dandiset_that_does_not_exist_is_named(shell: Shell, dry: list[str]) -
 
 def test_a_wrong_key_is_refused_and_never_shown(shell: Shell) -> None:
     finished = shell.run("sync", DANDI_API_KEY="s3cret-wrong-key")
-    assert re.search("DANDI_API_KEY", the_error(finished, 2))
+    assert re.search("key", the_error(finished, 2))
     assert "s3cret" not in finished.err
 
 
