@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from dandi_pipeline.orchestration.home import open_instance, prepare_home
 
+print("ready", flush=True)
 sys.stdin.readline()
 with open_instance(prepare_home(Path(sys.argv[1]))) as instance:
     print(len(instance.get_runs()))
@@ -44,6 +45,9 @@ def test_processes_that_come_first_at_the_same_time_all_succeed(tmp_path: Path) 
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("go\n")

@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 
 from dandi_pipeline.errors import MassDeletionRefused
-from dandi_pipeline.orchestration.events import mark_failed
+from dandi_pipeline.orchestration.events import mark_failed, printable
 from dandi_pipeline.orchestration.history import past_syncs
 from dandi_pipeline_tests.orchestration.served import CHECKOUT
 from dandi_pipeline_tests.orchestration.site import ASSETS, DANDISETS, Site, materialized, statuses
@@ -122,6 +122,27 @@ def test_a_removed_dandiset_leaves_the_partition_set_after_its_last_event(
     assert last["deleted"] == held
 
 
+def test_a_hidden_dandiset_keeps_its_partition_and_says_so(site: Site, instance: dg.DagsterInstance) -> None:
+    site.sync()
+    site.world.dandisets["000002"].embargo_status = "EMBARGOED"
+
+    site.sync()
+    first = materialized(instance)["000002"]
+    site.sync()
+
+    assert first["outcome"] == "hidden"
+    assert "its rows are kept" in first["warning"]
+    assert materialized(instance)["000002"]["outcome"] == "fresh"
+    assert "000002" in instance.get_dynamic_partitions("dandi")
+
+
+def test_what_a_platform_says_is_shown_on_one_printable_line() -> None:
+    shown = printable("a\n<script>\x1b[31m red\t" + "x" * 5_000)
+    assert shown.startswith("a <script> [31m red xxx")
+    assert shown.isprintable()
+    assert len(shown) == 1_000
+
+
 def test_what_stops_the_whole_sync_is_raised_as_itself_and_the_run_has_failed(
     site: Site, instance: dg.DagsterInstance
 ) -> None:
@@ -168,6 +189,12 @@ def test_nothing_but_the_report_reaches_the_terminal(site: Site) -> None:
 
     assert json.loads(done.stdout)["dandisets"]["added"] == 6
     assert done.stderr == ""
+
+
+def test_no_output_is_captured_whatever_the_homes_configuration(site: Site) -> None:
+    home = prepare_home_for(site, "telemetry:\n  enabled: false\n")
+    site.sync()
+    assert not list(home.glob("storage/*/compute_logs"))
 
 
 def test_the_runs_log_goes_to_standard_error_if_asked_for(site: Site) -> None:

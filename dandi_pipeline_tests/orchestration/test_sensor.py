@@ -233,6 +233,14 @@ def test_a_dandiset_that_went_is_launched_once_and_then_leaves_the_set(
     assert reason(tick(site, instance)) == "5 dandisets checked in 1 request, all fresh"
 
 
+def test_what_is_known_to_be_hidden_is_left_to_the_nightly_check(site: Site, instance: dg.DagsterInstance) -> None:
+    site.sync()
+    site.world.dandisets["000002"].embargo_status = "EMBARGOED"
+    site.sync()
+
+    assert reason(tick(site, instance)) == "5 dandisets checked in 1 request, all fresh"
+
+
 def test_an_archive_that_looks_empty_fails_the_tick_and_launches_nothing(
     site: Site, instance: dg.DagsterInstance
 ) -> None:
