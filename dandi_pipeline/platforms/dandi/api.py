@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count as count_from
 from math import ceil
 from typing import Any
 
-from dandi_pipeline.errors import ContractError, UnexpectedPayload
+from dandi_pipeline.errors import ContractError, TornRead, UnexpectedPayload
 from dandi_pipeline.http.client import HttpClient
 from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import instant, integer, mapping, mappings, optional_mapping, text
@@ -18,12 +19,16 @@ LISTING_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class AssetPage:
-    """One page of a version's assets in path order. Only page 1 knows `count`: the server counts lazily."""
+    """One page of a version's assets in path order. Only page 1 knows `count`: the server counts lazily.
+
+    `more` says that the server has another page after this one.
+    """
 
     number: int
     count: int | None
     rows: Sequence[Json]
     where: str
+    more: bool
 
 
 class DandiApi:
@@ -36,12 +41,12 @@ class DandiApi:
     def dandisets(self) -> list[Listed]:
         """Return every visible dandiset, or raise: pages that shifted while they turned are read again."""
         for _ in range(LISTING_ATTEMPTS):
-            count, listed = self._dandiset_pages()
-            if len({item.key for item in listed}) == len(listed) == count:
+            count, listed, more = self._dandiset_pages()
+            if len({item.key for item in listed}) == len(listed) == count and not more:
                 return listed
         raise ContractError(
-            f"the list of dandisets says it has {count} but shows {len(listed)}, {LISTING_ATTEMPTS} times in a row;"
-            " nothing was changed: try again later"
+            f"the list of dandisets says it has {count} but shows {len(listed)}{' and more pages' * more},"
+            f" {LISTING_ATTEMPTS} times in a row; nothing was changed: try again later"
         )
 
     def dandiset(self, identifier: str) -> Listed:
@@ -49,14 +54,17 @@ class DandiApi:
         return as_listed(self._get(f"dandisets/{identifier}/"), where=f"dandiset {identifier}")
 
     def versions(self, identifier: str) -> list[Json]:
-        """Return the rows of all versions, the draft among them."""
+        """Return the rows of all versions, the draft among them; raise `TornRead` if their number does not add up."""
         found: list[Json] = []
-        for page in range(1, 1_000):
+        for page in count_from(1):
             where = f"versions of dandiset {identifier}, page {page}"
             answer = self._get(f"dandisets/{identifier}/versions/", {"page": page, "page_size": PAGE_SIZE})
             found += mappings(answer, "results", where=where)
             if answer.get("next") is None:
                 break
+        count, names = integer(answer, "count", where=where), {text(row, "version", where=where) for row in found}
+        if not len(names) == len(found) == count:
+            raise TornRead(f"dandiset {identifier} says it has {count} versions but lists {len(names)}")
         return found
 
     def version_metadata(self, identifier: str, version: str) -> Json:
@@ -77,19 +85,22 @@ class DandiApi:
             {"order": "path", "page": number, "page_size": page_size, "metadata": str(metadata).lower()},
         )
         count = integer(answer, "count", where=where) if number == 1 else None
-        return AssetPage(number, count, mappings(answer, "results", where=where), where)
+        more = answer.get("next") is not None
+        return AssetPage(number, count, mappings(answer, "results", where=where), where, more)
 
     def asset_info(self, asset_id: str) -> Json:
         """Return one asset's row with metadata. Says nothing about whether any version still holds it."""
         return self._get(f"assets/{asset_id}/info/")
 
-    def _dandiset_pages(self) -> tuple[int, list[Listed]]:
-        first = self._dandiset_page(1)
-        count = integer(first, "count", where="list of dandisets")
-        listed = list(_listed_rows(first, 1))
+    def _dandiset_pages(self) -> tuple[int, list[Listed], bool]:
+        """Return how many dandisets there are to be, those that are listed, and whether there are more pages."""
+        answer = self._dandiset_page(1)
+        count = integer(answer, "count", where="list of dandisets")
+        listed = list(_listed_rows(answer, 1))
         for page in range(2, ceil(count / PAGE_SIZE) + 1):
-            listed += _listed_rows(self._dandiset_page(page), page)
-        return count, listed
+            answer = self._dandiset_page(page)
+            listed += _listed_rows(answer, page)
+        return count, listed, answer.get("next") is not None
 
     def _dandiset_page(self, page: int) -> Json:
         """Return one page by `id`: what is created while pages turn comes last. A key alone shows no embargoed one."""

@@ -86,12 +86,16 @@ class AssetReading:
             self.cut_short = True
             pages = ceil(self._request.limit / size)
 
-        def records_of(number: int) -> list[Record]:
-            return self._records(self._page(number, metadata=True, size=size))
+        def records_of(page: AssetPage) -> list[Record]:
+            self._require_end(page, pages)
+            return self._records(page)
+
+        def read(number: int) -> list[Record]:
+            return records_of(self._page(number, metadata=True, size=size))
 
         yield Expected(count)
         seen = 0
-        for records in self._first_then_rest(self._records(first), records_of, pages):
+        for records in self._first_then_rest(records_of(first), read, pages):
             seen += len(records)
             yield Observed(records[: self._left(seen, len(records))])
         if not self.cut_short:
@@ -111,8 +115,9 @@ class AssetReading:
         yield Expected(count)
         differing: dict[int, Listed] = {}
         lengths: dict[int, int] = {}
-        pages = self._first_then_rest(first, lambda number: self._page(number, metadata=False), ceil(count / PAGE_SIZE))
-        for page in pages:
+        pages = ceil(count / PAGE_SIZE)
+        for page in self._first_then_rest(first, lambda number: self._page(number, metadata=False), pages):
+            self._require_end(page, pages)
             lengths[page.number] = len(page.rows)
             same, differing[page.number] = self._compare(page)
             yield Unchanged(ASSET, [(self._version, path) for path in same])
@@ -192,6 +197,11 @@ class AssetReading:
         """Yield page 1, which is here already, then the others in any order."""
         yield first
         yield from self._request.workers.map(read, range(2, pages + 1))
+
+    def _require_end(self, page: AssetPage, pages: int) -> None:
+        """Raise `TornRead` if there is more after the last of `pages`: a wrong count must not end the walk."""
+        if page.more and page.number >= pages and not self.cut_short:
+            raise TornRead(f"{self._where} says it has {pages} pages of assets but has more")
 
     def _require_count(self, seen: int, count: int) -> None:
         if seen != count:

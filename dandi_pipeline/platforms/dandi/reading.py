@@ -1,9 +1,9 @@
 """Reads one dandiset: published versions, assets, and last the draft's own row, which tells whether it held still."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dandi_pipeline.errors import TornRead
+from dandi_pipeline.http.payload import integer, mapping
 from dandi_pipeline.platforms.contract import (
     Complete,
     Fingerprint,
@@ -51,6 +51,7 @@ class DandisetReading:
         self._request = request
         self._published_assets = published_assets and ASSETS in request.parts
         self._cut_short = False
+        self._draft = f"draft of dandiset {self._id}"
 
     def observations(self) -> Iterator[Observation]:
         """Yield everything asked for; raise `TornRead` if the draft moved between the listing and the end."""
@@ -75,11 +76,11 @@ class DandisetReading:
         now = as_listed(
             {
                 "identifier": self._id,
-                "embargo_status": info.get("dandiset", {}).get("embargo_status"),
+                "embargo_status": mapping(info, "dandiset", where=self._draft).get("embargo_status"),
                 "draft_version": info,
                 "most_recent_published_version": self._listed.row["published"],
             },
-            where=f"draft of dandiset {self._id}",
+            where=self._draft,
         )
         if now.token != self._listed.token:
             before, after = self._listed.modified.isoformat(), now.modified.isoformat()
@@ -92,8 +93,8 @@ class DandisetReading:
         newest = self._listed.row["published"]
         if newest is None or not (DANDISETS in self._request.parts or self._published_assets):
             return []
-        found = [row for row in self._api.versions(self._id) if row.get("version") != DRAFT]
-        if newest["version"] not in {row.get("version") for row in found}:
+        found = [row for row in self._api.versions(self._id) if row["version"] != DRAFT]
+        if newest["version"] not in {row["version"] for row in found}:
             raise TornRead(f"version {newest['version']} is in the dandiset's row but not among its versions")
         return found
 
@@ -101,9 +102,8 @@ class DandisetReading:
         known = self._request.known[VERSION.name]
         stale = []
         for row in published:
-            key = (str(row["version"]),)
-            fingerprint = known.get(key)
-            if fingerprint and not self._request.full and self._same_instant(fingerprint, row):
+            key = (row["version"],)
+            if not self._request.full and self._shows(row, known.get(key)):
                 yield Unchanged(VERSION, [key])
             else:
                 stale.append(row)
@@ -111,18 +111,20 @@ class DandisetReading:
             for record in self._request.workers.map(self._published_version, stale):
                 yield Observed([record])
         elif stale:
-            yield Outdated(VERSION, [(str(row["version"]),) for row in stale])
+            yield Outdated(VERSION, [(row["version"],) for row in stale])
 
-    def _same_instant(self, fingerprint: Fingerprint, row: Json) -> bool:
-        return fingerprint[1] == version_record(row, {}, where=f"versions of dandiset {self._id}").columns["modified"]
+    def _shows(self, row: Json, known: Fingerprint | None) -> bool:
+        """Tell whether a version's row shows what is known; a zarr's upload moves its size, but no `modified`."""
+        listed = version_record(row, {}, where=f"versions of dandiset {self._id}")
+        return known is not None and known[1:] == listed.fingerprint[1:]
 
     def _published_version(self, row: Json) -> Record:
-        metadata = self._api.version_metadata(self._id, str(row["version"]))
+        metadata = self._api.version_metadata(self._id, row["version"])
         return version_record(row, metadata, where=f"dandiset {self._id} {row['version']}")
 
     def _dandiset_records(self, info: Json) -> list[Record]:
-        where = f"draft of dandiset {self._id}"
-        return [dandiset_record(info, where=where), version_record(info, info["metadata"], where=where)]
+        metadata = mapping(info, "metadata", where=self._draft)
+        return [dandiset_record(info, where=self._draft), version_record(info, metadata, where=self._draft)]
 
     # Assets
 
@@ -130,27 +132,46 @@ class DandisetReading:
         yield from self._assets_of(DRAFT, self._listed.record_count, full=self._embargo_changed())
 
     def _embargo_changed(self) -> bool:
-        """Tell whether `access` in every asset's metadata may have changed, which moves no asset's `modified`."""
-        stored = self._request.tokens.get(ASSETS)
-        return stored is not None and stored.split(" ")[1:2] != [self._listed.row["embargo_status"]]
+        """Tell whether `access` in every asset's metadata may have changed, which moves no asset's `modified`.
+
+        Rows that were stored without a token may be from before such a change, or from both sides of it.
+        """
+        stored = self._request.tokens.get(ASSETS) or ""
+        same = stored.split(" ")[1:2] == [self._listed.row["embargo_status"]]
+        return bool(self._request.known[ASSET.name]) and not same
 
     def _assets_of_published(self, published: Sequence[Json]) -> Iterator[Observation]:
-        """Read what is not held in full yet. A published version's assets are fixed, so their number tells."""
+        """Read what is not held in full yet. A published version's assets are fixed but for zarrs, whose size tells."""
         if not self._published_assets:
             return
-        held = Counter(version for version, _ in self._request.known[ASSET.name])
+        held = self._held_of_versions()
         for row in published:
-            version, count = str(row["version"]), int(row["asset_count"])
-            if held[version] == count and not self._request.full:
+            version, count, size = row["version"], *self._extent(row)
+            if held.get(version, (0, 0)) == (count, size) and not self._request.full:
                 yield Unchanged(ASSET, [key for key in self._request.known[ASSET.name] if key[0] == version])
                 yield Complete(ASSET, (version,))
             else:
                 yield from self._assets_of(version, count)
-        for version in held.keys() - {DRAFT} - {str(row["version"]) for row in published}:
+        for version in held.keys() - {DRAFT} - {row["version"] for row in published}:
             yield Complete(ASSET, (version,))
+
+    def _extent(self, row: Json) -> tuple[int, int]:
+        where = f"versions of dandiset {self._id}"
+        return integer(row, "asset_count", where=where), integer(row, "size", where=where)
+
+    def _held_of_versions(self) -> dict[str, tuple[int, int]]:
+        """Return how many assets the mirror holds of each version, and their bytes."""
+        held: dict[str, tuple[int, int]] = {}
+        for (version, _), fingerprint in self._request.known[ASSET.name].items():
+            count, size = held.get(version, (0, 0))
+            held[version] = count + 1, size + int(fingerprint[_SIZE] or 0)
+        return held
 
     def _assets_of(self, version: str, count: int, *, full: bool = False) -> Iterator[Observation]:
         shelf = Shelf(self._id, version, count, self._listed.row["embargo_status"])
         reading = AssetReading(self._api, self._manifests, self._request, shelf)
         yield from reading.observations(full=full or self._request.full)
         self._cut_short = self._cut_short or reading.cut_short
+
+
+_SIZE = 1 + ASSET.fingerprint.index("size")

@@ -13,7 +13,9 @@ DANDISETS = "dandisets"
 ASSETS = "assets"
 
 DANDISET = RecordKind("dandiset", DANDISETS, key=(), fingerprint=("draft_modified",))
-VERSION = RecordKind("version", DANDISETS, key=("version",), fingerprint=("modified",))
+VERSION = RecordKind(
+    "version", DANDISETS, key=("version",), fingerprint=("modified", "status", "name", "asset_count", "size")
+)
 ASSET = RecordKind("asset", ASSETS, key=("version", "path"), fingerprint=("asset_id", "modified", "size", "sha256"))
 
 DRAFT = "draft"
