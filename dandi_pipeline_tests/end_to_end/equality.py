@@ -14,14 +14,23 @@ Rows = dict[tuple[str, ...], dict[str, Any]]
 
 def differences(url: str, snapshot: Snapshot, *, source: str = "dandi", published_assets: bool = False) -> list[str]:
     """Return a line for every row that is missing, left behind or different; empty means equal value by value."""
+    held, expected = held_rows(url, source), expected_rows(snapshot, published_assets=published_assets)
+    return [line for table in TABLES for line in _compare(table, expected[table], held[table])]
+
+
+def held_rows(url: str, source: str = "dandi") -> dict[str, Rows]:
+    """Return every row of the mirror's tables: JSON parsed, instants as the mirror spells them."""
     with plain_engine(url).connect() as connection:
-        held = {table: _held(connection, table, key, source) for table, key in _KEYS.items()}
-    expected = {
+        return {table: _held(connection, table, key, source) for table, key in _KEYS.items()}
+
+
+def expected_rows(snapshot: Snapshot, *, published_assets: bool = False) -> dict[str, Rows]:
+    """Return the rows that a perfect mirror would hold; of the columns, those that the platform decides."""
+    return {
         "dandisets": dict(_dandisets(snapshot)),
         "versions": dict(_versions(snapshot)),
         "assets": dict(_assets(snapshot, published_assets)),
     }
-    return [line for table in _KEYS for line in _compare(table, expected[table], held[table])]
 
 
 def plain_engine(url: str) -> sa.Engine:
@@ -34,6 +43,8 @@ _KEYS = {
     "versions": ("dandiset_id", "version"),
     "assets": ("dandiset_id", "version", "path"),
 }
+
+TABLES = tuple(_KEYS)
 
 _INSTANTS = ("created", "modified", "draft_modified")
 
@@ -51,6 +62,8 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
         value = plain.get(name)
         if value is not None:
             plain[name] = instant(value if isinstance(value, str) else value.isoformat())
+    if "visible" in plain:
+        plain["visible"] = bool(plain["visible"])
     return plain
 
 
@@ -123,6 +136,5 @@ def _compare(table: str, expected: Rows, held: Rows) -> Iterator[str]:
         yield f"{table} {key}: left behind in the mirror"
     for key in expected.keys() & held.keys():
         for name, value in expected[key].items():
-            found = held[key][name]
-            if (bool(found) if isinstance(value, bool) else found) != value:
-                yield f"{table} {key}: {name} is {str(found)[:200]} instead of {str(value)[:200]}"
+            if held[key][name] != value:
+                yield f"{table} {key}: {name} is {str(held[key][name])[:200]} instead of {str(value)[:200]}"

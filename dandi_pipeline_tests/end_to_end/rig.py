@@ -7,8 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dandi_pipeline.http.client import HttpClient, Limits
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.contract import Platform
+from dandi_pipeline.platforms.dandi.platform import DandiPlatform
 from dandi_pipeline.platforms.registry import SETTINGS, open_platform
 from dandi_pipeline.settings import Settings, load_sources
 from dandi_pipeline.sync.engine import Sync
@@ -21,13 +23,30 @@ CORPUS = Path(__file__).resolve().parents[2].parent / "shared" / "corpus"
 """Real metadata, where it lies beside the checkout; every promise is tested on generated data as well."""
 
 
-class Rig:
-    """Syncs `archive` into the mirror at `url`, as a source of its own settings would be."""
+IMPATIENT = Limits(attempts=4, read_timeout=0.5, total_timeout=1, first_backoff=0.005, longest_backoff=0.02)
+"""As the client's own limits, but for a test that would not wait for a real archive to recover."""
 
-    def __init__(self, archive: SimulatedArchive, url: str, folder: Path, *, key: str | None = None, **settings: Any):
+
+class Rig:
+    """Syncs `archive` into the mirror at `url`, as a source of its own settings would be.
+
+    `limits` replace those of the platform's client.
+    """
+
+    def __init__(
+        self,
+        archive: SimulatedArchive,
+        url: str,
+        folder: Path,
+        *,
+        key: str | None = None,
+        limits: Limits | None = None,
+        **settings: Any,
+    ):
         self.archive = archive
         self.url = url
         self.key = key
+        self.limits = limits
         self.published_assets = settings.get("versions") == "all"
         sources = folder / "sources.yaml"
         lines = [f"      {name}: {value}" for name, value in settings.items()]
@@ -35,6 +54,8 @@ class Rig:
         (self._source,) = load_sources(sources, SETTINGS)
 
     def open_platform(self) -> Platform:
+        if self.limits:
+            return dandi_at(self.archive.api_url, self.limits, key=self.key, published_assets=self.published_assets)
         environ = {"DANDI_API_URL": self.archive.api_url, **({"DANDI_API_KEY": self.key} if self.key else {})}
         return open_platform(self._source, Settings.from_environment(environ, Path.cwd()))
 
@@ -43,6 +64,11 @@ class Rig:
         with closing(self.open_platform()) as platform, Mirror.open(self.url) as mirror:
             sync = Sync("dandi", platform, mirror, SyncOptions(**options))
             return {report.partition: report for report in sync.run(sync.plan(), "run")}
+
+    def stale(self) -> tuple[str, ...]:
+        """Return the partitions that a sync would work on."""
+        with closing(self.open_platform()) as platform, Mirror.open(self.url) as mirror:
+            return Sync("dandi", platform, mirror, SyncOptions()).plan().keys
 
     def differences(self) -> list[str]:
         """Return what is not as a perfect mirror would have it."""
@@ -70,3 +96,9 @@ class Rig:
         pages = sum(-(-len(dandiset["versions"]["draft"]["assets"]) // 1000) for dandiset in snapshot.values())
         published = sum(len(dandiset["versions"]) - 1 for dandiset in snapshot.values())
         return -(-len(snapshot) // 1000) + pages + 3 * len(snapshot) + published
+
+
+def dandi_at(api_url: str, limits: Limits, *, key: str | None = None, published_assets: bool = False) -> DandiPlatform:
+    """Return an archive that is asked within these limits."""
+    client = HttpClient(api_url, user_agent="tests", authorization=f"token {key}" if key else None, limits=limits)
+    return DandiPlatform(client, lists_embargoed=key is not None, published_assets=published_assets)
