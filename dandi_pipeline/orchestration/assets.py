@@ -17,6 +17,7 @@ from dandi_pipeline.orchestration.connections import Connection, Connections, Wa
 from dandi_pipeline.orchestration.journal import Journal, failure_of, stopped
 from dandi_pipeline.orchestration.liveness import at_work
 from dandi_pipeline.orchestration.partition_set import partitions_of
+from dandi_pipeline.orchestration.run_tags import INTERRUPTED
 from dandi_pipeline.orchestration.sources import MirroredSource
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
@@ -101,15 +102,16 @@ def _recorded(
 ) -> SyncReport:
     """Run the sync and leave its sums on the run, however it ends."""
     journal = Journal(context, source, scope=options.scope, parts=options.parts or source.parts)
-    stopped_by: PipelineError | None = None
+    ended_early: str | None = INTERRUPTED
     try:
         with connections.open(source.alias) as connection:
             _follow(journal, source, options, connection, progress, context.run.run_id)
+        ended_early = None
     except PipelineError as error:
-        stopped_by = error
+        ended_early = error.group
         raise
     finally:
-        report = journal.close(stopped_by)
+        report = journal.close(ended_early)
     return report
 
 

@@ -17,8 +17,8 @@ from dandi_pipeline.sync.report import Tally
 class PastSync:
     """One sync. Counts are None where the run did not get to the end where they are written.
 
-    `status` is one of "done", "done with errors", "failed" (stopped before every partition had its turn),
-    "canceled", "running" and "queued". `duration_seconds` is None for one that has not ended.
+    `status` is one of "done", "done with errors" (some partitions failed), "failed" (stopped before every partition
+    had its turn), "interrupted", "running" and "queued". `duration_seconds` is None for one that has not ended.
     """
 
     run_id: str
@@ -78,11 +78,17 @@ def _status(run: dg.DagsterRun) -> str:
     if run.status is dg.DagsterRunStatus.SUCCESS:
         return "done"
     if run.status is dg.DagsterRunStatus.FAILURE:
-        failed = run_tags.count_from(run.tags, run_tags.FAILED)
-        return "done with errors" if failed and run_tags.STOPPED not in run.tags else "failed"
+        return _how_failed(run.tags)
     if run.status in (dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.CANCELING):
-        return "canceled"
+        return "interrupted"
     return "running" if run.status is dg.DagsterRunStatus.STARTED else "queued"
+
+
+def _how_failed(tags: Mapping[str, str]) -> str:
+    stopped = tags.get(run_tags.STOPPED)
+    if stopped == run_tags.INTERRUPTED:
+        return "interrupted"
+    return "done with errors" if stopped is None and run_tags.count_from(tags, run_tags.FAILED) else "failed"
 
 
 def _launched_by(tags: Mapping[str, str]) -> str:

@@ -67,7 +67,7 @@ class Journal:
                 self._context.log.warning(f"{partition}: neither {self._source.alias} nor the mirror has it")
                 remove_partition(self._context.instance, self._source, partition)
 
-    def close(self, stopped_by: PipelineError | None) -> SyncReport:
+    def close(self, stopped: str | None) -> SyncReport:
         """Put the sums on the run, where the history finds them, and return them."""
         report = summarize(
             self._reports,
@@ -79,8 +79,7 @@ class Journal:
             record_noun=self._source.kinds[-1].name,
             traffic=self.traffic,
         )
-        tags = run_tags.end_tags(report, stopped_by.group if stopped_by else None)
-        self._context.instance.add_run_tags(self._context.run.run_id, tags)
+        self._context.instance.add_run_tags(self._context.run.run_id, run_tags.end_tags(report, stopped))
         return report
 
     def _log(self, report: PartitionReport) -> None:

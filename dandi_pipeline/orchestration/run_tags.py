@@ -23,7 +23,9 @@ RECORD_NOUN = "sync/record"
 REQUESTS = "sync/requests"
 DURATION = "sync/duration"
 STOPPED = "sync/stopped"
-"""The group of the error that ended the whole sync early; absent where every partition had its turn."""
+"""What ended the sync early: its error's group, or `INTERRUPTED`; absent where every partition had its turn."""
+
+INTERRUPTED = "interrupted"
 
 _RECORD_COUNTS = ("checked", "added", "updated", "deleted", "unchanged")
 _LONGEST_SCOPE = 200
@@ -45,7 +47,7 @@ def start_tags(alias: str, scope: str) -> dict[str, str]:
 
 
 def end_tags(report: SyncReport, stopped: str | None) -> dict[str, str]:
-    """Return what a run did, as text; `stopped` is the group of the error that ended it early."""
+    """Return what a run did, as text; `stopped` is what ended it early, if anything did."""
     partitions, records = report.partitions, report.records
     counts = {
         CHECKED: partitions.checked,

@@ -217,6 +217,7 @@ def test_an_interrupted_sync_is_not_left_started(site: Site, instance: dg.Dagste
 
     assert process.returncode != 0
     assert only_run(instance).status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+    assert [past.status for past in past_syncs(site.settings.dagster_home, limit=5)] == ["interrupted"]
 
 
 def test_a_killed_sync_is_failed_by_whoever_looks_next(site: Site, instance: dg.DagsterInstance) -> None:
