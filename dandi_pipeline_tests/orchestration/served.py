@@ -24,11 +24,11 @@ class Served:
     """A running webserver, its daemon and its code location."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
 
     def query(self, query: str, **variables: Any) -> Any:
         """Return the data of a GraphQL answer."""
-        answer = requests.post(f"{self._url}/graphql", json={"query": query, "variables": variables}, timeout=30)
+        answer = requests.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=30)
         answer.raise_for_status()
         body = answer.json()
         assert "errors" not in body, body["errors"]
