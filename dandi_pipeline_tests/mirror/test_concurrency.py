@@ -283,6 +283,14 @@ def test_a_connection_lost_in_a_sync_is_transient_and_the_mirror_goes_on(postgre
     assert [row["path"] for row in rows_of(postgresql_url, "assets")] == ["a", "d"]
 
 
+def test_a_session_that_ends_unused_does_not_mind_a_lost_connection(postgresql_url: str) -> None:
+    with opened(postgresql_url) as mirror:
+        with mirror.session(SOURCE, "000003", PARTS) as session:
+            session.stage([asset("a")])
+            _terminate_others(postgresql_url)
+        assert mirror.states(SOURCE) == {}
+
+
 def _terminate_others(url: str) -> None:
     query(
         url,

@@ -151,12 +151,13 @@ def test_a_partition_that_is_shown_again_with_the_same_content_is_visible_again(
         assert (mirror.changes()[-1].after or {})["visible"] is True
 
 
-def test_being_shown_again_with_other_content_is_one_change(mirror_url: str) -> None:
+@pytest.mark.parametrize("content", ["hash", "other"])
+def test_being_shown_again_with_something_else_moved_is_one_change(mirror_url: str, content: str) -> None:
     with opened(mirror_url) as mirror:
-        store(mirror, dandiset())
+        store(mirror, dandiset("hash"))
         with mirror.session(SOURCE, "000003", PARTS) as session:
             session.hide(run_id="hiding")
-            session.stage([dandiset("other", name="Renamed")])
+            session.stage([dandiset(content, name="Renamed")])
             assert session.commit(run_id="showing", tokens=FRESH) == {"dandiset": Counts(updated=1)}
         last = mirror.changes()[-1]
     assert ((last.before or {})["visible"], (last.after or {})["visible"]) == (False, True)

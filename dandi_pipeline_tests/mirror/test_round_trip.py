@@ -1,5 +1,6 @@
 """What goes into the mirror comes out of it to the letter, or is refused by name."""
 
+from random import Random
 from typing import Any
 
 import orjson
@@ -143,6 +144,12 @@ def test_the_longest_allowed_key_can_be_indexed(mirror_url: str) -> None:
         store(mirror, asset(path))
         store(mirror, asset(path, "other"))
         assert [change.key for change in mirror.changes()] == [path, path]
+
+
+def test_a_value_too_long_for_its_index_is_the_platforms_fault(postgresql_url: str) -> None:
+    endless = Random(0).randbytes(50_000).hex()
+    with opened(postgresql_url) as mirror, pytest.raises(UnexpectedPayload, match="does not fit its table: index row"):
+        store(mirror, asset("a", asset_id=endless))
 
 
 def test_a_record_that_does_not_fit_its_table_is_the_platforms_fault(mirror_url: str) -> None:
