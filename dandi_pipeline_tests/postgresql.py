@@ -18,8 +18,8 @@ _UNPRIVILEGED = "nobody"
 
 _START_TIMEOUT = 60.0
 
-# The shell stops the server as soon as its own standard input ends, that is when the test process does.
-_GUARD = '"$@" & server=$!; read -r _; kill -INT "$server"; wait "$server"'
+# The shell stops the server as soon as its own standard input ends, that is when the test process does, and clears up.
+_GUARD = '"$@" & server=$!; read -r _; kill -INT "$server"; wait "$server"; rm -rf "$0"'
 
 
 class PostgresqlServer:
@@ -76,7 +76,11 @@ def running_postgresql() -> Iterator[PostgresqlServer]:
             server += ["-c", setting]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                ["/bin/sh", "-c", _GUARD, "sh", *server], user=user, stdin=subprocess.PIPE, stdout=output, stderr=output
+                ["/bin/sh", "-c", _GUARD, str(folder), *server],
+                user=user,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
             )
         try:
             running = PostgresqlServer(folder)
