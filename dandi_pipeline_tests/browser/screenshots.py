@@ -1,0 +1,36 @@
+"""`python -m dandi_pipeline_tests.browser.screenshots`: takes the README's pictures of Dagster's UI anew."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from dandi_pipeline_tests.browser.chromium import open_pages
+from dandi_pipeline_tests.browser.scene import FAILING, scene
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+
+
+def main() -> int:
+    """Set the scene and save each page; says what it has written."""
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, scene(Path(folder)) as shown, open_pages(shown.url) as pages:
+        log_line = "000001: 1 dandiset updated, 1 version updated, 1 asset added"
+        pictures = {
+            "catalog": ("/assets", "dandi / dandisets", "partitions"),
+            "partition": ("/assets/dandi/assets?view=partitions&partition=000004", "Metadata", "unchanged"),
+            "failed-partition": (f"/assets/dandi/assets?view=partitions&partition={FAILING}", "400 Bad Request"),
+            "runs": ("/runs", shown.by_sensor[:8], "Failure"),
+            "run": (f"/runs/{shown.second}", log_line),
+            "automation": ("/automation", "dandi_full_check", "ago"),
+        }
+        for name, (path, *texts) in pictures.items():
+            pages.open(path, *texts)
+            if name == "run":
+                pages.show(log_line)
+            pages.save(IMAGES / f"{name}.png")
+            print(IMAGES / f"{name}.png")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

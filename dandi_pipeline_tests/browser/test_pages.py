@@ -1,0 +1,49 @@
+"""What an operator sees in Dagster's UI: what is mirrored, how fresh it is, what changed and what failed."""
+
+from dandi_pipeline_tests.browser.chromium import Pages
+from dandi_pipeline_tests.browser.scene import DANDISETS, FAILING, Scene
+
+
+def test_the_catalog_lists_both_assets_of_the_archive_with_their_partitions(pages: Pages, shown: Scene) -> None:
+    pages.open("/assets", "dandi / assets", "dandi / dandisets")
+    assert pages.text.count(f"{DANDISETS} partitions") == 2
+
+
+def test_a_partition_shows_what_its_last_sync_changed(pages: Pages, shown: Scene) -> None:
+    pages.open("/assets/dandi/assets?view=partitions&partition=000001", "Metadata", shown.second[:8])
+    table = pages.table()
+    counts = {name: int(table[name]) for name in ("checked", "added", "updated", "deleted", "unchanged")}
+    assert counts["added"] == 1
+    assert counts["updated"] == counts["deleted"] == 0
+    assert counts["checked"] == counts["added"] + counts["unchanged"]
+    assert table["outcome"] == "synced"
+
+
+def test_a_failed_partition_shows_as_failed_with_the_reason_and_the_others_as_materialized(
+    pages: Pages, shown: Scene
+) -> None:
+    counts = "Failed (1)", f"Materialized ({DANDISETS - 1})"
+    pages.open(f"/assets/dandi/assets?view=partitions&partition={FAILING}", "Metadata", "400 Bad Request", *counts)
+    assert f"Run {shown.by_sensor[:8]} failed, and did not materialize this asset." in pages.text
+    assert pages.table()["outcome"].splitlines()[0] == "failed"
+
+
+def test_the_runs_page_lists_syncs_whoever_launched_them(pages: Pages, shown: Scene) -> None:
+    pages.open("/runs", shown.by_sensor[:8], shown.second[:8], "dandi_changes", "Manually launched")
+    pages.open("/runs", "Failure", "Success")
+
+
+def test_a_sync_from_the_command_line_is_a_run_with_its_log(pages: Pages, shown: Scene) -> None:
+    pages.open(
+        f"/runs/{shown.second}",
+        "Success",
+        f"{DANDISETS} dandisets checked, 3 to sync",
+        "000001: 1 dandiset updated, 1 version updated, 1 asset added",
+        "000002: 1 dandiset updated, 1 version updated",
+        "000003: 1 version added, 1 version updated",
+    )
+
+
+def test_the_sensor_and_the_nightly_schedule_are_listed_and_on(pages: Pages, shown: Scene) -> None:
+    pages.open("/automation", "dandi_changes", "dandi_full_check", "02:00 AM UTC")
+    assert pages.switches == [True, True]
