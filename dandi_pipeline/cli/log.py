@@ -1,4 +1,4 @@
-"""The project's own warnings, e.g. of a request that is tried again, written beside the progress."""
+"""Warnings, e.g. of a request that is tried again, written beside the progress."""
 
 import logging
 from collections.abc import Iterator
@@ -7,18 +7,24 @@ from contextlib import contextmanager
 from dandi_pipeline.cli.progress import Display
 from dandi_pipeline.cli.terminal import one_line
 
-_LOGGER = "dandi_pipeline"
+_OURS = "dandi_pipeline"
 
 
 @contextmanager
-def warnings_beside(watcher: Display) -> Iterator[None]:
-    """Show warnings as lines of `watcher` meanwhile: written by themselves they would tear its bars apart."""
-    logger, handler = logging.getLogger(_LOGGER), _Beside(watcher)
-    logger.addHandler(handler)
+def warnings_beside(watcher: Display, *, of_libraries: bool) -> Iterator[None]:
+    """Show the project's warnings as lines of `watcher` meanwhile, and those of libraries if they are asked for.
+
+    Written by themselves they would tear the bars apart, and a library's may be a stack trace: SQLAlchemy logs one
+    for an interrupt that meets it closing a connection, which is raised as well.
+    """
+    root, handler = logging.getLogger(), _Beside(watcher)
+    if not of_libraries:
+        handler.addFilter(logging.Filter(_OURS))
+    root.addHandler(handler)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        root.removeHandler(handler)
 
 
 class _Beside(logging.Handler):

@@ -91,7 +91,8 @@ def sync(
         max_concurrent=source.settings.max_concurrent,
     )
     wording = dandi.wording(options.parts, dry_run=dry_run)
-    with display(wording, bars=not (no_progress or verbose), hold=not verbose) as watcher, warnings_beside(watcher):
+    shown = display(wording, bars=not (no_progress or verbose), hold=not verbose)
+    with shown as watcher, warnings_beside(watcher, of_libraries=verbose):
         watcher.say("Initializing DANDI client...")
         if dry_run:
             report = _preview(source, settings, options, watcher, quiet=as_json)
