@@ -66,9 +66,9 @@ def _row(sync: "PastSync") -> tuple[str, ...]:
     scope = plain(sync.scope)
     return (
         f"{sync.started.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S}",
+        "" if sync.duration_seconds is None else f"{sync.duration_seconds:,.1f} s",
         plain(sync.source),
         scope if len(scope) <= _LONGEST_SCOPE else f"{scope[: _LONGEST_SCOPE - 1]}…",
-        "" if sync.duration_seconds is None else f"{sync.duration_seconds:,.1f} s",
         *("" if count is None else str(count) for count in counts),
         sync.status,
         sync.run_id,

@@ -14,6 +14,8 @@ import click
 from dandi_pipeline.cli.history import history
 from dandi_pipeline.cli.sync import sync
 from dandi_pipeline.cli.terminal import one_line, tell, tolerate_any_encoding
+from dandi_pipeline.cli.ui import ui
+from dandi_pipeline.cli.verify import verify
 from dandi_pipeline.errors import PipelineError
 
 PROGRAM = "dandi-pipeline"
@@ -48,7 +50,9 @@ def commands(context: click.Context) -> None:
 
 
 commands.add_command(sync)
+commands.add_command(verify)
 commands.add_command(history)
+commands.add_command(ui)
 
 
 def run() -> None:

@@ -1,0 +1,28 @@
+"""`dandi-pipeline ui`: Dagster's UI and daemon on this mirror."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Open Dagster's UI on the mirror.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to serve at.")
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="The port to serve at.")
+def ui(*, host: str, port: int) -> int:
+    """Serve Dagster's UI, and run the daemon that the sensor and the schedules need, until Ctrl-C.
+
+    The sensor begins to keep the mirror fresh at once; it can be stopped in the UI, under Automation.
+    """
+    from dandi_pipeline.orchestration.home import prepare_home
+    from dandi_pipeline.settings import Settings
+
+    settings = Settings.from_environment(os.environ, Path.cwd())
+    home = prepare_home(settings.dagster_home)
+    # Dagster advises its other tool; that one wants a project folder, this works wherever the package is installed.
+    quietly = ("-W", "ignore:Function `dev_command` is superseded")
+    command = [sys.executable, *quietly, "-m", "dagster", "dev", "-m", "dandi_pipeline.definitions"]
+    environ = {**os.environ, "DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    # In place of this process, so that Ctrl-C and SIGTERM reach Dagster itself.
+    os.execve(sys.executable, [*command, "--host", host, "--port", str(port)], environ)  # noqa: S606
