@@ -76,6 +76,10 @@ class AccessRefused(ConfigurationError):
     """The resource exists but is hidden from this credential (or from nobody's)."""
 
 
+class QuotaExhausted(ConfigurationError):
+    """The account has no requests left until its quota is renewed or raised; trying again only counts more."""
+
+
 class PartitionUnknown(ConfigurationError):
     """A partition that was asked for by name does not exist on the platform."""
 
