@@ -31,7 +31,8 @@ def test_an_equal_mirror_is_said_to_be_equal_and_nothing_is_written(synced: Shel
 def test_every_difference_is_reported_by_kind_and_repaired(synced: Shell) -> None:
     tamper(
         synced,
-        "UPDATE assets SET content_hash = '', size = 0 WHERE rowid = (SELECT min(rowid) FROM assets WHERE dandiset_id = '000001')",
+        "UPDATE assets SET content_hash = '', size = 0"
+        " WHERE rowid = (SELECT min(rowid) FROM assets WHERE dandiset_id = '000001')",
         "DELETE FROM assets WHERE rowid = (SELECT max(rowid) FROM assets WHERE dandiset_id = '000002')",
         "INSERT INTO versions SELECT source, dandiset_id, '0.1.2', status, name, created, modified, asset_count,"
         " size, license, doi, metadata, content_hash FROM versions WHERE dandiset_id = '000003' AND version = 'draft'",
