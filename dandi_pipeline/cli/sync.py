@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dandi_pipeline.cli.arguments import instant, positive_number
+from dandi_pipeline.cli.interrupts import interrupts_kept
 from dandi_pipeline.cli.log import warnings_beside
 from dandi_pipeline.cli.progress import Display, display
 from dandi_pipeline.cli.summary import summary
@@ -92,7 +93,7 @@ def sync(
     )
     wording = dandi.wording(options.parts, dry_run=dry_run)
     shown = display(wording, bars=not (no_progress or verbose), hold=not verbose)
-    with shown as watcher, warnings_beside(watcher, of_libraries=verbose):
+    with interrupts_kept(), shown as watcher, warnings_beside(watcher, of_libraries=verbose):
         watcher.say("Initializing DANDI client...")
         if dry_run:
             report = _preview(source, settings, options, watcher, quiet=as_json)

@@ -1,5 +1,7 @@
 """`dandi-pipeline history` tells the past syncs from Dagster's own storage."""
 
+import re
+
 from dandi_pipeline_tests.cli.conftest import Shell
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive
 
@@ -18,13 +20,13 @@ def test_past_syncs_are_listed_newest_first_with_their_whole_run_id(shell: Shell
     second = shell.run("sync", "--dandiset-id", "1", "--json").json
 
     done = shell.run("history")
-    heading, newest, oldest = done.out.splitlines()
+    heading, *lines = (re.split(r" {2,}", line.strip()) for line in done.out.splitlines())
+    newest, oldest = (dict(zip(heading, cells, strict=True)) for cells in lines)
     assert (done.code, done.err) == (0, "")
-    assert heading.split("  ")[0] == "STARTED (UTC)"
-    assert newest.split()[-2:] == ["done", second["run_id"]]
-    assert oldest.split()[-1] == first["run_id"]
-    assert " 000001 " in newest
-    assert " all " in oldest
+    assert (newest["RUN"], oldest["RUN"]) == (second["run_id"], first["run_id"])
+    assert (newest["SCOPE"], oldest["SCOPE"]) == ("000001", "all")
+    assert (newest["STATUS"], newest["CHECKED"], newest["UPDATED"], newest["ERRORS"]) == ("done", "1", "1", "0")
+    assert re.fullmatch(r"\d+\.\d s", newest["TOOK"])
 
     told = shell.run("history", "--json", "--limit", "1", "--source", "dandi").json
     assert [sync["run_id"] for sync in told] == [second["run_id"]]
