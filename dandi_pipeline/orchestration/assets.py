@@ -128,9 +128,11 @@ def _follow(
     try:
         plan = sync.plan()
         journal.planned(plan)
+        # Closed at once, or an interrupted sync would go on with a closed mirror.
         with closing(cast(_Reports, sync.run(plan, run_id))) as reports:
             for report in reports:
                 journal.note(report)
-        journal.settled(options.partitions, connection.mirror.states(source.alias))
+        # With a date limit, what the plan leaves out need not be fresh.
+        journal.settled(() if options.since else options.partitions, connection.mirror.states(source.alias))
     finally:
         journal.traffic = connection.platform.traffic

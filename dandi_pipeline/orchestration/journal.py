@@ -53,11 +53,12 @@ class Journal:
             remove_partition(self._context.instance, self._source, report.partition)
 
     def settled(self, named: Sequence[str], states: Mapping[tuple[str, str], PartitionState]) -> None:
-        """Record as unchanged what was asked for by name and found fresh; drop what nobody has any more.
+        """Record as unchanged what was `named` or under way and found fresh; drop what nobody has any more.
 
         `states` are the mirror's, after the sync.
         """
-        for partition in (*named, *(report.partition for report in self._reports if report.outcome is Outcome.FRESH)):
+        found_fresh = (report.partition for report in self._reports if report.outcome is Outcome.FRESH)
+        for partition in dict.fromkeys([*named, *found_fresh]):
             held = [part for part in self._parts if (partition, part) in states]
             for part in held:
                 if (partition, part) not in self._shown:

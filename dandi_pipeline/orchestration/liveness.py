@@ -20,35 +20,37 @@ def at_work(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """Hold the lock that says the run's process is alive."""
     path = _lock_path(instance, run_id)
     path.parent.mkdir(exist_ok=True)
-    with path.open("a") as file:
+    begun = path.with_suffix(".begun")
+    with begun.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        # Seen by others only once it is locked.
+        begun.rename(path)
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
 
 
-def end_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark as failed every started sync whose process, on this machine, is gone; return the runs' ids."""
+def end_abandoned_runs(instance: dg.DagsterInstance) -> None:
+    """Mark as failed every started sync whose process, on this machine, is gone."""
     started = instance.get_runs(
         dg.RunsFilter(tags={KIND: SYNC}, statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
     )
-    abandoned = [run for run in started if _is_abandoned(_lock_path(instance, run.run_id))]
-    for run in abandoned:
-        instance.report_run_failed(run, "The process of this sync is gone (killed, or the machine went down).")
-        _lock_path(instance, run.run_id).unlink(missing_ok=True)
-    return [run.run_id for run in abandoned]
+    for run in started:
+        path = _lock_path(instance, run.run_id)
+        if _is_abandoned(path):
+            instance.report_run_failed(run, "The process of this sync is gone (killed, or the machine went down).")
+            path.unlink(missing_ok=True)
 
 
 def _is_abandoned(path: Path) -> bool:
     """Whether the lock file is there but nobody holds it. Without one the run is another machine's, or not begun."""
     try:
-        with path.open("a" if path.exists() else "r") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (FileNotFoundError, BlockingIOError):
         return False
-    except BlockingIOError:
-        return False
+    # A run that ended in between has removed its file.
     return path.exists()
 
 
