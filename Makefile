@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 ARGS ?=
 SECONDS ?= 300
 
-.PHONY: help sync ui demo test check bench soak clean
+.PHONY: help sync ui demo test browser check bench soak clean
 
 help:
 	@echo "make demo   the whole job against a simulated archive, no network (UI=1 leaves Dagster's UI running)"
 	@echo "make sync   mirror the DANDI Archive; options in ARGS, e.g. make sync ARGS='--dandiset-id 3'"
 	@echo "make ui     Dagster's UI on the same mirror"
-	@echo "make test   the tests;  make check: ruff, mypy, import contracts;  make bench, make soak: see docs/"
+	@echo "make test   the tests;  make check: ruff, mypy, import contracts"
+	@echo "make browser, make bench, make soak: what needs Chromium, quiet or time; see CONTRIBUTING.md"
 
 $(VENV)/.runtime: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
@@ -36,7 +37,10 @@ demo: $(VENV)/.runtime
 	@$(BIN)/python -m dandi_pipeline_tests.demo $(if $(UI),--ui)
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --ignore dandi_pipeline_tests/browser $(ARGS)
+
+browser: $(VENV)/.dev
+	@$(BIN)/python -m pytest dandi_pipeline_tests/browser $(ARGS)
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
