@@ -101,7 +101,7 @@ def test_the_exit_codes_in_the_document_are_those_of_the_command(shell: Shell) -
 
 
 def test_help_comes_at_once_and_loads_none_of_what_only_a_sync_needs(shell: Shell) -> None:
-    for arguments in (["--help"], ["sync", "--help"], ["history", "--help"]):
+    for arguments in (["--help"], *([name, "--help"] for name in commands.commands)):
         done = subprocess.run(
             [sys.executable, "-X", "importtime", "-m", "dandi_pipeline", *arguments],
             cwd=shell.folder,
