@@ -4,19 +4,23 @@ What a platform's answers mean stays in `platforms`; here is only how they are g
 """
 
 from dandi_pipeline.http.client import Answer, ErrorAnswer, HttpClient, Limits, Refusal
+from dandi_pipeline.http.grants import RateLimit
 from dandi_pipeline.http.instants import instant
 from dandi_pipeline.http.metrics import Metrics, Traffic
-from dandi_pipeline.http.rate import RateBudget, TokenBucket
+from dandi_pipeline.http.rate import Budgets, LocalBudgets, RateBudget, pseudonym
 
 __all__ = [
     "Answer",
+    "Budgets",
     "ErrorAnswer",
     "HttpClient",
     "Limits",
+    "LocalBudgets",
     "Metrics",
     "RateBudget",
+    "RateLimit",
     "Refusal",
-    "TokenBucket",
     "Traffic",
     "instant",
+    "pseudonym",
 ]

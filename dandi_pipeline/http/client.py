@@ -30,7 +30,7 @@ from dandi_pipeline.http.addresses import BaseUrl, Parameters
 from dandi_pipeline.http.exchange import AttemptFailed, Connection, Reply, Timeouts
 from dandi_pipeline.http.metrics import Metrics
 from dandi_pipeline.http.quoting import Quoting
-from dandi_pipeline.http.rate import RateBudget, TokenBucket
+from dandi_pipeline.http.rate import LocalBudgets, RateBudget
 from dandi_pipeline.http.retry_after import last_modified, retry_after, server_date
 
 _log = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ class HttpClient:
         self.metrics = Metrics()
         self._limits = limits or Limits()
         self._has_credential = authorization is not None
-        self._budget = budget or TokenBucket(sleep=sleep, clock=clock)
+        self._budget = budget or LocalBudgets(sleep=sleep, clock=clock).budget()
         self._in_flight = BoundedSemaphore(self._limits.max_concurrent)
         self._refusal = refusal
         self._sleep = sleep

@@ -7,7 +7,7 @@ stream, and the engine compares, stages and commits.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 Column = str | int | bool | None
 """A typed column's value. Instants are strings as `instant()` spells them, so both databases sort them."""
@@ -20,6 +20,9 @@ Fingerprint = tuple[Column, ...]
 
 Known = Mapping[Key, Fingerprint]
 """What the mirror holds of one kind in one partition."""
+
+CellType = Literal["text", "integer", "number", "boolean", "instant", "json"]
+"""What a cell is read as. An instant is a text as `instant()` spells it; "json" is whatever there is."""
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -155,6 +158,32 @@ class Outdated:
 
 
 @dataclass(frozen=True, slots=True)
+class ShapeColumn:
+    """One property of a partition's records: its `name` as the user named it, and the `cell` that holds it.
+
+    `cell` is the platform's own id of the property, which outlives renaming: the key in a record's `cells`.
+    """
+
+    name: str
+    cell: str
+    type: CellType
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a partition's records of `kind` read as a table, under `name`, the user's name for it.
+
+    For kinds whose properties users define. Their records carry a column `cells`: canonical JSON of an object
+    with a value for each cell, as the platform derived it from the verbatim `metadata`; an empty cell is absent
+    or null. A value that is not of its column's type reads as NULL. The last shape of a reading counts.
+    """
+
+    kind: RecordKind
+    name: str
+    columns: Sequence[ShapeColumn]
+
+
+@dataclass(frozen=True, slots=True)
 class Complete:
     """Every record of `kind` whose key starts with `prefix` has been shown: what was not is gone."""
 
@@ -170,7 +199,7 @@ class Settled:
     parts: Sequence[str]
 
 
-Observation = Planned | Expected | Observed | Unchanged | Outdated | Complete | Settled
+Observation = Planned | Expected | Shape | Observed | Unchanged | Outdated | Complete | Settled
 """What a reading yields. `Settled` comes last, once; a reading that was torn raises `TornRead` instead."""
 
 

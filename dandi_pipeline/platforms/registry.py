@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from dandi_pipeline.http import Budgets, LocalBudgets
 from dandi_pipeline.platforms.contract import Platform
 from dandi_pipeline.platforms.dandi.platform import open_dandi
 from dandi_pipeline.platforms.dandi.settings import DandiSettings
@@ -16,7 +17,7 @@ class Entry:
     """What a platform is configured by, and how it is opened."""
 
     settings: type[BaseModel]
-    open: Callable[[Source, Settings], Platform]
+    open: Callable[[Source, Settings, Budgets], Platform]
 
 
 PLATFORMS: Mapping[str, Entry] = {
@@ -27,6 +28,9 @@ SETTINGS: Mapping[str, type[BaseModel]] = {name: entry.settings for name, entry 
 """What each platform accepts under `settings:`, for `load_sources`."""
 
 
-def open_platform(source: Source, settings: Settings) -> Platform:
-    """Return the platform behind a source, ready to be asked; nothing has been sent yet."""
-    return PLATFORMS[source.platform].open(source, settings)
+def open_platform(source: Source, settings: Settings, budgets: Budgets | None = None) -> Platform:
+    """Return the platform behind a source, ready to be asked; nothing has been sent yet.
+
+    `budgets` is where its rate is shared: a `Mirror`, for all who use that mirror; None means this process alone.
+    """
+    return PLATFORMS[source.platform].open(source, settings, budgets or LocalBudgets())

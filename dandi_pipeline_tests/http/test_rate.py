@@ -3,12 +3,17 @@
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dandi_pipeline.http import Metrics, TokenBucket, Traffic
+from dandi_pipeline.http import LocalBudgets, Metrics, RateBudget, RateLimit, Traffic, pseudonym
+from dandi_pipeline.http.grants import HORIZON, Claim, Grants
+from dandi_pipeline.http.rate import LedgerBudget
 from dandi_pipeline_tests.http.fake_time import FakeTime
 
 
@@ -21,59 +26,100 @@ def eager_switching() -> Iterator[None]:
     sys.setswitchinterval(usual)
 
 
+# Four a second, stretched by 8%: three at once in any 0.81 s, or one in any 0.27 s.
+THREE_AT_ONCE = RateLimit("host", 12, 3, burst=3)
+ONE_BY_ONE = RateLimit("host", 4, 1)
+UNMETERED: tuple[RateLimit, ...] = ()
+
+
+def local(fake: FakeTime, *limits: RateLimit) -> RateBudget:
+    return LocalBudgets(sleep=fake.sleep, clock=fake.clock).budget(*limits)
+
+
 def test_a_burst_passes_and_then_the_rate_holds() -> None:
-    fake = FakeTime()
-    bucket = TokenBucket(4, burst=3, sleep=fake.sleep, clock=fake.clock)
-    assert [bucket.take() for _ in range(3)] == [0, 0, 0]
-    assert [bucket.take() for _ in range(3)] == pytest.approx([0.25] * 3)
+    budget = local(FakeTime(), THREE_AT_ONCE)
+    assert [budget.take() for _ in range(6)] == pytest.approx([0, 0, 0, 0.81, 0, 0])
 
 
-def test_the_bucket_fills_again_up_to_its_burst() -> None:
+def test_without_a_burst_requests_go_one_by_one() -> None:
+    budget = local(FakeTime(), ONE_BY_ONE)
+    assert [budget.take() for _ in range(4)] == pytest.approx([0, 0.27, 0.27, 0.27])
+
+
+def test_after_a_quiet_time_there_is_one_burst_and_no_more() -> None:
     fake = FakeTime()
-    bucket = TokenBucket(4, burst=2, sleep=fake.sleep, clock=fake.clock)
-    bucket.take()
+    budget = local(fake, THREE_AT_ONCE)
+    budget.take()
     fake.sleep(100)
-    assert [bucket.take() for _ in range(3)] == pytest.approx([0, 0, 0.25])
+    assert [budget.take() for _ in range(4)] == pytest.approx([0, 0, 0, 0.81])
 
 
-def test_without_a_rate_only_pauses_wait() -> None:
-    fake = FakeTime()
-    bucket = TokenBucket(sleep=fake.sleep, clock=fake.clock)
-    assert sum(bucket.take() for _ in range(1000)) == 0
-    bucket.pause(7)
-    assert [bucket.take(), bucket.take()] == [7, 0]
+def test_without_a_limit_only_pauses_wait() -> None:
+    budget = local(FakeTime())
+    assert sum(budget.take() for _ in range(1000)) == 0
+    budget.pause(7)
+    assert [budget.take(), budget.take()] == [7, 0]
 
 
 def test_after_a_pause_the_burst_is_used_up() -> None:
-    fake = FakeTime()
-    bucket = TokenBucket(2, burst=10, sleep=fake.sleep, clock=fake.clock)
-    bucket.pause(30)
-    assert [bucket.take() for _ in range(3)] == pytest.approx([30, 0.5, 0.5])
+    budget = local(FakeTime(), THREE_AT_ONCE)
+    budget.pause(30)
+    assert [budget.take() for _ in range(4)] == pytest.approx([30, 0.27, 0.27, 0.27])
 
 
-def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+@pytest.mark.parametrize("limits", [UNMETERED, (ONE_BY_ONE,)])
+def test_a_shorter_pause_does_not_end_a_longer_one(limits: tuple[RateLimit, ...]) -> None:
+    budget = local(FakeTime(), *limits)
+    budget.pause(30)
+    budget.pause(1)
+    assert budget.take() == pytest.approx(30)
+
+
+def test_budgets_with_one_key_share_its_limit_and_its_pauses() -> None:
     fake = FakeTime()
-    bucket = TokenBucket(sleep=fake.sleep, clock=fake.clock)
-    bucket.pause(30)
-    bucket.pause(1)
-    assert bucket.take() == 30
+    budgets = LocalBudgets(sleep=fake.sleep, clock=fake.clock)
+    one, another, stranger = (
+        budgets.budget(ONE_BY_ONE),
+        budgets.budget(ONE_BY_ONE),
+        budgets.budget(RateLimit("b", 1, 1)),
+    )
+    assert [one.take(), another.take(), stranger.take()] == pytest.approx([0, 0.27, 0])
+    another.pause(9)
+    assert one.take() == pytest.approx(9)
+
+
+def test_a_pause_holds_back_the_first_limits_users_alone() -> None:
+    fake = FakeTime()
+    budgets = LocalBudgets(sleep=fake.sleep, clock=fake.clock)
+    user = RateLimit("user", 50, 1, burst=50)
+    one, another = budgets.budget(RateLimit("base 1", 5, 1), user), budgets.budget(RateLimit("base 2", 5, 1), user)
+    one.pause(30)
+    assert [another.take(), one.take()] == pytest.approx([0, 30])
+
+
+def test_every_limit_of_a_budget_is_kept() -> None:
+    fake = FakeTime()
+    budgets = LocalBudgets(sleep=fake.sleep, clock=fake.clock)
+    bases = [budgets.budget(RateLimit(f"base {n}", 5, 1, burst=5), RateLimit("user", 6, 1, burst=6)) for n in range(2)]
+    assert [base.take() for base in bases * 3] == [0] * 6
+    assert bases[0].take() == pytest.approx(1.08)
 
 
 def test_threads_share_the_rate() -> None:
-    bucket = TokenBucket(100, burst=1)
+    budget = LocalBudgets().budget(RateLimit("host", 100, 1))
     started = time.monotonic()
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda _: bucket.take(), range(30)))
+        list(threads.map(lambda _: budget.take(), range(30)))
     assert time.monotonic() - started >= 0.29
 
 
 def test_no_take_is_lost_between_threads(eager_switching: None) -> None:
     fake = FakeTime()
-    bucket = TokenBucket(1, burst=4000, sleep=fake.sleep, clock=fake.clock)
+    budget = local(fake, RateLimit("host", 4000, 4000, burst=4000))
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda _: [bucket.take() for _ in range(500)], range(8)))
+        list(threads.map(lambda _: [budget.take() for _ in range(500)], range(8)))
     assert fake.sleeps == []
-    assert bucket.take() == pytest.approx(1)
+    assert budget.take() == pytest.approx(4001)
 
 
 def test_no_count_is_lost_between_threads(eager_switching: None) -> None:
@@ -88,18 +134,136 @@ def test_no_count_is_lost_between_threads(eager_switching: None) -> None:
     assert metrics.snapshot() == Traffic(requests=4000, bytes_received=28000)
 
 
-def test_a_pause_reaches_a_thread_that_already_waits() -> None:
-    bucket = TokenBucket(5, burst=1)
-    bucket.take()
+@pytest.mark.parametrize("limits", [UNMETERED, (RateLimit("host", 5, 1),)])
+def test_a_pause_reaches_a_thread_that_already_waits(limits: tuple[RateLimit, ...]) -> None:
+    budget = LocalBudgets().budget(*limits)
+    budget.take()
+    budget.pause(0.1)
     started = time.monotonic()
-    waiting = threading.Thread(target=bucket.take)
+    waiting = threading.Thread(target=budget.take)
     waiting.start()
-    bucket.pause(0.5)
+    budget.pause(0.5)
     waiting.join()
     assert time.monotonic() - started >= 0.5
 
 
-@pytest.mark.parametrize(("rate", "burst"), [(0, 1), (-1, 1), (1, 0)])
-def test_a_budget_that_never_sends_anything_is_refused(rate: float, burst: int) -> None:
-    with pytest.raises(ValueError, match="never sends anything"):
-        TokenBucket(rate, burst)
+@dataclass
+class CountingLedger:
+    """Grants everything at once, or after `delay`, and remembers what it was asked."""
+
+    delay: float = 0.0
+    asked: list[tuple[int, int]] = field(default_factory=list)
+
+    def claim(self, limits: Sequence[RateLimit], count: int, unused: int) -> Claim:
+        self.asked.append((count, unused))
+        return Claim([self.delay] * count)
+
+    def pause(self, limit: RateLimit, seconds: float) -> None: ...
+
+
+def test_the_ledger_is_asked_once_for_all_that_wait() -> None:
+    ledger, gate = CountingLedger(), threading.Barrier(9)
+
+    class Held(FakeTime):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if len(self.sleeps) == 1:
+                gate.wait()
+                # Those who passed the gate only now begin to wait.
+                time.sleep(0.2)
+
+    fake = Held()
+    budget = LedgerBudget(ledger, [ONE_BY_ONE], sleep=fake.sleep, clock=fake.clock)
+    budget.pause(1)
+
+    def take_behind_the_gate(_: int) -> None:
+        gate.wait()
+        budget.take()
+
+    with ThreadPoolExecutor(9) as threads:
+        first = threads.submit(budget.take)
+        list(threads.map(take_behind_the_gate, range(8)))
+        first.result()
+    assert ledger.asked == [(9, 0)]
+
+
+def test_a_grant_that_is_used_too_late_is_given_up_for_another() -> None:
+    ledger = CountingLedger(delay=0.5)
+
+    class Overslept(FakeTime):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds + (0.05 if not self.sleeps else 0))
+
+    fake = Overslept()
+    assert LedgerBudget(ledger, [ONE_BY_ONE], sleep=fake.sleep, clock=fake.clock).take() == pytest.approx(1.05)
+    assert ledger.asked == [(1, 0), (1, 1)]
+
+
+@pytest.mark.parametrize(("requests", "seconds", "burst"), [(0, 1, 1), (1, 0, 1), (1, -1, 1), (1, 1, 0), (5, 1, 2)])
+def test_a_limit_that_makes_no_sense_is_refused(requests: int, seconds: float, burst: int) -> None:
+    with pytest.raises(ValueError, match=r"never sends anything|does not divide"):
+        RateLimit("host", requests, seconds, burst)
+
+
+def test_a_pseudonym_is_the_same_for_all_who_hold_the_secret_and_tells_nothing_of_it() -> None:
+    assert pseudonym("ntn_secret") == pseudonym("ntn_secret") != pseudonym("ntn_other")
+    assert "secret" not in pseudonym("ntn_secret")
+
+
+# -- any limits, any demand -------------------------------------------------------------------------------------------
+
+limits = st.builds(
+    lambda key, burst, times, seconds: RateLimit(key, burst * times, seconds, burst),
+    st.sampled_from(["a", "b"]),
+    st.integers(1, 6),
+    st.integers(1, 6),
+    st.sampled_from([0.5, 1.0, 7.0]),
+)
+
+
+@given(
+    all_limits=st.lists(
+        st.lists(limits, min_size=1, max_size=2, unique_by=lambda limit: limit.key), min_size=1, max_size=3
+    ),
+    claims=st.lists(st.tuples(st.floats(0, 3), st.integers(0, 2), st.integers(1, 8)), max_size=40),
+)
+def test_no_window_of_any_limit_ever_holds_more_than_it_allows(
+    all_limits: list[list[RateLimit]], claims: list[tuple[float, int, int]]
+) -> None:
+    shared = {limit.key: limit for some in all_limits for limit in some}
+    fake = FakeTime()
+    granted: dict[str, list[float]] = {key: [] for key in shared}
+    ledger = LocalBudgets(sleep=fake.sleep, clock=fake.clock)
+    for pause, chosen, count in claims:
+        fake.sleep(pause)
+        named = [shared[limit.key] for limit in all_limits[chosen % len(all_limits)]]
+        for delay in ledger.claim(named, count, 0).delays:
+            assert 0 <= delay <= HORIZON
+            for limit in named:
+                granted[limit.key].append(fake.clock() + delay)
+    for key, instants in granted.items():
+        assert _most_within(shared[key].seconds, instants) <= shared[key].requests
+        assert _most_within(shared[key].window - 1e-3, instants) <= shared[key].burst
+
+
+@pytest.mark.parametrize(
+    "limit", [RateLimit("base", 5, 1), RateLimit("token", 180, 60, 30), RateLimit("user", 50, 1, 10)]
+)
+def test_nine_tenths_of_a_limit_can_be_used(limit: RateLimit) -> None:
+    fake = FakeTime()
+    budget = local(fake, limit)
+    started = fake.clock()
+    for _ in range(10 * limit.requests):
+        budget.take()
+    assert 10 * limit.requests / (fake.clock() - started) >= 0.92 * limit.requests / limit.seconds
+
+
+def test_a_clock_that_is_set_back_holds_nobody_back() -> None:
+    grants = Grants(ONE_BY_ONE, [5000.0], None, now=1000.0)
+    assert grants.earliest(1000.0) == 1000.0
+
+
+def _most_within(seconds: float, instants: list[float]) -> int:
+    """Return how many instants the fullest half-open window of so many seconds holds."""
+    instants = sorted(instants)
+    return max((sum(first <= other < first + seconds for other in instants) for first in instants), default=0)

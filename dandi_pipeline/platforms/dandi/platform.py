@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 from dandi_pipeline.errors import AccessRefused, ConfigurationError, ResourceMissing
+from dandi_pipeline.http import Budgets
 from dandi_pipeline.http.client import HttpClient, Limits
 from dandi_pipeline.platforms.contract import (
     Gone,
@@ -96,13 +97,22 @@ class DandiPlatform:
             self._manifests.close()
 
 
-def open_dandi(source: Source, settings: Settings) -> DandiPlatform:
-    """Open the archive that a source names, with the key that its environment variable holds, if it does."""
+def open_dandi(source: Source, settings: Settings, budgets: Budgets) -> DandiPlatform:
+    """Open the archive that a source names, with the key that its environment variable holds, if it does.
+
+    The archive names no rate; only the pauses it asks for hold requests back.
+    """
     chosen: DandiSettings = source.settings
     key = settings.credential(chosen.api_key_env)
     limits = Limits(pool_size=chosen.max_concurrent, max_concurrent=chosen.max_concurrent)
     api_url = chosen.api_url or settings.dandi_api_url
-    client = HttpClient(api_url, user_agent=USER_AGENT, authorization=f"token {key}" if key else None, limits=limits)
+    client = HttpClient(
+        api_url,
+        user_agent=USER_AGENT,
+        authorization=f"token {key}" if key else None,
+        limits=limits,
+        budget=budgets.budget(),
+    )
     bucket = chosen.manifest_url or settings.dandi_manifest_url or BUCKETS.get(api_url)
     return DandiPlatform(
         client,
