@@ -1,0 +1,1 @@
+"""Notion: data sources, and the pages that are their rows."""

@@ -1,0 +1,186 @@
+"""Notion's endpoints, as the sync needs them: paths, paging, and the checks on what comes back.
+
+The version is 2026-03-11: a database is a container there, and its data sources hold the schema and the rows.
+"""
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from dandi_pipeline.errors import UnexpectedPayload
+from dandi_pipeline.http import Answer, HttpClient
+from dandi_pipeline.http.payload import boolean, instant, mappings, optional_mapping, optional_text, text
+from dandi_pipeline.platforms.notion.content import Json
+from dandi_pipeline.platforms.notion.refusals import Struggling
+
+VERSION = "2026-03-11"
+
+LARGEST_PAGE = 100
+
+SMALLEST_PAGE = 10
+"""A struggling query is not asked for less than this; Notion says that it kills what takes more than 60 seconds."""
+
+ATTEMPTS = 6
+
+_SEGMENT = re.compile(r"[\w%.~-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """What a data source says of itself, and when the server said so."""
+
+    data_source: Json
+    server_date: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowPage:
+    """One page of a query's rows. `cut` tells that the query shows no more than the first so many."""
+
+    rows: Sequence[Json]
+    next_cursor: str | None
+    cut: bool
+
+
+class NotionApi:
+    """Reads one workspace through one connection. Every method raises `PipelineError`s only.
+
+    `first_backoff` is how long to wait at most, in seconds, before a struggling query is asked again; doubled each
+    time.
+    """
+
+    def __init__(
+        self,
+        client: HttpClient,
+        *,
+        first_backoff: float = 1,
+        sleep: Callable[[float], None] = time.sleep,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._client = client
+        self._first_backoff = first_backoff
+        self._sleep = sleep
+        self._uniform = uniform
+
+    def data_source(self, identifier: str) -> Stand:
+        """Return a data source, schema and all; `ResourceMissing` where it is not there or not shared."""
+        answer = self._client.get_json(f"data_sources/{identifier}")
+        return Stand(_object(answer), answer.server_date)
+
+    def data_sources_of(self, database: str) -> list[str]:
+        """Return the ids of a database's data sources; `ResourceMissing` where it is not there or not shared."""
+        answer = self._client.get_json(f"databases/{database}")
+        listed = mappings(answer.payload, "data_sources", where=answer.where)
+        return [text(item, "id", where=answer.where) for item in listed]
+
+    def newest_edit(self, data_source: str) -> str | None:
+        """Return the time of a data source's newest edit in canonical spelling, None if it shows no row."""
+        query = self.query(data_source, page_size=1, properties=("title",))
+        sorts = [{"timestamp": "last_edited_time", "direction": "descending"}]
+        cursor = None
+        while True:
+            page = query.page({"sorts": sorts}, cursor)
+            if page.rows:
+                return instant(page.rows[0], "last_edited_time", where=f"newest page of data source {data_source}")
+            if page.next_cursor is None:
+                return None
+            # Pages may hold fewer rows than there are, even none: what is hidden from the connection is left out.
+            query.page_size, cursor = LARGEST_PAGE, page.next_cursor
+
+    def query(self, data_source: str, *, page_size: int, properties: Sequence[str] = ()) -> "Query":
+        """Return a query of a data source's pages, of all `properties` or of those with these ids."""
+        wanted = "&".join(f"filter_properties[]={identifier}" for identifier in properties)
+        path = f"data_sources/{data_source}/query{'?' if wanted else ''}{wanted}"
+        return Query(self._struggling, path, page_size)
+
+    def page(self, identifier: str) -> Json:
+        """Return one page, which may be in the trash; `ResourceMissing` where it is not there or not shared."""
+        return _object(self._client.get_json(f"pages/{identifier}"))
+
+    def property_items(self, page: str, property_id: str) -> list[Any]:
+        """Return every item of a property whose value a page shows only the beginning of."""
+        where = f"property {property_id[:40]!r} of page {page}"
+        if not _SEGMENT.fullmatch(property_id):
+            raise UnexpectedPayload(f"{where}: its id is no such id; nothing was written for it")
+        results = self._listed(f"pages/{page}/properties/{property_id}")
+        return [item.get(text(item, "type", where=where)) for items in results for item in items]
+
+    def shared_data_sources(self) -> Iterator[Json]:
+        """Yield the data sources that search finds: most of those shared with the connection, not surely all."""
+        cursor = None
+        while True:
+            body = {"filter": {"property": "object", "value": "data_source"}, "page_size": LARGEST_PAGE}
+            answer = self._client.post_json("search", body | ({"start_cursor": cursor} if cursor else {}))
+            yield from mappings(answer.payload, "results", where=answer.where)
+            cursor = _next_cursor(answer)
+            if cursor is None:
+                return
+
+    def _listed(self, path: str) -> Iterator[Sequence[Json]]:
+        cursor = None
+        while True:
+            answer = self._client.get_json(path, {"page_size": LARGEST_PAGE, "start_cursor": cursor})
+            yield mappings(answer.payload, "results", where=answer.where)
+            cursor = _next_cursor(answer)
+            if cursor is None:
+                return
+
+    def _struggling(self, path: str, bodies: Iterator[Mapping[str, Any]]) -> Answer:
+        """Ask until there is an answer, each time with the next of `bodies`, backing off in between."""
+        for attempt in range(ATTEMPTS - 1):
+            try:
+                return self._client.post_json(path, next(bodies))
+            except Struggling:
+                seconds = self._uniform(0, self._first_backoff * 2**attempt)
+                self._sleep(seconds)
+                self._client.metrics.add(retries=1, seconds_slept=seconds)
+        return self._client.post_json(path, next(bodies))
+
+
+class Query:
+    """Asks a data source for pages of its rows: smaller ones from then on whenever Notion struggles with a large one.
+
+    A page too large is answered by 504 after a minute, or by a 503 that advises to reduce it.
+    """
+
+    def __init__(self, ask: Callable[[str, Iterator[Mapping[str, Any]]], Answer], path: str, page_size: int) -> None:
+        self.page_size = page_size
+        self._ask = ask
+        self._path = path
+
+    def page(self, body: Mapping[str, Any], cursor: str | None) -> RowPage:
+        """Return the page at a cursor, or the first one; rows are pages only, never a wiki's data sources."""
+        asked = {**body, "result_type": "page", **({"start_cursor": cursor} if cursor else {})}
+        answer = self._ask(self._path, self._smaller_and_smaller(asked))
+        status = optional_mapping(answer.payload, "request_status", where=answer.where) or {}
+        rows = mappings(answer.payload, "results", where=answer.where)
+        return RowPage(
+            rows=[row for row in rows if row.get("object") == "page"],
+            next_cursor=_next_cursor(answer),
+            cut=status.get("type") == "incomplete",
+        )
+
+    def _smaller_and_smaller(self, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        while True:
+            yield {**body, "page_size": self.page_size}
+            self.page_size = max(min(SMALLEST_PAGE, self.page_size), self.page_size // 2)
+
+
+def _object(answer: Answer) -> Json:
+    if not isinstance(answer.payload, dict):
+        raise UnexpectedPayload(f"{answer.where}: is not a JSON object; nothing was written for it")
+    return answer.payload
+
+
+def _next_cursor(answer: Answer) -> str | None:
+    """Return where a list goes on; one that says it does without saying where breaks the contract."""
+    if not boolean(answer.payload, "has_more", where=answer.where):
+        return None
+    cursor = optional_text(answer.payload, "next_cursor", where=answer.where)
+    if cursor is None:
+        raise UnexpectedPayload(f"{answer.where}: has more but no 'next_cursor'; nothing was written for it")
+    return cursor

@@ -1,0 +1,197 @@
+"""Notion as a platform: a data source is a partition, a page its bulk record."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from importlib.metadata import version
+from math import gcd
+
+from dandi_pipeline.errors import AccessRefused, ConfigurationError, ResourceMissing
+from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, pseudonym
+from dandi_pipeline.http.instants import moment_of
+from dandi_pipeline.http.payload import instant, text
+from dandi_pipeline.platforms.contract import (
+    Gone,
+    Hidden,
+    Listed,
+    Observation,
+    ReadRequest,
+    RecordKind,
+    Sighting,
+    Traffic,
+)
+from dandi_pipeline.platforms.notion.api import LARGEST_PAGE, VERSION, NotionApi
+from dandi_pipeline.platforms.notion.identifiers import dashed
+from dandi_pipeline.platforms.notion.reading import DataSourceReading, Manner, Sight
+from dandi_pipeline.platforms.notion.records import PAGE, PAGES, SCHEMA, title_of
+from dandi_pipeline.platforms.notion.refusals import refusal_for
+from dandi_pipeline.platforms.notion.settings import NotionSettings
+from dandi_pipeline.platforms.notion.tokens import token_of
+from dandi_pipeline.settings import Settings, Source
+
+USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
+
+WINDOW = 60
+"""Seconds in which Notion counts requests."""
+
+LARGEST_BURST = 30
+"""Requests that may go at once: a check of some data sources does not have to wait."""
+
+_log = logging.getLogger(__name__)
+
+
+class NotionPlatform:
+    """The data sources of a workspace that are named, themselves or by their database, through one connection.
+
+    Notion answers 404 alike for what does not exist and for what is not shared. What is named and not found is
+    therefore taken for hidden: its rows are kept. Only what is no longer named, and what its database no longer
+    lists, is gone.
+    """
+
+    name = "notion"
+    parts = (PAGES,)
+    kinds: tuple[RecordKind, ...] = (SCHEMA, PAGE)
+    partition_noun = "data_source"
+
+    def __init__(
+        self,
+        client: HttpClient,
+        *,
+        databases: Sequence[str] = (),
+        data_sources: Sequence[str] = (),
+        overlap: timedelta = timedelta(minutes=3),
+        page_size: int = LARGEST_PAGE,
+        max_concurrent: int = 5,
+        first_backoff: float = 1,
+    ) -> None:
+        self._client = client
+        self._api = NotionApi(client, first_backoff=first_backoff)
+        self._databases = databases
+        self._data_sources = data_sources
+        self._manner = Manner(overlap, page_size)
+        self._max_concurrent = max_concurrent
+
+    @property
+    def traffic(self) -> Traffic:
+        """What was sent and received so far."""
+        total = self._client.metrics.snapshot()
+        return Traffic(total.requests, total.bytes_received, total.retries, total.throttled)
+
+    def partition_key(self, text: str) -> str:
+        """Take a data source's id with or without dashes."""
+        try:
+            return dashed(text)
+        except ValueError as error:
+            raise ConfigurationError(f"{text!r} is {error}") from None
+
+    def list_partitions(self) -> Sequence[Listed]:
+        """Return every data source that is named and shared with the connection, in two requests each.
+
+        Raises `AccessRefused` if none of them is: there is nothing to tell that apart from a wrong token.
+        """
+        if not self._databases and not self._data_sources:
+            raise ConfigurationError("no database and no data source is named; list their ids under 'settings:'")
+        with ThreadPoolExecutor(self._max_concurrent, thread_name_prefix="check") as threads:
+            found = list(threads.map(self._data_sources_of, self._databases))
+            named = [identifier for identifiers in found for identifier in identifiers or ()]
+            sightings = list(threads.map(self._sight, dict.fromkeys([*self._data_sources, *named])))
+        listed = [sighting for sighting in sightings if isinstance(sighting, Listed)]
+        hidden = [sighting.key for sighting in sightings if not isinstance(sighting, Listed)]
+        hidden += [database for database, found_in in zip(self._databases, found, strict=True) if found_in is None]
+        self._report_hidden(hidden, listed)
+        return listed
+
+    def look_up(self, key: str) -> Sighting:
+        """Return how one data source stands; hidden if it is named but cannot be seen, gone if it is not named."""
+        sighting = self._sight(key)
+        if key in self._data_sources:
+            return sighting
+        for database in self._databases:
+            identifiers = self._data_sources_of(database)
+            if identifiers is None and not isinstance(sighting, Listed):
+                return sighting  # it may be among those of a database that is hidden itself
+            if key in (identifiers or ()):
+                return sighting
+        return Gone(key)
+
+    def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
+        """Yield a data source's schema and pages; see `DataSourceReading`."""
+        return DataSourceReading(self._api, listed, request, self._manner).observations()
+
+    def suggestions(self) -> dict[str, str]:
+        """Return ids and titles of data sources that could be named, as far as Notion's search finds them."""
+        where = "search for data sources"
+        return {
+            text(found, "id", where=where): title_of(found, where=where) for found in self._api.shared_data_sources()
+        }
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._client.close()
+
+    def _data_sources_of(self, database: str) -> list[str] | None:
+        """Return the ids of a database's data sources, None for one that cannot be seen."""
+        try:
+            return self._api.data_sources_of(database)
+        except (ResourceMissing, AccessRefused):
+            return None
+
+    def _sight(self, identifier: str) -> Listed | Hidden:
+        """Look at the schema, then at the newest edit: in this order, for the token's sake."""
+        where = f"data source {identifier}"
+        try:
+            stand = self._api.data_source(identifier)
+            newest = self._api.newest_edit(identifier)
+        except (ResourceMissing, AccessRefused):
+            return Hidden(identifier)
+        token = token_of(stand.data_source, newest, server_date=stand.server_date, overlap=self._manner.overlap)
+        changed = newest or instant(stand.data_source, "last_edited_time", where=where)
+        return Listed(
+            key=identifier,
+            token=str(token),
+            name=title_of(stand.data_source, where=where),
+            modified=moment_of(changed),
+            record_count=0,
+            row={"sight": Sight(stand.data_source, token)},
+        )
+
+    def _report_hidden(self, hidden: Sequence[str], listed: Sequence[Listed]) -> None:
+        """Say what of the named is not shown, which Notion words as if it did not exist."""
+        if not hidden:
+            return
+        said = (
+            f"{', '.join(hidden)}: not there, or not shared with this connection (share them in Notion, or remove them)"
+        )
+        if not listed:
+            raise AccessRefused(f"nothing that is named can be seen: {said}")
+        _log.warning("%s", said)
+
+
+def open_notion(source: Source, settings: Settings, budgets: Budgets) -> NotionPlatform:
+    """Open the workspace that a source names, with the token that its environment variable holds."""
+    chosen: NotionSettings = source.settings
+    token = settings.credential(chosen.token_env)
+    client = HttpClient(
+        chosen.api_url,
+        user_agent=USER_AGENT,
+        authorization=f"Bearer {token}" if token else None,
+        headers={"Notion-Version": VERSION},
+        limits=Limits(chosen.max_concurrent, chosen.max_concurrent, throttle_pause=WINDOW),
+        budget=budgets.budget(rate_limit(token or "", chosen.requests_per_minute)),
+        refusal=refusal_for(chosen.token_env),
+    )
+    return NotionPlatform(
+        client,
+        databases=chosen.databases,
+        data_sources=chosen.data_sources,
+        overlap=chosen.overlap,
+        page_size=chosen.page_size,
+        max_concurrent=chosen.max_concurrent,
+    )
+
+
+def rate_limit(token: str, requests_per_minute: int) -> RateLimit:
+    """Return what Notion allows a connection: so many requests in each minute, whenever it lets that begin."""
+    burst = gcd(requests_per_minute, LARGEST_BURST)
+    return RateLimit(f"notion {pseudonym(token)}", requests_per_minute, WINDOW, burst)

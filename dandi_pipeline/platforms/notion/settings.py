@@ -1,0 +1,45 @@
+"""What a Notion source accepts under `settings:`."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from dandi_pipeline.platforms.notion.identifiers import dashed
+from dandi_pipeline.settings import ApiUrl, EnvironmentName, Interval, PlatformSettings
+
+SHORTEST_OVERLAP, LONGEST_OVERLAP = timedelta(minutes=2), timedelta(hours=1)
+"""A minute is lost to rounding, so less than two leave nothing for a late index; more than an hour is a sweep."""
+
+
+def _overlap(value: timedelta) -> timedelta:
+    if not SHORTEST_OVERLAP <= value <= LONGEST_OVERLAP:
+        raise ValueError("expected between 2m and 60m")
+    return value
+
+
+NotionId = Annotated[
+    str, AfterValidator(dashed), WithJsonSchema({"type": "string", "pattern": "^[0-9A-Fa-f-]{32,36}$"})
+]
+"""The id of a database or a data source, with or without dashes."""
+
+
+class NotionSettings(PlatformSettings):
+    """One Notion connection and what of its workspace is mirrored: whole databases, single data sources, or both."""
+
+    token_env: EnvironmentName = Field(
+        default="NOTION_TOKEN", description="The NAME of the environment variable that holds the connection's token"
+    )
+    databases: list[NotionId] = Field(default=[], description="Databases by id; all of their data sources are mirrored")
+    data_sources: list[NotionId] = Field(default=[], description="Single data sources by id")
+    api_url: ApiUrl = Field(default="https://api.notion.com/v1", description="The API's address")
+    overlap: Annotated[Interval, AfterValidator(_overlap)] = Field(
+        default="3m",
+        validate_default=True,
+        description="How far each reading goes back behind the last: 2m to 60m; Notion's times are whole minutes",
+    )
+    page_size: int = Field(default=100, ge=1, le=100, description="Rows asked for at a time")
+    requests_per_minute: int = Field(
+        default=180, ge=1, le=600, description="The connection's rate limit: 180, or 600 on Business and Enterprise"
+    )
+    max_concurrent: int = Field(default=5, ge=1, le=50, description="Requests in flight at most")
