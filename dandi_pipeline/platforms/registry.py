@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from dandi_pipeline.http import Budgets, LocalBudgets
+from dandi_pipeline.platforms.airtable.platform import open_airtable
+from dandi_pipeline.platforms.airtable.settings import AirtableSettings
 from dandi_pipeline.platforms.contract import Platform
 from dandi_pipeline.platforms.dandi.platform import open_dandi
 from dandi_pipeline.platforms.dandi.settings import DandiSettings
+from dandi_pipeline.platforms.notion.platform import open_notion
+from dandi_pipeline.platforms.notion.settings import NotionSettings
 from dandi_pipeline.settings import Settings, Source
 
 
@@ -22,6 +26,8 @@ class Entry:
 
 PLATFORMS: Mapping[str, Entry] = {
     "dandi": Entry(DandiSettings, open_dandi),
+    "airtable": Entry(AirtableSettings, open_airtable),
+    "notion": Entry(NotionSettings, open_notion),
 }
 
 SETTINGS: Mapping[str, type[BaseModel]] = {name: entry.settings for name, entry in PLATFORMS.items()}

@@ -1,0 +1,1 @@
+"""Airtable: the tables of configured bases, and the records of each."""

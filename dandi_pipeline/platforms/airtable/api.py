@@ -1,0 +1,112 @@
+"""One base's endpoints, as the sync needs them: its schema, and lists of records page by page."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from dandi_pipeline.errors import UnexpectedPayload
+from dandi_pipeline.http.client import HttpClient
+from dandi_pipeline.http.payload import mappings, optional_text, text
+from dandi_pipeline.platforms.airtable.refusals import IteratorLost
+
+Json = Mapping[str, Any]
+
+LIST_ATTEMPTS = 3
+"""How often a list is begun that the server keeps forgetting."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaseSchema:
+    """A base's tables as the schema shows them, at `now` by the server's clock."""
+
+    tables: Sequence[Json]
+    now: datetime
+
+    def table(self, table_id: str) -> Json | None:
+        """Return a table's row; None if the base has no such table."""
+        return next((row for row in self.tables if row["id"] == table_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which records of a table are asked for, and which of their fields; None asks for all."""
+
+    table_id: str
+    formula: str | None = None
+    fields: Sequence[str] | None = None
+
+    @property
+    def body(self) -> Json:
+        """The question as `listRecords` takes it. Fields go by their ids: renaming one changes no answer."""
+        asked = {"filterByFormula": self.formula, "fields": self.fields}
+        return {"returnFieldsByFieldId": True, **{name: value for name, value in asked.items() if value is not None}}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some records of a list, and the offset of the next page; None after the last."""
+
+    rows: Sequence[Json]
+    offset: str | None
+
+
+class AirtableApi:
+    """Reads one base. Every method raises `PipelineError`s only."""
+
+    def __init__(self, client: HttpClient, base_id: str, *, page_size: int) -> None:
+        self.base_id = base_id
+        self.client = client
+        self.page_size = page_size
+
+    def schema(self) -> BaseSchema:
+        """Return the base's tables, and the server's time."""
+        where = f"schema of base {self.base_id}"
+        answer = self.client.get_json(f"meta/bases/{quote(self.base_id)}/tables")
+        if answer.server_date is None:
+            raise UnexpectedPayload(f"{where}: the answer has no Date, without which no change can be dated")
+        tables = mappings(answer.payload, "tables", where=where)
+        for row in tables:
+            mappings(row, "fields", where=f"{where}, table {text(row, 'id', where=where)}")
+        return BaseSchema(tables, answer.server_date)
+
+    def page(self, question: Question, *, offset: str | None = None, size: int | None = None) -> Page:
+        """Return one page of a list, the first unless an `offset` continues one.
+
+        Always asked by POST, whose parameters may be of any length: an address is refused beyond 16,000 characters.
+        """
+        position = {} if offset is None else {"offset": offset}
+        path = f"{quote(self.base_id)}/{quote(question.table_id)}/listRecords"
+        answer = self.client.post_json(path, {**question.body, "pageSize": size or self.page_size, **position})
+        where = f"records of table {self.base_id}/{question.table_id}"
+        rows = mappings(answer.payload, "records", where=where)
+        for row in rows:
+            text(row, "id", where=where)
+        return Page(rows, optional_text(answer.payload, "offset", where=where))
+
+    def pages(self, question: Question) -> Iterator[Sequence[Json]]:
+        """Yield a whole list, each record once; raise `IteratorLost` if the server forgets it again and again.
+
+        Which records are in a list is settled at its first page, their values are as of each page. A list that
+        was begun anew may therefore show a record that has gone since, as one page does while the next is read.
+        """
+        shown: set[str] = set()
+        for attempt in range(1, LIST_ATTEMPTS + 1):
+            try:
+                for rows in self._walk(question):
+                    yield [row for row in rows if row["id"] not in shown] if attempt > 1 else rows
+                    shown.update(row["id"] for row in rows)
+                return
+            except IteratorLost:
+                if attempt == LIST_ATTEMPTS:
+                    raise
+
+    def _walk(self, question: Question) -> Iterator[Sequence[Json]]:
+        page = self.page(question)
+        yield page.rows
+        while (offset := page.offset) is not None:
+            page = self.page(question, offset=offset)
+            if page.offset == offset:
+                raise UnexpectedPayload(f"table {question.table_id}: the page after {offset} is that same page again")
+            yield page.rows

@@ -1,0 +1,211 @@
+"""Airtable as a platform: a table is a partition, its rows are the bulk of the records."""
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+
+from dandi_pipeline.errors import AccessRefused, ConfigurationError, PipelineError, ResourceMissing
+from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, pseudonym
+from dandi_pipeline.http.payload import text
+from dandi_pipeline.platforms.airtable.api import AirtableApi, BaseSchema, Json
+from dandi_pipeline.platforms.airtable.mark import check_table
+from dandi_pipeline.platforms.airtable.reading import TableReading
+from dandi_pipeline.platforms.airtable.records import RECORD, RECORDS, SCHEMA
+from dandi_pipeline.platforms.airtable.refusals import SchemaMoved, refusals
+from dandi_pipeline.platforms.airtable.settings import AirtableSettings, BaseSettings
+from dandi_pipeline.platforms.contract import (
+    Gone,
+    Hidden,
+    Listed,
+    Observation,
+    ReadRequest,
+    RecordKind,
+    Sighting,
+    Traffic,
+)
+from dandi_pipeline.settings import Settings, Source
+
+USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
+
+CHECKS_AT_ONCE = 32
+"""Tables checked side by side, over all bases; each base's own limits come on top."""
+
+CHECK_ATTEMPTS = 3
+"""How often a table is checked whose fields change meanwhile."""
+
+LOCK_OUT = 30.0
+"""Seconds for which Airtable refuses a base's every request after one too many."""
+
+PER_BASE, PER_USER = 5, 50
+"""Requests a second."""
+
+_KEY = re.compile(r"(?:https://airtable\.com/)?(app[A-Za-z0-9]+)/(tbl[A-Za-z0-9]+)(?:[/?].*)?", re.ASCII)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A configured base, and the ids or names of its tables; None stands for all."""
+
+    api: AirtableApi
+    tables: Sequence[str] | None = None
+
+    def has(self, row: Json) -> bool:
+        """Tell whether a table is one of those configured."""
+        return self.tables is None or row["id"] in self.tables or row.get("name") in self.tables
+
+    def chosen(self, schema: BaseSchema) -> list[Json]:
+        """Return the configured tables there are. An id that is none may be that of a deleted table, a name may not."""
+        there = {name for row in schema.tables for name in (row["id"], row.get("name"))}
+        for name in self.tables or ():
+            if name not in there and not name.startswith("tbl"):
+                names = ", ".join(repr(row.get("name")) for row in schema.tables)
+                raise ConfigurationError(
+                    f"base {self.api.base_id} has no table {name!r} (it has {names}); correct 'tables' in its source,"
+                    " best by the table's id (tbl…), which outlives renaming"
+                )
+        return [row for row in schema.tables if self.has(row)]
+
+
+class AirtablePlatform:
+    """Some bases of one Airtable account."""
+
+    name = "airtable"
+    parts = (RECORDS,)
+    kinds: tuple[RecordKind, ...] = (SCHEMA, RECORD)
+    partition_noun = "table"
+
+    def __init__(self, bases: Sequence[Base], *, overlap: timedelta) -> None:
+        self._bases = {base.api.base_id: base for base in bases}
+        self._overlap = overlap
+
+    @property
+    def traffic(self) -> Traffic:
+        """What was sent for all bases, and received, so far."""
+        totals = [base.api.client.metrics.snapshot() for base in self._bases.values()]
+        return Traffic(
+            sum(total.requests for total in totals),
+            sum(total.bytes_received for total in totals),
+            sum(total.retries for total in totals),
+            sum(total.throttled for total in totals),
+        )
+
+    def partition_key(self, text: str) -> str:
+        """Take app…/tbl…, and the address that a browser shows for the table."""
+        match = _KEY.fullmatch(text.strip())
+        if match is None:
+            raise ConfigurationError(f"{text!r} is not a table; write app…/tbl…, or paste the table's address")
+        if match[1] not in self._bases:
+            raise ConfigurationError(
+                f"{text!r} is in a base that this source does not have; it has {', '.join(self._bases)}"
+            )
+        return f"{match[1]}/{match[2]}"
+
+    def list_partitions(self) -> Sequence[Listed]:
+        """Return every configured table that the token sees, or raise.
+
+        Costs a request for each base and one for each table (see `mark`). A base or a table that is refused is
+        left out with a warning; where nothing but refusals came back, the first is raised.
+        """
+        with ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="check") as threads:
+            schemas = list(threads.map(_schema_or_refusal, self._bases.values()))
+            tables = [
+                (base, schema, row["id"])
+                for base, schema in zip(self._bases.values(), schemas, strict=True)
+                if isinstance(schema, BaseSchema)
+                for row in base.chosen(schema)
+            ]
+            sightings = list(threads.map(lambda table: self._sighting_or_refusal(*table), tables))
+        listed = [sighting for sighting in sightings if isinstance(sighting, Listed)]
+        refused = [answer for answer in (*schemas, *sightings) if isinstance(answer, PipelineError)]
+        if refused and not listed:
+            raise refused[0]
+        for refusal in refused:
+            _log.warning("%s; what the mirror has of it is kept as it is", refusal)
+        return listed
+
+    def look_up(self, key: str) -> Sighting:
+        """Return how one table stands. Refused means hidden, as does what the source is no longer to mirror."""
+        base_id, _, table_id = key.partition("/")
+        base = self._bases.get(base_id)
+        if base is None:
+            return Hidden(key)
+        try:
+            return self._sight(base, None, table_id)
+        except ResourceMissing:
+            return Gone(key)
+        except AccessRefused:
+            return Hidden(key)
+
+    def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
+        """Yield the table's schema and records; see `TableReading`."""
+        base_id, _, _ = listed.key.partition("/")
+        return TableReading(self._bases[base_id].api, listed, request).observations()
+
+    def close(self) -> None:
+        """Release the connections."""
+        for base in self._bases.values():
+            base.api.client.close()
+
+    def _sighting_or_refusal(
+        self, base: Base, schema: BaseSchema, table_id: str
+    ) -> Sighting | AccessRefused | ResourceMissing:
+        try:
+            return self._sight(base, schema, table_id)
+        except (AccessRefused, ResourceMissing) as refusal:
+            return refusal
+
+    def _sight(self, base: Base, schema: BaseSchema | None, table_id: str) -> Sighting:
+        """Check a table under its base's schema, or under a new one if that turns out to be out of date."""
+        for _ in range(CHECK_ATTEMPTS - 1):
+            try:
+                return self._check(base, schema or base.api.schema(), table_id)
+            except SchemaMoved:
+                schema = None
+        return self._check(base, schema or base.api.schema(), table_id)
+
+    def _check(self, base: Base, schema: BaseSchema, table_id: str) -> Sighting:
+        key, row = f"{base.api.base_id}/{table_id}", schema.table(table_id)
+        if row is None:
+            return Gone(key)
+        if not base.has(row):
+            return Hidden(key)
+        check = check_table(base.api, row, now=schema.now, overlap=self._overlap)
+        name = text(row, "name", where=f"table {key}")
+        return Listed(key, str(check.mark), name, check.modified, record_count=0, row=row)
+
+
+def _schema_or_refusal(base: Base) -> BaseSchema | AccessRefused | ResourceMissing:
+    try:
+        return base.api.schema()
+    except (AccessRefused, ResourceMissing) as refusal:
+        return refusal
+
+
+def open_airtable(source: Source, settings: Settings, budgets: Budgets) -> AirtablePlatform:
+    """Open the bases that a source names. A missing token is refused when something is first asked.
+
+    A base's rate is shared by all who ask for that base, an account's by all who use the same token.
+    """
+    chosen: AirtableSettings = source.settings
+    token = settings.credential(chosen.token_env)
+    limits = Limits(pool_size=chosen.max_concurrent, max_concurrent=chosen.max_concurrent, throttle_pause=LOCK_OUT)
+    user = RateLimit(f"airtable user {pseudonym(token or '')}", PER_USER, seconds=1, burst=PER_USER)
+
+    def base(configured: BaseSettings) -> Base:
+        client = HttpClient(
+            chosen.api_url,
+            user_agent=USER_AGENT,
+            authorization=f"Bearer {token}" if token else None,
+            limits=limits,
+            budget=budgets.budget(RateLimit(f"airtable {configured.base}", PER_BASE, seconds=1, burst=PER_BASE), user),
+            refusal=refusals(chosen.token_env, has_token=token is not None),
+        )
+        return Base(AirtableApi(client, configured.base, page_size=chosen.page_size), configured.tables)
+
+    return AirtablePlatform([base(configured) for configured in chosen.bases], overlap=chosen.overlap)

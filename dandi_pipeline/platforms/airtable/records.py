@@ -1,0 +1,93 @@
+"""Turns Airtable's JSON into records; every field is checked here and nowhere else."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from dandi_pipeline.errors import UnexpectedPayload
+from dandi_pipeline.http.instants import instant as canonical_instant
+from dandi_pipeline.http.payload import instant, mapping, text
+from dandi_pipeline.platforms.airtable.api import Json
+from dandi_pipeline.platforms.canonical import canonical, digest_of
+from dandi_pipeline.platforms.contract import Record, RecordKind
+
+RECORDS = "records"
+
+SCHEMA = RecordKind("schema", RECORDS, key=())
+RECORD = RecordKind("record", RECORDS, key=("record_id",))
+
+
+def schema_record(table: Json, *, where: str) -> Record:
+    """Make the record of a table's schema, views and descriptions included."""
+    document = canonical(table)
+    return Record(SCHEMA, (), {"name": text(table, "name", where=where)}, document.decode(), digest_of(document))
+
+
+def table_record(row: Json, instants: Collection[str], *, where: str) -> Record:
+    """Make a record from a row of a list; `instants` are the ids of the fields that hold moments.
+
+    `metadata` is the row as it came. Its content is what `cells` and `errors` hold: all but the addresses of
+    attachments, which are others at every reading.
+    """
+    key = text(row, "id", where=where)
+    created = instant(row, "createdTime", where=f"{where}, {key}")
+    cells, errors = sorted_cells(mapping(row, "fields", where=f"{where}, {key}"), instants)
+    spelled, wrong = canonical(cells), canonical(errors) if errors else b""
+    return Record(
+        kind=RECORD,
+        key=(key,),
+        columns={"created": created, "cells": spelled.decode(), "errors": wrong.decode() or None},
+        metadata=canonical(row).decode(),
+        content_hash=digest_of(key.encode(), created.encode(), spelled, wrong),
+    )
+
+
+def sorted_cells(fields: Json, instants: Collection[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values of a row's fields, by field id, and apart from them the errors.
+
+    Empty cells are in neither, as Airtable leaves them out itself. Moments are spelled as everywhere.
+    """
+    cells, errors = {}, {}
+    for field_id, value in fields.items():
+        if _is_error(value):
+            errors[field_id] = value
+        elif not _is_empty(value):
+            cells[field_id] = _moment(value) if field_id in instants else without_addresses(value)
+    return cells, errors
+
+
+def without_addresses(value: Any) -> Any:
+    """Return a cell without the addresses of attachments, which expire two hours after each reading.
+
+    An attachment is told by its id, so that those in lookups are found too. The address of a button stays.
+    """
+    if isinstance(value, list):
+        return [without_addresses(item) for item in value]
+    if not (isinstance(value, dict) and str(value.get("id", "")).startswith("att")):
+        return value
+    kept = {name: part for name, part in value.items() if name != "url"}
+    if isinstance(kept.get("thumbnails"), dict):
+        kept["thumbnails"] = {size: _unaddressed(picture) for size, picture in kept["thumbnails"].items()}
+    return kept
+
+
+def _unaddressed(picture: Any) -> Any:
+    return {name: part for name, part in picture.items() if name != "url"} if isinstance(picture, dict) else picture
+
+
+def _is_error(value: Any) -> bool:
+    """Tell what stands in place of a value that could not be computed: `#ERROR!`, NaN, a failed generation."""
+    return isinstance(value, Mapping) and ("error" in value or "specialValue" in value or value.get("state") == "error")
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value is False or value == "" or value == []
+
+
+def _moment(value: Any) -> Any:
+    """Spell a moment canonically; what is none stays as it came, for a typed column to pass over."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return canonical_instant(value)
+    except UnexpectedPayload:
+        return value
