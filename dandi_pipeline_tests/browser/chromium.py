@@ -16,7 +16,7 @@ HOW_TO_GET_IT = "Chromium and its driver are needed: apt-get install chromium ch
 PATIENCE = 30.0
 """Seconds until a page must show what it is opened for."""
 
-WIDTH, HEIGHT = 1280, 800
+WIDTH, HEIGHT = 1280, 900
 
 
 def installed() -> tuple[str, str] | None:
@@ -61,9 +61,9 @@ class Pages:
         ]
 
     def show(self, text: str) -> None:
-        """Bring an element that shows exactly `text` to the middle of what surrounds it."""
+        """Scroll as little as it takes for an element that shows exactly `text` to be seen."""
         element = self._browser.find_element(By.XPATH, f"//*[normalize-space(text())='{text}']")
-        self._browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        self._browser.execute_script("arguments[0].scrollIntoView({block: 'nearest'})", element)
 
     def save(self, path: Path) -> None:
         """Save a picture of the window."""
