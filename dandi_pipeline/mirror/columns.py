@@ -1,4 +1,4 @@
-"""The two column types that SQLite and PostgreSQL keep differently."""
+"""The column types that SQLite and PostgreSQL keep differently."""
 
 from typing import Any
 
@@ -27,4 +27,15 @@ class Document(sa.types.TypeDecorator[str]):
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         """Return the database's own type."""
         own = postgresql.JSON() if dialect.name == "postgresql" else sa.Text()
+        return dialect.type_descriptor(own)
+
+
+class Cells(Document):
+    """JSON that is read cell by cell in SQL, not kept to the letter: JSONB in PostgreSQL, text in SQLite."""
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Return the database's own type."""
+        own = postgresql.JSONB() if dialect.name == "postgresql" else sa.Text()
         return dialect.type_descriptor(own)

@@ -6,6 +6,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from dandi_pipeline.errors import PipelineError
+from dandi_pipeline.platforms.contract import CellType
 
 Row = tuple[str | int | bool | None, ...]
 
@@ -13,7 +14,7 @@ Row = tuple[str | int | bool | None, ...]
 class Dialect(Protocol):
     """One kind of database: how to connect, how to spell what differs, how to load fast, what its errors mean.
 
-    SQL is returned for use in `sqlalchemy.text`.
+    SQL is returned for use in `sqlalchemy.text`, but for `cell`.
     """
 
     @property
@@ -48,6 +49,25 @@ class Dialect(Protocol):
 
     def differs(self, column: sa.Column[object], left: str, right: str) -> str:
         """Return SQL that is true where two values differ, one or both of which may be NULL."""
+        ...
+
+    def cell(self, name: str, kind: CellType) -> str:
+        """Return SQL that reads one of the `cells` as its type, or NULL: where it is empty or of another type.
+
+        `name` is an SQL literal. The SQL is for the driver as it is, without parameters.
+        """
+        ...
+
+    def has_relation(self, connection: sa.Connection, name: str) -> bool:
+        """Return whether a table, a view or the like is called so, where the mirror's own are."""
+        ...
+
+    def wait_briefly(self, connection: sa.Connection) -> None:
+        """Let the rest of the transaction not wait long for what others use."""
+        ...
+
+    def use_of_view(self, error: sa.exc.DBAPIError) -> str | None:
+        """Return who uses a view, if that is why it could not be dropped."""
         ...
 
     def create_staging(self, connection: sa.Connection, name: str, columns: Sequence[sa.Column[object]]) -> None:

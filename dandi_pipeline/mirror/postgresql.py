@@ -1,7 +1,7 @@
 """The mirror in a PostgreSQL database: COPY into temporary tables, one advisory lock for writers."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg2
@@ -16,6 +16,7 @@ from dandi_pipeline.errors import (
 )
 from dandi_pipeline.mirror.columns import Document, Instant
 from dandi_pipeline.mirror.dialect import Row
+from dandi_pipeline.platforms.contract import CellType
 
 # Any number that others who use the same database are unlikely to lock; advisory locks are per database.
 _WRITERS_LOCK = 0x64616E6469
@@ -28,6 +29,31 @@ _LOST = ("08", "57P")
 
 _LIMIT = "54"
 """SQLSTATE class: a program limit is exceeded, such as the size of what an index can hold."""
+
+_HELD = {"2BP01": "other views are built on it", "55P03": "a query that still runs reads it"}
+"""SQLSTATEs of what keeps a view from being dropped."""
+
+# Exactly the days that there are, so that a cast never fails. Not \d, which matches the digits of every script.
+_DAYS = (
+    r"[0-9]{4}-(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])",
+    r"[0-9]{4}-(0[469]|11)-(0[1-9]|[12][0-9]|30)",
+    r"[0-9]{4}-02-(0[1-9]|1[0-9]|2[0-8])",
+    r"[0-9]{2}(0[48]|[2468][048]|[13579][26])-02-29",
+    r"([02468][048]|[13579][26])00-02-29",
+)
+_INSTANT = rf"^(?!0000)({'|'.join(_DAYS)})T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{{6}}Z$"
+
+# A CASE, since AND may be evaluated in any order. JSON has no exponent that NUMERIC could not hold, but DOUBLE has.
+_CELL: Mapping[CellType, str] = {
+    "text": "CASE jsonb_typeof(cells -> {name}) WHEN 'string' THEN cells ->> {name} END",
+    "integer": "CASE jsonb_typeof(cells -> {name}) WHEN 'number' THEN CASE WHEN (cells -> {name})::numeric % 1 = 0"
+    " AND (cells -> {name})::numeric BETWEEN -9223372036854775808 AND 9223372036854775807"
+    " THEN (cells -> {name})::bigint END END",
+    "number": "CASE jsonb_typeof(cells -> {name}) WHEN 'number' THEN (cells -> {name})::numeric END",
+    "boolean": "CASE jsonb_typeof(cells -> {name}) WHEN 'boolean' THEN (cells -> {name})::boolean END",
+    "instant": "CASE WHEN cells ->> {name} ~ '{instant}' THEN (cells ->> {name})::timestamptz END",
+    "json": "nullif(cells -> {name}, 'null')",
+}
 
 
 class PostgresqlDialect:
@@ -89,6 +115,30 @@ class PostgresqlDialect:
         if isinstance(column.type, Document):
             left, right = self.as_text(column, left), self.as_text(column, right)
         return f"{left} IS DISTINCT FROM {right}"
+
+    def cell(self, name: str, kind: CellType) -> str:
+        """Read from JSONB, with every cast behind a test."""
+        return _CELL[kind].format(name=name, instant=_INSTANT)
+
+    def has_relation(self, connection: sa.Connection, name: str) -> bool:
+        """Look among relations and types, which share their names with relations."""
+        found = connection.execute(
+            sa.text(
+                "SELECT 1 FROM pg_class WHERE relname = :name AND relnamespace = current_schema()::regnamespace"
+                " UNION ALL"
+                " SELECT 1 FROM pg_type WHERE typname = :name AND typnamespace = current_schema()::regnamespace"
+            ),
+            {"name": name},
+        )
+        return found.first() is not None
+
+    def wait_briefly(self, connection: sa.Connection) -> None:
+        """Wait two seconds at most: whoever waits here keeps all other writers waiting."""
+        connection.execute(sa.text("SET LOCAL lock_timeout = '2s'"))
+
+    def use_of_view(self, error: sa.exc.DBAPIError) -> str | None:
+        """Tell by the SQLSTATE."""
+        return _HELD.get(getattr(error.orig, "pgcode", None) or "")
 
     def create_staging(self, connection: sa.Connection, name: str, columns: Sequence[sa.Column[Any]]) -> None:
         """Create a temporary table with the columns' own types."""

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import sqlalchemy as sa
 
-from dandi_pipeline.mirror.columns import Document, Instant
+from dandi_pipeline.mirror.columns import Cells, Document, Instant
 
 METADATA = sa.MetaData()
 
@@ -84,6 +84,56 @@ assets = sa.Table(
     ),
 )
 
+notion_pages = sa.Table(
+    "notion_pages",
+    METADATA,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("data_source_id", sa.Text, primary_key=True),
+    sa.Column("page_id", sa.Text, primary_key=True),
+    sa.Column("created", Instant),
+    sa.Column("last_edited", Instant),
+    sa.Column("title", sa.Text),
+    sa.Column("url", sa.Text),
+    sa.Column("in_trash", sa.Boolean, nullable=False),
+    sa.Column("cells", Cells, nullable=False),
+    sa.Column("metadata", Document),
+    sa.Column("content_hash", sa.Text, nullable=False),
+)
+
+airtable_records = sa.Table(
+    "airtable_records",
+    METADATA,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("table_id", sa.Text, primary_key=True),
+    sa.Column("record_id", sa.Text, primary_key=True),
+    sa.Column("created", Instant),
+    sa.Column("cells", Cells, nullable=False),
+    sa.Column("errors", Document),
+    sa.Column("metadata", Document),
+    sa.Column("content_hash", sa.Text, nullable=False),
+)
+
+# What a platform says of the properties of a partition's records, to the letter.
+schemas = sa.Table(
+    "schemas",
+    METADATA,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text),
+    sa.Column("metadata", Document),
+    sa.Column("content_hash", sa.Text, nullable=False),
+)
+
+# Which view reads a partition's records as a table, and the shape that it was made for.
+shapes = sa.Table(
+    "shapes",
+    METADATA,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Text, primary_key=True),
+    sa.Column("view_name", sa.Text, nullable=False),
+    sa.Column("shape", Document, nullable=False),
+)
+
 partitions = sa.Table(
     "partitions",
     METADATA,
@@ -136,6 +186,18 @@ change_log = sa.Table(
     sqlite_autoincrement=True,
 )
 
+# What every process may still send: the instants granted under a limit and the end of its pause, in seconds since
+# 1970 by the database's clock, and how many requests it has granted in the month (UTC).
+rate_budgets = sa.Table(
+    "rate_budgets",
+    METADATA,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("granted", sa.Text, nullable=False),
+    sa.Column("paused_until", sa.Double),
+    sa.Column("month", sa.Text, nullable=False),
+    sa.Column("calls", sa.BigInteger, nullable=False),
+)
+
 
 @dataclass(frozen=True)
 class RecordTable:
@@ -186,5 +248,8 @@ RECORD_TABLES: Mapping[str, RecordTable] = {
         RecordTable("dandiset", dandisets, partition="dandiset_id", name="dandiset_id"),
         RecordTable("version", versions, partition="dandiset_id", name="version"),
         RecordTable("asset", assets, partition="dandiset_id", scope="version", name="path"),
+        RecordTable("schema", schemas, partition="partition", name="partition"),
+        RecordTable("page", notion_pages, partition="data_source_id", name="page_id"),
+        RecordTable("record", airtable_records, partition="table_id", name="record_id"),
     )
 }

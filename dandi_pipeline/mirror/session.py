@@ -12,8 +12,9 @@ from dandi_pipeline.mirror.known import read_known
 from dandi_pipeline.mirror.merge import Counts, Merge
 from dandi_pipeline.mirror.partitions import HIDDEN_TOKEN, PartitionRows, PartitionState, now, read_states
 from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable
+from dandi_pipeline.mirror.shapes import ShapedViews, checked
 from dandi_pipeline.mirror.staging import StagingTable, checked_keys, staged_rows
-from dandi_pipeline.platforms.contract import Key, Known, Record, RecordKind
+from dandi_pipeline.platforms.contract import Key, Known, Record, RecordKind, Shape
 
 
 class PartitionSession:
@@ -33,6 +34,7 @@ class PartitionSession:
         self._kinds: dict[str, RecordKind] = {}
         self._staged: dict[str, StagingTable] = {}
         self._removed: dict[str, StagingTable] = {}
+        self._shape: Shape | None = None
         with database.transaction(connection):
             self._states = self._read_states()
 
@@ -62,6 +64,13 @@ class PartitionSession:
         rows = checked_keys(kind.name, keys, self._where)
         self._add(self._staging(self._removed, "removed", kind, table.key), rows)
 
+    def shape(self, shape: Shape) -> None:
+        """Take how the partition's records read as a table; the last shape counts.
+
+        Raises `UnexpectedPayload` for a property that no view can read.
+        """
+        self._shape = checked(shape, self._where)
+
     def discard(self) -> None:
         """Forget everything staged."""
         names = [staging.name for staging in (*self._staged.values(), *self._removed.values())]
@@ -72,6 +81,7 @@ class PartitionSession:
         self._staged.clear()
         self._removed.clear()
         self._kinds.clear()
+        self._shape = None
 
     def commit(
         self, *, run_id: str, tokens: Mapping[str, str | None], clear_failure: bool = True
@@ -79,7 +89,8 @@ class PartitionSession:
         """Apply everything staged and store each part's token, in one transaction; return counts by kind.
 
         A token of None stores the records and leaves the part stale. The partition counts as visible again.
-        Raises `PartitionMoved`, having written nothing, if another session committed it since this one read it.
+        The partition's view follows its shape. Raises `PartitionMoved`, having written nothing, if another session
+        committed it since this one read it.
         """
         if set(tokens) != set(self._parts):
             raise ValueError(f"tokens are for {sorted(tokens)}, the session is for {sorted(self._parts)}")
@@ -93,6 +104,8 @@ class PartitionSession:
             for part, token in tokens.items():
                 added = sum(counts[name].growth for name, kind in self._kinds.items() if kind.part == part)
                 rows.succeed(part, token=token, added=added, visible=True, clear_failure=clear_failure)
+            if self._shape is not None:
+                self._views.follow(self._source, self._partition, self._shape)
             return _sum(counts, shown)
 
         return self._write(run_id, apply)
@@ -111,7 +124,7 @@ class PartitionSession:
         return self._write(run_id, apply)
 
     def remove(self, *, run_id: str) -> Mapping[str, Counts]:
-        """Delete every record of the partition, of all parts, and its state; return counts by kind.
+        """Delete every record of the partition, of all parts, its state and its view; return counts by kind.
 
         The change feed keeps what was deleted. Raises `PartitionMoved` like `commit`.
         """
@@ -119,6 +132,7 @@ class PartitionSession:
         def apply(rows: PartitionRows, merge: Callable[[RecordTable], Merge]) -> dict[str, Counts]:
             deleted = {name: merge(table).delete_all() for name, table in RECORD_TABLES.items()}
             rows.forget()
+            self._views.forget(self._source, self._partition)
             return {name: Counts(deleted=number) for name, number in deleted.items() if number}
 
         return self._write(run_id, apply)
@@ -126,6 +140,10 @@ class PartitionSession:
     @property
     def _where(self) -> str:
         return f"{self._source} {self._partition}"
+
+    @property
+    def _views(self) -> ShapedViews:
+        return ShapedViews(self._connection, self._database.dialect)
 
     @property
     def _was_hidden(self) -> bool:

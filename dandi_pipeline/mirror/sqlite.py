@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,8 +18,26 @@ from dandi_pipeline.errors import (
 )
 from dandi_pipeline.mirror.columns import Document
 from dandi_pipeline.mirror.dialect import Row
+from dandi_pipeline.platforms.contract import CellType
 
 _BEGIN = "mirror_begin"
+
+# `{type}` and `{value}` are the JSON type and the SQL value of a cell. A CASE, since AND may be evaluated in any order.
+_CELL: Mapping[CellType, str] = {
+    "text": "CASE {type} WHEN 'text' THEN {value} END",
+    "integer": "CASE WHEN {type} IN ('integer', 'real') THEN CASE WHEN {value} = CAST({value} AS INTEGER)"
+    " THEN CAST({value} AS INTEGER) END END",
+    "number": "CASE WHEN {type} IN ('integer', 'real') THEN {value} END",
+    "boolean": "CASE {type} WHEN 'true' THEN 1 WHEN 'false' THEN 0 END",
+    # `strftime` takes the 31st of February, and makes a day in March of it.
+    "instant": "CASE WHEN {type} = 'text' AND {value} GLOB"
+    " '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]"
+    ".[0-9][0-9][0-9][0-9][0-9][0-9]Z' AND {value} NOT GLOB '0000*'"
+    " THEN CASE strftime('%Y-%m-%dT%H:%M:%S', substr({value}, 1, 19))"
+    " WHEN substr({value}, 1, 19) THEN {value} END END",
+    "json": "CASE {type} WHEN 'null' THEN NULL WHEN 'true' THEN 'true' WHEN 'false' THEN 'false'"
+    " WHEN 'text' THEN json_quote({value}) ELSE CAST({value} AS TEXT) END",
+}
 
 
 class SqliteDialect:
@@ -84,6 +102,23 @@ class SqliteDialect:
     def differs(self, column: sa.Column[Any], left: str, right: str) -> str:
         """`IS DISTINCT FROM` came with SQLite 3.39; `IS NOT` is older and the same."""
         return f"{left} IS NOT {right}"
+
+    def cell(self, name: str, kind: CellType) -> str:
+        """Read by a JSON path; the operators -> and ->> came with SQLite 3.38."""
+        path = f"'$.\"{name[1:-1]}\"'"
+        return _CELL[kind].format(type=f"json_type(cells, {path})", value=f"json_extract(cells, {path})")
+
+    def has_relation(self, connection: sa.Connection, name: str) -> bool:
+        """Look among all names of the file, whatever their capitals."""
+        found = connection.execute(sa.text("SELECT 1 FROM sqlite_master WHERE lower(name) = :name"), {"name": name})
+        return found.first() is not None
+
+    def wait_briefly(self, connection: sa.Connection) -> None:
+        """Do nothing: in a file there is nothing but the write lock to wait for."""
+
+    def use_of_view(self, error: sa.exc.DBAPIError) -> str | None:
+        """Nobody is in the way: readers keep what they began with, and views do not depend on each other."""
+        return None
 
     def create_staging(self, connection: sa.Connection, name: str, columns: Sequence[sa.Column[Any]]) -> None:
         """Create the table in the temporary database, a file of its own, so that nobody is locked out."""

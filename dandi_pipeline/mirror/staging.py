@@ -3,6 +3,7 @@
 Nothing here locks the mirror: it can be read and written by others for as long as the platform is read.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, islice
 
@@ -11,10 +12,12 @@ import sqlalchemy as sa
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.mirror.dialect import Dialect, Row
 from dandi_pipeline.mirror.schema import RecordTable
-from dandi_pipeline.platforms.contract import Key, Record
+from dandi_pipeline.platforms.contract import Column, Key, Record
 
 BATCH = 1000
 """Rows sent at a time: bounds memory, whatever a caller hands over."""
+
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 LONGEST_KEY = 2000
 """Bytes of UTF-8. PostgreSQL indexes rows of at most 2,704 bytes (a third of a page); a DANDI path ends at 512."""
@@ -63,7 +66,7 @@ def staged_rows(record_table: RecordTable, records: Iterable[Record], where: str
     """
     document = record_table.has_metadata
     for record in records:
-        values = tuple(record.columns[name] for name in record_table.values)
+        values = tuple(_readable(name, record.columns[name]) for name in record_table.values)
         row = (*record.key, *values, *((record.metadata,) if document else ()), record.content_hash)
         _refuse(_problem(row) or _key_problem(record.key), record.kind.name, record.key, where)
         yield row
@@ -74,6 +77,14 @@ def checked_keys(kind: str, keys: Iterable[Key], where: str) -> Iterator[Row]:
     for key in keys:
         _refuse(_problem(key) or _key_problem(key), kind, key, where)
         yield key
+
+
+def _readable(column: str, value: Column) -> Column:
+    """Return a column's value with each NUL in a cell replaced: JSONB has none, and SQLite's functions stop at it.
+
+    The metadata beside it keeps them.
+    """
+    return _ESCAPED_NUL.sub(r"\1\\ufffd", value) if column == "cells" and isinstance(value, str) else value
 
 
 def _refuse(problem: str | None, kind: str, key: Key, where: str) -> None:

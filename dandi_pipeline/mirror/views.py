@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from dandi_pipeline.mirror.dialect import Dialect
 from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable
+from dandi_pipeline.mirror.shapes import ShapedViews
 
 _DRAFT_ASSETS = """
 CREATE VIEW draft_assets AS
@@ -51,8 +52,10 @@ def image(record: RecordTable, dialect: Dialect, alias: str) -> str:
     return dialect.json_object([(column, f"{alias}.{column.name}") for column in columns])
 
 
-def drop_views(connection: sa.Connection) -> None:
+def drop_views(connection: sa.Connection, dialect: Dialect) -> None:
     """Drop the views, so that the tables under them can change."""
+    if sa.inspect(connection).has_table("shapes"):
+        ShapedViews(connection, dialect).drop_all()
     for name in _VIEWS:
         connection.execute(sa.text(f"DROP VIEW IF EXISTS {name}"))
 
@@ -62,6 +65,7 @@ def create_views(connection: sa.Connection, dialect: Dialect) -> None:
     images = " ".join(_current_image(record, dialect) for record in RECORD_TABLES.values())
     for statement in (_DRAFT_ASSETS, _VERSION_ASSETS, _CHANGES.format(images=images)):
         connection.execute(sa.text(statement))
+    ShapedViews(connection, dialect).create_all()
 
 
 def _current_image(record: RecordTable, dialect: Dialect) -> str:

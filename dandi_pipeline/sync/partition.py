@@ -64,7 +64,7 @@ class PartitionSync:
             kind.name: session.known(kind) if kind.part in self._item.parts else {}
             for kind in self._tools.platform.kinds
         }
-        reading = Reading(self._tools, listed, self._item.parts, known, tokens, session.stage)
+        reading = Reading(self._tools, listed, self._item.parts, known, tokens, session.stage, shape=session.shape)
         try:
             settled = reading.run()
         except TornRead as torn:

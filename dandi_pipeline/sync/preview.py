@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.mirror import Mirror
-from dandi_pipeline.platforms.contract import Gone, Hidden, Known, Listed, Record, Sighting
+from dandi_pipeline.platforms.contract import Gone, Hidden, Known, Listed, Record, Shape, Sighting
 from dandi_pipeline.sync.planning import Stale
 from dandi_pipeline.sync.reading import Reading, Tools, attempt_reading
 from dandi_pipeline.sync.report import Outcome, PartitionReport, Tally
@@ -51,7 +51,9 @@ class PartitionPreview:
 
     def _read(self, listed: Listed) -> PartitionReport:
         known, differing = self._known(), Differing()
-        reading = Reading(self.tools, listed, self.item.parts, known, {}, differing.take, fetch=self.complete)
+        reading = Reading(
+            self.tools, listed, self.item.parts, known, {}, differing.take, shape=_ignored, fetch=self.complete
+        )
         reading.run()
         tallies = reading.comparison.tallies()
         if self.complete:
@@ -71,6 +73,10 @@ class PartitionPreview:
         item = self.item
         name = item.listed.name if item.listed else ""
         return PartitionReport(item.key, name, outcome, item.parts, tallies, new=item.new, plan=plan, error=error)
+
+
+def _ignored(_: Shape) -> None:
+    """A view is no record: nothing is previewed of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from dandi_pipeline.platforms.contract import (
     Platform,
     ReadRequest,
     Settled,
+    Shape,
     Sighting,
     Unchanged,
     Workers,
@@ -28,6 +29,8 @@ from dandi_pipeline.sync.planning import Stale
 from dandi_pipeline.sync.progress import Progress, Stage
 
 Outcome = TypeVar("Outcome")
+
+TakeShape = Callable[[Shape], None]
 
 
 class Interrupted(TransientError):
@@ -65,7 +68,10 @@ def attempt_reading(platform: Platform, item: Stale, read: Callable[[Sighting, b
 
 
 class Reading:
-    """One reading of a partition through a `Comparison`, watched by the sync's progress."""
+    """One reading of a partition through a `Comparison`, watched by the sync's progress.
+
+    `stage` is handed the records that differ, `shape` how they read as a table.
+    """
 
     def __init__(
         self,
@@ -76,10 +82,12 @@ class Reading:
         tokens: Mapping[str, str | None],
         stage: StageRecords,
         *,
+        shape: TakeShape,
         fetch: bool = True,
     ) -> None:
         self.comparison = Comparison(known, stage)
         self.plan = ""
+        self._shape = shape
         self._tools = tools
         self._listed = listed
         self._bulk = tools.platform.kinds[-1].name
@@ -107,12 +115,14 @@ class Reading:
             self._tools.progress.end(Stage.CHECK_RECORDS, key)
         raise TornRead(f"{key}: the reading ended without a verdict")
 
-    def _take(self, observation: Planned | Expected | Observed | Unchanged | Outdated | Complete) -> None:
+    def _take(self, observation: Planned | Expected | Shape | Observed | Unchanged | Outdated | Complete) -> None:
         progress, key = self._tools.progress, self._listed.key
         if isinstance(observation, Planned):
             self.plan = f"{self.plan}, then {observation.plan}" if self.plan else observation.plan
         elif isinstance(observation, Expected):
             progress.begin(Stage.CHECK_RECORDS, key, observation.records)
+        elif isinstance(observation, Shape):
+            self._shape(observation)
         else:
             self.comparison.take(observation)
             progress.advance(Stage.CHECK_RECORDS, key, self._shown(observation))

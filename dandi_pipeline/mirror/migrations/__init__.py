@@ -9,7 +9,7 @@ from dandi_pipeline.errors import DatabaseUnavailable
 from dandi_pipeline.mirror.database import Database
 from dandi_pipeline.mirror.views import create_views, drop_views
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision this version of the package knows, oldest first."""
 
 VERSION_TABLE = "mirror_schema"
@@ -46,7 +46,7 @@ def upgrade(database: Database) -> None:
                 return
         with _UPGRADING, database.writing(connection):
             if not is_current(revision(connection), place):
-                drop_views(connection)
+                drop_views(connection, database.dialect)
                 _run_alembic(connection)
                 create_views(connection, database.dialect)
 
