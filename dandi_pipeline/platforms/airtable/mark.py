@@ -90,7 +90,7 @@ def check_table(api: AirtableApi, table: Json, *, now: datetime, overlap: timede
         since, rows = _recent(api, table["id"], edited_fields(table, where=where), now - overlap, now)
     except FilterRefused:
         since, rows = None, []
-    recent = digest_of(*sorted(canonical([row["id"], sorted_cells(row.get("fields", {}))[0]]) for row in rows))
+    recent = digest_of(*sorted(canonical([row["id"], *sorted_cells(row.get("fields", {}))]) for row in rows))
     return Check(Mark(layout, since, recent, schema), now if rows or since is None else since)
 
 
