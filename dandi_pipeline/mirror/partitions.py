@@ -106,7 +106,7 @@ class PartitionRows:
         self._execute(
             "UPDATE partitions SET failed_at = :at, attempts = attempts + 1, error_group = :group, error = :message,"
             f" run_id = :run_id {_THIS_PART}",
-            {"part": part, "group": group, "message": message},
+            {"part": part, "group": group, "message": _storable(message)},
         )
 
     def forget(self) -> None:
@@ -123,6 +123,11 @@ class PartitionRows:
 
     def _execute(self, statement: str, values: Mapping[str, Any]) -> int:
         return self._connection.execute(sa.text(statement), {**self._named, **values}).rowcount
+
+
+def _storable(text: str) -> str:
+    """Spell out what no database takes as text; a message may quote whatever the platform sent."""
+    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
 
 
 def _state(values: Sequence[Any]) -> PartitionState:

@@ -16,7 +16,8 @@ class Comparison:
     A key that is shown twice means that records moved between two pages: `TornRead`.
     """
 
-    def __init__(self, known: Mapping[str, Known], stage: Stage) -> None:
+    def __init__(self, partition: str, known: Mapping[str, Known], stage: Stage) -> None:
+        self._partition = partition
         self._known = known
         self._stage = stage
         self._seen: dict[str, set[Key]] = {name: set() for name in known}
@@ -76,7 +77,7 @@ class Comparison:
         seen = self._seen[kind.name]
         for key in keys:
             if key in seen:
-                raise TornRead(f"{kind.name} {' '.join(key)} was listed twice")
+                raise TornRead(f"{self._partition}: {kind.name} {'/'.join(key)[:200]!r} was listed twice")
             seen.add(key)
 
     def _count(self, kind: RecordKind, keys: Sequence[Key]) -> None:

@@ -1,5 +1,6 @@
 """Brings one partition up to date: read, compare, stage, commit; read again if it changed meanwhile."""
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,6 +13,8 @@ from dandi_pipeline.sync.planning import Stale
 from dandi_pipeline.sync.progress import Stage
 from dandi_pipeline.sync.reading import Interrupted, Reading, Tools, attempt_reading
 from dandi_pipeline.sync.report import Outcome, PartitionReport, Tally
+
+_log = logging.getLogger(__name__)
 
 
 class PartitionSync:
@@ -118,9 +121,13 @@ class PartitionSync:
         return PartitionReport(self._key, name, outcome, self._item.parts, **details)  # type: ignore[arg-type]
 
     def _record_failure(self, error: PipelineError) -> None:
-        self._mirror.record_failure(
-            self._source, self._key, self._item.parts, run_id=self._run_id, group=error.group, message=str(error)
-        )
+        """Remember the failure in the mirror, which may be what failed: then the report alone tells of it."""
+        try:
+            self._mirror.record_failure(
+                self._source, self._key, self._item.parts, run_id=self._run_id, group=error.group, message=str(error)
+            )
+        except PipelineError as unrecorded:
+            _log.warning("%s: the failure could not be recorded: %s", self._key, unrecorded)
 
 
 def _counted(tally: Tally, counts: Counts) -> Tally:

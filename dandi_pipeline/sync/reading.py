@@ -56,7 +56,8 @@ def attempt_reading(platform: Platform, item: Stale, read: Callable[[Sighting, b
     """Return what `read(sighting, last)` returns, called again with a new sighting while the partition moves.
 
     It may move on the platform while it is read, or in the mirror, where another sync got there first. What the
-    last attempt raises is the caller's.
+    last attempt raises is the caller's. That a partition is gone or hidden which was listed a moment ago is believed
+    only once a listing lacks it: a platform in trouble answers 404 and 401 as well.
     """
     sighting = item.listed or platform.look_up(item.key)
     for _ in range(READ_ATTEMPTS - 1):
@@ -64,7 +65,13 @@ def attempt_reading(platform: Platform, item: Stale, read: Callable[[Sighting, b
             return read(sighting, False)
         except (TornRead, PartitionMoved, AccessRefused, ResourceMissing):
             sighting = platform.look_up(item.key)
+            if item.listed and not isinstance(sighting, Listed) and _is_listed(platform, item.key):
+                raise
     return read(sighting, True)
+
+
+def _is_listed(platform: Platform, key: str) -> bool:
+    return any(listed.key == key for listed in platform.list_partitions())
 
 
 class Reading:
@@ -85,7 +92,7 @@ class Reading:
         shape: TakeShape,
         fetch: bool = True,
     ) -> None:
-        self.comparison = Comparison(known, stage)
+        self.comparison = Comparison(listed.key, known, stage)
         self.plan = ""
         self._shape = shape
         self._tools = tools

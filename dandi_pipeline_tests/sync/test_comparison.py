@@ -28,7 +28,7 @@ class Reading:
 
     def __init__(self, known: dict[Key, Fingerprint]) -> None:
         self.staged: list[Record] = []
-        self.comparison = Comparison({"asset": known}, self.staged.extend)
+        self.comparison = Comparison("000003", {"asset": known}, self.staged.extend)
 
 
 def test_each_record_is_new_different_touched_or_unchanged() -> None:

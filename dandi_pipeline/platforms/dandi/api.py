@@ -143,11 +143,13 @@ def _listed_rows(answer: Json, page: int) -> Iterator[Listed]:
     return (as_listed(row, where=where) for row in mappings(answer, "results", where=where))
 
 
-_CONTENT_KEYS = ("version", "name", "asset_count", "size", "status")
+_CONTENT_KEYS = ("name", "asset_count", "size", "status")
 
 
 def _content(version: Json | None) -> bytes:
     """Spell what a version's row says, the same from the list and from the dandiset's own page, which shows more."""
     if version is None:
         return b""
-    return canonical([*(version.get(key) for key in _CONTENT_KEYS), instant(version, "modified", where="version row")])
+    named = text(version, "version", where="version row")
+    rest = (version.get(key) for key in _CONTENT_KEYS)
+    return canonical([named, *rest, instant(version, "modified", where="version row")])

@@ -89,14 +89,22 @@ class DandisetReading:
     # Versions
 
     def _published_rows(self) -> list[Json]:
-        """Return the published versions' rows; a dandiset never published costs no request."""
+        """Return the published versions' rows; a dandiset never published costs no request.
+
+        One that was published when it was last read is asked again: versions are deleted by a listing only.
+        """
         newest = self._listed.row["published"]
-        if newest is None or not (DANDISETS in self._request.parts or self._published_assets):
+        wanted = DANDISETS in self._request.parts or self._published_assets
+        if not wanted or (newest is None and not self._holds_published()):
             return []
         found = [row for row in self._api.versions(self._id) if row["version"] != DRAFT]
-        if newest["version"] not in {row["version"] for row in found}:
+        if newest is not None and newest["version"] not in {row["version"] for row in found}:
             raise TornRead(f"version {newest['version']} is in the dandiset's row but not among its versions")
         return found
+
+    def _holds_published(self) -> bool:
+        known = (*self._request.known[VERSION.name], *self._request.known[ASSET.name])
+        return any(key[0] != DRAFT for key in known)
 
     def _published_versions(self, published: Sequence[Json]) -> Iterator[Observation]:
         known = self._request.known[VERSION.name]

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.http.payload import instant, integer, mapping, optional_text, text
 from dandi_pipeline.platforms.contract import Column, Key, Record, RecordKind
 
@@ -36,7 +37,7 @@ def dandiset_record(info: Json, *, where: str) -> Record:
         "asset_count": integer(info, "asset_count", where=where),
         "size": integer(info, "size", where=where),
         "visible": True,
-        "contact_person": optional_text(dandiset, "contact_person", where=where),
+        "contact_person": text(dandiset, "contact_person", where=where),
     }
     moving = {"draft_modified": instant(info, "modified", where=where)}
     return _record(DANDISET, (), content, None, moving)
@@ -63,6 +64,11 @@ def version_record(row: Json, metadata: Json, *, where: str) -> Record:
 def asset_record(version: str, row: Json, *, where: str) -> Record:
     """Make an asset's record from a listing row with metadata (or an asset's `info` answer, the same shape)."""
     metadata = mapping(row, "metadata", where=where)
+    blob, zarr = optional_text(row, "blob", where=where), optional_text(row, "zarr", where=where)
+    if (blob is None) == (zarr is None):
+        raise UnexpectedPayload(
+            f"{where}: an asset is either a blob or a zarr, not both or neither; nothing was written"
+        )
     digest = metadata.get("digest")
     digests = digest if isinstance(digest, dict) else {}
     content: dict[str, Column] = {
@@ -71,8 +77,8 @@ def asset_record(version: str, row: Json, *, where: str) -> Record:
         "encoding_format": _text_or_none(metadata.get("encodingFormat")),
         "sha256": _text_or_none(digests.get("dandi:sha2-256")),
         "dandi_etag": _text_or_none(digests.get("dandi:dandi-etag")),
-        "blob": optional_text(row, "blob", where=where),
-        "zarr": optional_text(row, "zarr", where=where),
+        "blob": blob,
+        "zarr": zarr,
         "created": instant(row, "created", where=where),
         "modified": instant(row, "modified", where=where),
     }
