@@ -1,0 +1,118 @@
+"""Compares a mirror, as SQL shows it, with what the simulated account says a perfect one would hold."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from dandi_pipeline.http.instants import instant
+from dandi_pipeline_tests.end_to_end.equality import plain_engine
+from dandi_pipeline_tests.simulators.airtable import without_signatures
+
+_SILENT = frozenset({"formula", "rollup", "count", "multipleLookupValues", "aiText", "button", "externalSyncSource"})
+"""Types of field whose values change without any last-modified time moving."""
+
+_INSTANTS = frozenset({"dateTime", "createdTime", "lastModifiedTime"})
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something in the mirror that is not as it should be; `record` is "" for a table's schema.
+
+    `silent` says that Airtable lets no query see what it comes from: a deletion (in a link to what was deleted
+    as well), or a value that was computed anew.
+    """
+
+    table: str
+    record: str
+    what: str
+    silent: bool = False
+
+
+def differences(url: str, alias: str, snapshot: Mapping[str, Any]) -> list[Difference]:
+    """Return every difference between the mirror's tables of a source and the bases of a snapshot."""
+    with plain_engine(url).connect() as connection:
+        records = {(row["table_id"], row["record_id"]): row for row in _rows(connection, "airtable_records", alias)}
+        schemas = {row["partition"]: row for row in _rows(connection, "schemas", alias)}
+    found: list[Difference] = []
+    for base_id, base in snapshot.items():
+        for table_id, table in base["tables"].items():
+            key = f"{base_id}/{table_id}"
+            held = {record_id: row for (table, record_id), row in records.items() if table == key}
+            found += _schema(key, table["schema"], schemas.get(key))
+            found += _records(key, table, held)
+    there = {f"{base_id}/{table_id}" for base_id, base in snapshot.items() for table_id in base["tables"]}
+    gone = {key for key in schemas if key not in there and key.partition("/")[0] in snapshot}
+    return found + [Difference(key, "", "left behind") for key in gone]
+
+
+def _rows(connection: sa.Connection, table: str, alias: str) -> list[dict[str, Any]]:
+    rows = connection.execute(sa.text(f"SELECT * FROM {table} WHERE source = :alias"), {"alias": alias}).mappings()
+    return [{str(name): _parsed(str(name), value) for name, value in row.items()} for row in rows]
+
+
+def _parsed(name: str, value: Any) -> Any:
+    if name in ("cells", "errors", "metadata") and isinstance(value, str):
+        return orjson.loads(value)
+    if name == "created":
+        return instant(value if isinstance(value, str) else value.isoformat())
+    return value
+
+
+def _schema(key: str, expected: Mapping[str, Any], held: Mapping[str, Any] | None) -> Iterator[Difference]:
+    if held is None:
+        yield Difference(key, "", "not in the mirror")
+    elif held["metadata"] != expected or held["name"] != expected["name"]:
+        yield Difference(key, "", f"its schema is {held['metadata']} instead of {expected}")
+
+
+def _records(key: str, table: Mapping[str, Any], held: Mapping[str, Mapping[str, Any]]) -> Iterator[Difference]:
+    expected = table["records"]
+    for record_id in expected.keys() - held.keys():
+        yield Difference(key, record_id, "missing from the mirror")
+    for record_id in held.keys() - expected.keys():
+        yield Difference(key, record_id, "left behind in the mirror", silent=True)
+    fields = {field["id"]: field for field in table["schema"]["fields"]}
+    for record_id in expected.keys() & held.keys():
+        yield from _record(key, expected[record_id], held[record_id], fields, expected.keys())
+
+
+def _record(
+    key: str, expected: Mapping[str, Any], held: Mapping[str, Any], fields: Mapping[str, Any], there: Any
+) -> Iterator[Difference]:
+    record_id, metadata = expected["id"], held["metadata"]
+    if held["created"] != instant(expected["createdTime"]):
+        yield Difference(key, record_id, "created at another time")
+    shown = {field_id: without_signatures(value) for field_id, value in metadata["fields"].items()}
+    if {**metadata, "fields": None} != {**expected, "fields": None}:
+        yield Difference(key, record_id, f"its metadata is {metadata} instead of {expected}")
+    for field_id in shown.keys() | expected["fields"].keys():
+        before, now = shown.get(field_id), expected["fields"].get(field_id)
+        if before != now:
+            what = f"{fields.get(field_id, {}).get('name')} is {before} instead of {now}"
+            yield Difference(key, record_id, what, silent=_is_silent(fields.get(field_id), before, now))
+    cells, errors = _sorted(shown, fields)
+    if (held["cells"], held["errors"] or {}) != (cells, errors):
+        yield Difference(key, record_id, f"its cells are {held['cells']}, {held['errors']}, not those of its metadata")
+
+
+def _is_silent(field: Mapping[str, Any] | None, before: Any, now: Any) -> bool:
+    if field is None:
+        return False
+    lost_links = field["type"] == "multipleRecordLinks" and set(now or ()) < set(before or ())
+    return field["type"] in _SILENT or lost_links
+
+
+def _sorted(shown: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the cells and the errors that belong to a row as Airtable shows it."""
+    cells, errors = {}, {}
+    for field_id, value in shown.items():
+        if isinstance(value, dict) and (value.keys() & {"error", "specialValue"} or value.get("state") == "error"):
+            errors[field_id] = value
+        elif fields.get(field_id, {}).get("type") in _INSTANTS and str(value).endswith(".000Z"):
+            cells[field_id] = value.replace(".000Z", ".000000Z")
+        else:
+            cells[field_id] = value
+    return cells, errors
