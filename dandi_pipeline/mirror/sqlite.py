@@ -2,8 +2,10 @@
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +23,9 @@ from dandi_pipeline.mirror.dialect import Row
 from dandi_pipeline.platforms.contract import CellType
 
 _BEGIN = "mirror_begin"
+
+_CREATING = threading.Lock()
+"""Keeps a thread from opening a file that another one has just created and is about to close."""
 
 # `{type}` and `{value}` are the JSON type and the SQL value of a cell. A CASE, since AND may be evaluated in any order.
 _CELL: Mapping[CellType, str] = {
@@ -53,13 +58,18 @@ class SqliteDialect:
         return str(self.path)
 
     def create_file(self) -> None:
-        """Create the file for its owner only (the WAL beside it gets the same mode), and missing folders likewise."""
-        try:
+        """Create the file for its owner only (the WAL beside it gets the same mode), and missing folders likewise.
+
+        A file that exists is not even opened: closing it would drop this process's locks on it, those of other
+        connections among them, and corrupt it (https://sqlite.org/howtocorrupt.html, 2.2).
+        """
+        with _CREATING:
+            if self.path.exists():
+                return
             for folder in reversed([parent for parent in self.path.parents if not parent.exists()]):
                 folder.mkdir(mode=0o700, exist_ok=True)
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-        except OSError as error:
-            raise DatabaseUnavailable(f"{self.path}: the mirror's file cannot be created: {error.strerror}") from error
+            with suppress(FileExistsError):
+                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
     def engine(self, *, read_only: bool) -> sa.Engine:
         """Return a pooled engine; each transaction begins when SQLAlchemy says so, not when sqlite3 guesses."""
