@@ -9,7 +9,7 @@ from datetime import timedelta
 from importlib.metadata import version
 
 from dandi_pipeline.errors import AccessRefused, ConfigurationError, PipelineError, ResourceMissing
-from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, pseudonym
+from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, Traffic, pseudonym
 from dandi_pipeline.http.payload import text
 from dandi_pipeline.platforms.airtable.api import AirtableApi, BaseSchema, Json
 from dandi_pipeline.platforms.airtable.mark import check_table
@@ -25,7 +25,6 @@ from dandi_pipeline.platforms.contract import (
     ReadRequest,
     RecordKind,
     Sighting,
-    Traffic,
 )
 from dandi_pipeline.settings import Settings, Source
 
@@ -87,13 +86,7 @@ class AirtablePlatform:
     @property
     def traffic(self) -> Traffic:
         """What was sent for all bases, and received, so far."""
-        totals = [base.api.client.metrics.snapshot() for base in self._bases.values()]
-        return Traffic(
-            sum(total.requests for total in totals),
-            sum(total.bytes_received for total in totals),
-            sum(total.retries for total in totals),
-            sum(total.throttled for total in totals),
-        )
+        return sum((base.api.client.traffic for base in self._bases.values()), Traffic())
 
     def partition_key(self, text: str) -> str:
         """Take app…/tbl…, and the address that a browser shows for the table."""

@@ -53,10 +53,10 @@ class TableReading:
         stored, now = Mark.of_token(self._request.tokens.get(RECORDS)), Mark.of_token(self._listed.token)
         if self._request.full:
             reason = "asked for"
-        elif stored is None or stored.since is None:
-            reason = "no mark to begin from"
         elif now is None or now.since is None:
             reason = "the table cannot be filtered by when records changed"
+        elif stored is None or stored.since is None:
+            reason = "no mark to begin from"
         elif stored.layout != now.layout:
             reason = "its fields changed"
         else:

@@ -72,6 +72,12 @@ class Rig:
         """Compare everything, deletions however many included."""
         return self.sync(full=True, allow_mass_deletion=True)
 
+    def preview(self, **options: Any) -> Mapping[str, PartitionReport]:
+        """Return what a sync would do, table by table."""
+        with closing(self.open_platform()) as platform, Mirror.open(self.url) as mirror:
+            sync = Sync(ALIAS, platform, mirror, SyncOptions(**options))
+            return {report.partition: report for report in sync.preview(sync.plan())}
+
     def stale(self) -> tuple[str, ...]:
         """Return the tables that a sync would work on."""
         with closing(self.open_platform()) as platform, Mirror.open(self.url) as mirror:
