@@ -8,7 +8,7 @@ from importlib.metadata import version
 from math import gcd
 
 from dandi_pipeline.errors import AccessRefused, ConfigurationError, ResourceMissing
-from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, pseudonym
+from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, Traffic, pseudonym
 from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import instant, text
 from dandi_pipeline.platforms.contract import (
@@ -19,7 +19,6 @@ from dandi_pipeline.platforms.contract import (
     ReadRequest,
     RecordKind,
     Sighting,
-    Traffic,
 )
 from dandi_pipeline.platforms.notion.api import LARGEST_PAGE, VERSION, NotionApi
 from dandi_pipeline.platforms.notion.identifiers import dashed
@@ -75,8 +74,7 @@ class NotionPlatform:
     @property
     def traffic(self) -> Traffic:
         """What was sent and received so far."""
-        total = self._client.metrics.snapshot()
-        return Traffic(total.requests, total.bytes_received, total.retries, total.throttled)
+        return self._client.traffic
 
     def partition_key(self, text: str) -> str:
         """Take a data source's id with or without dashes."""
@@ -160,9 +158,8 @@ class NotionPlatform:
         """Say what of the named is not shown, which Notion words as if it did not exist."""
         if not hidden:
             return
-        said = (
-            f"{', '.join(hidden)}: not there, or not shared with this connection (share them in Notion, or remove them)"
-        )
+        advice = "share them with the connection in Notion, or remove them from the settings"
+        said = f"{', '.join(hidden)}: not there or not shared; {advice}"
         if not listed:
             raise AccessRefused(f"nothing that is named can be seen: {said}")
         _log.warning("%s", said)

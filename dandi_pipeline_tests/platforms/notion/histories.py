@@ -1,0 +1,238 @@
+"""Random histories of a workspace, told by a seed, with syncs in between that must keep up with them."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from dandi_pipeline_tests.platforms.notion.rig import Difference, Rig
+from dandi_pipeline_tests.simulators.notion import (
+    UNLIMITED,
+    Behaviour,
+    Clock,
+    Refused,
+    SimulatedNotion,
+    World,
+    generated_world,
+)
+
+STARTED = datetime(2026, 11, 20, 10, 14, 40, tzinfo=timezone.utc)
+
+SYNCS = 4
+"""Rounds of edits and an incremental sync that one history has; a sweep ends it."""
+
+_PASSING: tuple[Mapping[str, Any], ...] = (
+    {"effect": "status", "status": 503},
+    {"effect": "status", "status": 500},
+    {"effect": "status", "status": 429, "retry_after": 0},
+    {"effect": "reset"},
+    {"effect": "cut_body"},
+)
+
+
+def random_history(seed: int, url: str) -> None:
+    """Live through one history with an empty mirror at `url`; assert what must hold, naming the seed.
+
+    After each sync that was left in peace, what differs is only what moves no time; after a sweep nothing does.
+    """
+    chance = random.Random(seed)
+    world = generated_world(sources=chance.randint(1, 5), pages=chance.randint(0, 30), seed=seed, clock=Clock(STARTED))
+    behaviour = Behaviour(
+        cursors=chance.choice(["snapshot", "live"]),
+        row_cap=chance.choice([40, 100, 10_000]),
+        short_pages=chance.choice([0, 0, 0.4]),
+        says_complete=chance.random() < 0.3,
+        slow_above=chance.choice([None, None, 12]),
+    )
+    with SimulatedNotion(world, limits=UNLIMITED, behaviour=behaviour, seed=seed) as notion:
+        rig = Rig(notion, url, page_size=chance.choice([3, 7, 100]))
+        History(seed, chance, rig).live()
+
+
+@dataclass
+class History:
+    """One history under way. `reappeared` holds the pages that came back since the last sweep, which moves no time."""
+
+    seed: int
+    chance: random.Random
+    rig: Rig
+
+    def __post_init__(self) -> None:
+        self.world: World = self.rig.world
+        self.log: list[str] = []
+        self.reappeared: set[str] = set()
+        self.slipped = False
+
+    def live(self) -> None:
+        """Sync, edit, sync …, sweep; then let everything settle."""
+        self._sync()
+        for _ in range(SYNCS):
+            self._edit_some()
+            if self.chance.random() < 0.3:
+                with self._disturbed():
+                    self.rig.sync()
+                self.log.append("a disturbed sync")
+            self._sync()
+            self._require(self._unexcused(self.rig.differences()))
+            if self.chance.random() < 0.25:
+                self._sweep()
+        self._sweep()
+        self._require(self.rig.differences())
+        self.rig.settle()
+        self._require(self.rig.differences())
+
+    def _sync(self) -> None:
+        """Sync, with faults that pass."""
+        if self.chance.random() < 0.3:
+            self.rig.notion.faults.add(**self.chance.choice(_PASSING), times=2)
+        self.rig.sync()
+        self.rig.notion.faults.clear()
+        self.log.append("sync")
+
+    def _sweep(self) -> None:
+        if self.chance.random() < 0.3:
+            with self._disturbed():
+                self.rig.sweep()
+            self.log.append("a disturbed sweep")
+        self.rig.sweep()
+        self.reappeared.clear()
+        self.slipped = False
+        self.log.append("sweep")
+
+    @contextmanager
+    def _disturbed(self) -> Iterator[None]:
+        """Let people go on editing between the requests; some pages may slip through then, until the next sweep."""
+
+        def disturb(kind: str, params: Mapping[str, str]) -> None:
+            if self.chance.random() < 0.25:
+                self._edit()
+            if self.chance.random() < 0.02:
+                self.rig.notion.expire_cursors()
+
+        self.slipped = True
+        self.rig.notion.before_response = disturb
+        yield
+        self.rig.notion.before_response = None
+
+    def _unexcused(self, differences: list[Difference]) -> list[Difference]:
+        return [each for each in differences if not (each.untimed or each.page in self.reappeared)]
+
+    def _require(self, differences: list[Difference]) -> None:
+        assert differences == [], f"seed {self.seed}, after {', '.join(self.log)}: {differences}"
+
+    # What people do
+
+    def _edit_some(self) -> None:
+        for _ in range(self.chance.randint(1, 8)):
+            self._edit()
+
+    def _edit(self) -> None:
+        """Do one thing, and let up to some minutes pass."""
+        operation = self.chance.choices(list(_OPERATIONS), weights=list(_OPERATIONS.values()))[0]
+        with self.world.lock:
+            try:
+                operation(self)
+            except (Refused, IndexError):
+                return  # not possible in this world as it is now
+            self.world.clock.advance(self.chance.choice([0, 0.4, 5, 40, 70, 400]))
+        self.log.append(operation.__name__.strip("_"))
+
+    def _source(self) -> str:
+        return self.chance.choice(sorted(self.world.data_sources))
+
+    def _page(self, source: str, *, gone: bool = False) -> str:
+        pages = [self.world.pages[page] for page in self.world.data_sources[source].page_ids]
+        hidden = self.world.connections[self.rig.notion.token].hidden
+        chosen = [page.id for page in pages if (page.in_trash or page.is_archived or page.id in hidden) == gone]
+        return self.chance.choice(sorted(chosen))
+
+    def _add_page(self) -> None:
+        for _ in range(self.chance.choice([1, 1, 5])):
+            self.world.add_page(self._source(), {"Name": f"page {self.chance.randint(0, 99)}"})
+
+    def _edit_page(self) -> None:
+        source = self._source()
+        self.world.edit_page(self._page(source), {"Name": f"edited {self.chance.randint(0, 99)}"})
+
+    def _edit_value(self) -> None:
+        source = self._source()
+        numbers = [prop.name for prop in self.world.data_sources[source].properties.values() if prop.type == "number"]
+        self.world.edit_page(self._page(source), {self.chance.choice(numbers): self.chance.randint(0, 9)})
+
+    def _relate(self) -> None:
+        source = self._source()
+        properties = self.world.data_sources[source].properties.values()
+        relation = self.chance.choice([prop for prop in properties if prop.type == "relation"])
+        related = [self._page(relation.config["data_source_id"]) for _ in range(self.chance.choice([1, 3, 40]))]
+        self.world.edit_page(self._page(source), {relation.name: sorted(set(related))})
+
+    def _trash(self) -> None:
+        self.world.trash_page(self._page(self._source()))
+
+    def _archive(self) -> None:
+        self.world.archive_page(self._page(self._source()))
+
+    def _delete(self) -> None:
+        self.world.delete_page(self._page(self._source()))
+
+    def _unshare(self) -> None:
+        self.world.unshare(self._page(self._source()))
+
+    def _bring_back(self) -> None:
+        page = self._page(self._source(), gone=True)
+        self.world.restore_page(page)
+        self.world.unarchive_page(page)
+        self.world.share(page)
+        self.reappeared.add(page)
+
+    def _rename_property(self) -> None:
+        source = self._source()
+        prop = self.chance.choice(list(self.world.data_sources[source].properties.values()))
+        self.world.rename_property(source, prop.name, f"{prop.name[:20]} {self.chance.randint(0, 99)}")
+
+    def _add_property(self) -> None:
+        self.world.add_property(self._source(), f"extra {self.chance.randint(0, 9)}", "number")
+
+    def _retype_property(self) -> None:
+        source = self._source()
+        self.world.retype_property(source, self._extra(source), self.chance.choice(["rich_text", "number", "url"]))
+
+    def _remove_property(self) -> None:
+        source = self._source()
+        self.world.remove_property(source, self._extra(source))
+
+    def _extra(self, source: str) -> str:
+        properties = self.world.data_sources[source].properties.values()
+        return self.chance.choice([prop.name for prop in properties if prop.name.startswith("extra")])
+
+    def _rename_source(self) -> None:
+        self.world.rename_data_source(self._source(), f"Source {self.chance.randint(0, 9)}")
+
+    def _add_source(self) -> None:
+        self.world.add_data_source(f"New {self.chance.randint(0, 9)}", properties={"extra": "number"})
+
+    def _let_time_pass(self) -> None:
+        self.world.clock.advance(timedelta(hours=1).total_seconds())
+
+
+_OPERATIONS: Mapping[Callable[[History], None], int] = {
+    History._add_page: 6,
+    History._edit_page: 8,
+    History._edit_value: 6,
+    History._relate: 4,
+    History._trash: 4,
+    History._archive: 2,
+    History._delete: 2,
+    History._unshare: 2,
+    History._bring_back: 4,
+    History._rename_property: 1,
+    History._add_property: 1,
+    History._retype_property: 1,
+    History._remove_property: 1,
+    History._rename_source: 1,
+    History._add_source: 1,
+    History._let_time_pass: 2,
+}
+"""What happens, and how often."""

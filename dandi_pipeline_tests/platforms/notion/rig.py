@@ -1,0 +1,182 @@
+"""One simulated workspace and one mirror of it, synced by the real engine over the real socket."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from dandi_pipeline.http import HttpClient, Limits
+from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.platforms.notion.api import LARGEST_PAGE, VERSION
+from dandi_pipeline.platforms.notion.platform import NotionPlatform
+from dandi_pipeline.platforms.notion.refusals import refusal_for
+from dandi_pipeline.sync.engine import Sync
+from dandi_pipeline.sync.options import SyncOptions
+from dandi_pipeline.sync.report import PartitionReport
+from dandi_pipeline_tests.end_to_end.equality import plain_engine
+from dandi_pipeline_tests.simulators.notion import SimulatedNotion, normalised
+
+IMPATIENT = Limits(attempts=4, read_timeout=0.5, total_timeout=1, first_backoff=0.005, longest_backoff=0.02)
+"""As the client's own limits, but for a test that would not wait for the real Notion to recover."""
+
+OVERLAP = timedelta(minutes=3)
+
+UNTIMED = frozenset({"relation", "rollup", "formula"})
+"""Types whose values change on pages that nobody edited."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is not as a perfect mirror would have it. `types` are those of the values that differ in a page that is."""
+
+    partition: str
+    page: str
+    what: str
+    types: frozenset[str] = frozenset()
+
+    @property
+    def untimed(self) -> bool:
+        """Whether Notion moves no time for it, wherever it comes from: a page is gone, or computed anew."""
+        return self.what == "left behind" or (self.what == "differs" and bool(self.types) and self.types <= UNTIMED)
+
+
+class Rig:
+    """Syncs `notion` into the mirror at `url`: all of its databases, unless others are named."""
+
+    def __init__(
+        self,
+        notion: SimulatedNotion,
+        url: str,
+        *,
+        limits: Limits = IMPATIENT,
+        page_size: int = LARGEST_PAGE,
+        databases: Sequence[str] | None = None,
+        data_sources: Sequence[str] = (),
+    ) -> None:
+        self.notion = notion
+        self.world = notion.world
+        self.url = url
+        self.limits = limits
+        self.page_size = page_size
+        self.databases = databases
+        self.data_sources = list(data_sources)
+
+    def open_platform(self) -> NotionPlatform:
+        client = HttpClient(
+            self.notion.api_url,
+            user_agent="tests",
+            authorization=f"Bearer {self.notion.token}",
+            headers={"Notion-Version": VERSION},
+            limits=self.limits,
+            refusal=refusal_for("NOTION_TOKEN"),
+        )
+        return NotionPlatform(
+            client,
+            databases=list(self.world.databases) if self.databases is None else self.databases,
+            data_sources=self.data_sources,
+            overlap=OVERLAP,
+            page_size=self.page_size,
+            first_backoff=self.limits.first_backoff,
+        )
+
+    def platform(self) -> AbstractContextManager[NotionPlatform]:
+        """Lend a platform that is closed afterwards."""
+        return closing(self.open_platform())
+
+    def sync(self, **options: Any) -> Mapping[str, PartitionReport]:
+        """Run one sync to its end; return the partitions' reports by key."""
+        with self.platform() as platform, Mirror.open(self.url) as mirror:
+            sync = Sync("notion", platform, mirror, SyncOptions(**options))
+            return {report.partition: report for report in sync.run(sync.plan(), "run")}
+
+    def sweep(self) -> Mapping[str, PartitionReport]:
+        """Run one sync that reads every page."""
+        return self.sync(full=True)
+
+    def settle(self) -> None:
+        """Let so much time pass that all edits are settled, and sync until nothing is stale."""
+        self.world.clock.advance(OVERLAP.total_seconds() + 60)
+        self.sync()
+        assert self.stale() == ()
+
+    def stale(self) -> tuple[str, ...]:
+        """Return the partitions that a sync would work on."""
+        with self.platform() as platform, Mirror.open(self.url) as mirror:
+            return Sync("notion", platform, mirror, SyncOptions()).plan().keys
+
+    def differences(self) -> list[Difference]:
+        """Return what is not as a perfect mirror would have it; empty means equal value by value."""
+        expected, held, schemas = self.world.snapshot(), self.pages(), self.schemas()
+        found: list[Difference] = []
+        for partition, state in expected.items():
+            found += _compare(partition, state["pages"], held.pop(partition, {}))
+            if schemas.pop(partition, None) != state["data_source"]:
+                found.append(Difference(partition, "", "schema"))
+        found += [Difference(partition, "", "partition left behind") for partition in {*held, *schemas}]
+        return found
+
+    def differences_of(self, partition: str) -> list[Difference]:
+        """Return those of one data source."""
+        return [difference for difference in self.differences() if difference.partition == partition]
+
+    def deleted(self) -> set[str]:
+        """Return the ids of the pages that were ever deleted from the mirror."""
+        return {name for kind, record, name in self.changes() if (kind, record) == ("delete", "page")}
+
+    def pages(self) -> dict[str, dict[str, Any]]:
+        """Return the mirror's pages as Notion said them, by data source and id."""
+        pages: dict[str, dict[str, Any]] = {}
+        for partition, page, metadata in self.select("SELECT data_source_id, page_id, metadata FROM notion_pages"):
+            pages.setdefault(partition, {})[page] = normalised(parsed(metadata))
+        return pages
+
+    def schemas(self) -> dict[str, Any]:
+        """Return the mirror's data sources as Notion said them, by id."""
+        rows = self.select("SELECT partition, metadata FROM schemas")
+        return {partition: normalised(parsed(metadata)) for partition, metadata in rows}
+
+    def cells(self, page_id: str) -> Any:
+        ((cells,),) = self.select("SELECT cells FROM notion_pages WHERE page_id = :page", page=page_id)
+        return parsed(cells)
+
+    def select(self, statement: str, **named: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query, as a user of the mirror would see them."""
+        with plain_engine(self.url).connect() as connection:
+            return [tuple(row) for row in connection.execute(sa.text(statement), named)]
+
+    def changes(self) -> list[tuple[Any, ...]]:
+        """Return kind and record of every change, oldest first."""
+        return self.select("SELECT kind, record, name FROM change_log ORDER BY sequence")
+
+    def asked(self) -> Mapping[str, int]:
+        """Return how many requests of each kind came since this was last asked."""
+        counts: Mapping[str, int] = self.notion.requests.counts()["by_kind"]
+        self.notion.requests.reset()
+        return {kind: count for kind, count in counts.items() if count}
+
+
+def parsed(document: Any) -> Any:
+    """Return JSON as one database hands it out, parsed, or as the other does, not."""
+    return orjson.loads(document) if isinstance(document, str) else document
+
+
+def _compare(partition: str, expected: Mapping[str, Any], held: Mapping[str, Any]) -> Iterator[Difference]:
+    yield from (Difference(partition, page, "missing") for page in expected.keys() - held.keys())
+    yield from (Difference(partition, page, "left behind") for page in held.keys() - expected.keys())
+    for page in expected.keys() & held.keys():
+        if expected[page] != held[page]:
+            yield Difference(partition, page, "differs", _differing_types(expected[page], held[page]))
+
+
+def _differing_types(expected: Mapping[str, Any], held: Mapping[str, Any]) -> frozenset[str]:
+    """Return the types of the values that differ; "page" stands for anything beside them."""
+    ours, theirs = held["properties"], expected["properties"]
+    types = {
+        str(theirs.get(name, ours.get(name))["type"]) for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)
+    }
+    beside = {**expected, "properties": None} != {**held, "properties": None}
+    return frozenset(types | ({"page"} if beside else set()))

@@ -1,0 +1,145 @@
+"""Whatever the service answers, what is stored is right, and what must not be asked again is not."""
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dandi_pipeline.errors import (
+    AccessRefused,
+    ContractError,
+    CredentialRejected,
+    PlatformFailing,
+    PlatformUnreachable,
+    UnexpectedPayload,
+)
+from dandi_pipeline.sync.report import Outcome
+from dandi_pipeline_tests.platforms.notion.rig import IMPATIENT, Rig
+from dandi_pipeline_tests.simulators.notion import SimulatedNotion, World
+
+PASSING: list[dict[str, Any]] = [
+    {"effect": "status", "status": 429, "retry_after": 0},
+    {"effect": "status", "status": 529, "retry_after": 0},
+    {"effect": "status", "status": 500},
+    {"effect": "status", "status": 502},
+    {"effect": "status", "status": 503},
+    {"effect": "status", "status": 504},
+    {"effect": "status", "status": 409, "kind": "query"},
+    {"effect": "reset"},
+    {"effect": "cut_body"},
+    {"effect": "cut_gzip"},
+    {"effect": "html"},
+]
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=lambda fault: " ".join(str(value) for value in fault.values()))
+def test_what_passes_is_waited_for(rig: Rig, notion: SimulatedNotion, fault: dict[str, Any]) -> None:
+    notion.faults.add(**fault, times=3)
+    rig.sync()
+    assert notion.faults.struck() >= 3
+    assert rig.differences() == []
+
+
+@pytest.mark.parametrize("slow_above", [60, 30, 10])
+def test_a_query_too_heavy_is_asked_for_fewer_rows(
+    rig: Rig, world: World, notion: SimulatedNotion, ids: dict[str, str], slow_above: int
+) -> None:
+    for number in range(150):
+        world.add_page(ids["Projects"], {"Name": str(number)})
+    notion.behaviour.slow_above = slow_above
+    rig.sync()
+    assert rig.differences() == []
+
+
+def test_a_query_too_heavy_for_any_size_fails_and_deletes_nothing(
+    rig: Rig, notion: SimulatedNotion, ids: dict[str, str]
+) -> None:
+    rig.sync()
+    held = rig.pages()
+    notion.behaviour.slow_above = 5
+    rig.asked()
+    report = rig.sweep()[ids["Projects"]]
+    assert report.outcome is Outcome.FAILED
+    assert isinstance(report.error, PlatformFailing)
+    assert rig.pages() == held
+    assert rig.asked()["query"] == 4 + 4 * 6, "six attempts a data source, after the checks"
+
+
+@pytest.mark.parametrize("kind", ["data_source", "query", "page", "property_item", "database"])
+@pytest.mark.parametrize("effect", ["html", "reset"])
+def test_trouble_for_good_deletes_nothing(
+    rig: Rig, world: World, notion: SimulatedNotion, ids: dict[str, str], kind: str, effect: str
+) -> None:
+    rig.sync()
+    held = rig.pages()
+    world.trash_page(next(iter(world.data_sources[ids["Tasks"]].page_ids)))
+    notion.faults.add(effect, kind=kind)
+    with suppress(PlatformFailing, PlatformUnreachable):  # where the check itself fails
+        rig.sweep()
+    if kind != "property_item":  # which only pages with long values need
+        assert rig.pages() == held
+    notion.faults.clear()
+    rig.sweep()
+    assert rig.differences() == []
+
+
+def test_a_blocked_connection_asks_once_and_stops(rig: Rig, notion: SimulatedNotion) -> None:
+    rig.sync()
+    notion.limiter.block(notion.token)
+    rig.asked()
+    rig.databases = rig.databases or list(rig.world.databases)[:1]
+    with pytest.raises(CredentialRejected, match="asking again makes it worse"):
+        rig.sync()
+    assert notion.requests.counts()["total"] == 1
+
+
+def test_a_refused_token_names_where_it_comes_from(rig: Rig, notion: SimulatedNotion) -> None:
+    notion.token = "ntn_wrong"
+    with pytest.raises(CredentialRejected, match="set NOTION_TOKEN to the token of a Notion connection") as refused:
+        rig.sync()
+    assert "ntn_wrong" not in str(refused.value)
+
+
+def test_a_missing_capability_is_named(rig: Rig, notion: SimulatedNotion) -> None:
+    notion.faults.add("status", status=403)
+    with pytest.raises(AccessRefused, match="nothing that is named can be seen"):
+        rig.sync()
+
+
+def test_a_refused_request_is_not_repeated(rig: Rig, notion: SimulatedNotion, ids: dict[str, str]) -> None:
+    rig.databases, rig.data_sources = [], [ids["Projects"]]
+    notion.faults.add("status", status=400, kind="query")
+    with pytest.raises(ContractError):
+        rig.sync()
+    assert rig.asked()["query"] == 1
+
+
+@pytest.mark.parametrize("missing", ["has_more", "results", "next_cursor"])
+def test_a_list_without_what_it_always_has_is_refused(
+    rig: Rig, world: World, notion: SimulatedNotion, ids: dict[str, str], missing: str
+) -> None:
+    rig.page_size = 5
+    notion.faults.add("without_field", name=missing, kind="query")
+    with pytest.raises(UnexpectedPayload, match=missing):
+        rig.sync()
+
+
+def test_a_page_without_what_it_always_has_fails_its_data_source_alone(
+    rig: Rig, notion: SimulatedNotion, ids: dict[str, str]
+) -> None:
+    rig.sync()
+    held = rig.pages()
+    notion.faults.add("without_field", name="url", kind="query", path=ids["Projects"])
+    reports = rig.sweep()
+    assert isinstance(reports[ids["Projects"]].error, UnexpectedPayload)
+    assert reports[ids["Tasks"]].outcome is Outcome.SYNCED
+    assert rig.pages() == held
+
+
+def test_a_pause_is_heeded_once_for_all(rig: Rig, notion: SimulatedNotion) -> None:
+    rig.limits = replace(IMPATIENT, first_backoff=0.001)
+    notion.faults.add("status", status=429, retry_after=1, times=1)
+    rig.sync()
+    assert rig.differences() == []
+    assert notion.requests.counts()["rate_limited"] == 1

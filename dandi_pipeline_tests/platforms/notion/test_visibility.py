@@ -1,0 +1,144 @@
+"""What is not shared is kept and marked; what is no longer named is removed; what is misnamed is said."""
+
+import logging
+
+import pytest
+
+from dandi_pipeline.errors import AccessRefused, ConfigurationError, PartitionUnknown
+from dandi_pipeline.platforms.contract import Gone, Hidden, Listed
+from dandi_pipeline.sync.report import Outcome
+from dandi_pipeline_tests.platforms.notion.rig import Rig
+from dandi_pipeline_tests.simulators.notion import World
+
+NOWHERE = "00000000-0000-4000-8000-000000000000"
+
+
+def _held(rig: Rig) -> set[str]:
+    return set(rig.pages())
+
+
+@pytest.mark.parametrize("of_database", [False, True])
+def test_an_unshared_data_source_is_kept_until_it_is_shared_again(
+    rig: Rig, world: World, ids: dict[str, str], caplog: pytest.LogCaptureFixture, of_database: bool
+) -> None:
+    rig.sync()
+    source = world.data_sources[ids["Projects"]]
+    hidden = source.database_id if of_database else source.id
+    world.unshare(hidden)
+    with caplog.at_level(logging.WARNING):
+        reports = rig.sync()
+    assert reports[source.id].outcome is Outcome.HIDDEN
+    assert f"{hidden}: not there or not shared" in caplog.text
+    assert source.id in _held(rig)
+    assert rig.sync()[source.id].outcome is Outcome.FRESH
+    world.share(hidden)
+    world.edit_page(next(iter(source.page_ids)), {"Budget": 1})
+    assert rig.sync()[source.id].outcome is Outcome.SYNCED
+    assert rig.differences_of(source.id) == []
+
+
+def test_where_nothing_named_can_be_seen_nothing_is_touched(rig: Rig, world: World) -> None:
+    rig.sync()
+    held = _held(rig)
+    for database in world.databases:
+        world.unshare(database)
+    with pytest.raises(AccessRefused, match="nothing that is named can be seen"):
+        rig.sync()
+    assert _held(rig) == held
+
+
+def test_what_is_unshared_while_it_is_read_is_kept(rig: Rig, world: World, ids: dict[str, str]) -> None:
+    rig.sync()
+    world.rename_property(ids["Projects"], "Budget", "Money")
+    queries = 0
+
+    def unshare(kind: str, params: object) -> None:
+        nonlocal queries
+        queries += kind == "query"
+        if queries == len(world.data_sources) + 1:  # the checks' queries, and then the first of a reading
+            world.unshare(ids["Projects"])
+
+    rig.notion.before_response = unshare
+    reports = rig.sync()
+    rig.notion.before_response = None
+    assert reports[ids["Projects"]].outcome is Outcome.HIDDEN
+    assert ids["Projects"] in _held(rig)
+
+
+def test_what_is_no_longer_named_is_removed(rig: Rig, ids: dict[str, str]) -> None:
+    rig.databases, rig.data_sources = [], [ids["Projects"], ids["Tasks"]]
+    rig.sync()
+    rig.data_sources = [ids["Tasks"]]
+    assert rig.sync()[ids["Projects"]].outcome is Outcome.REMOVED
+    assert _held(rig) == {ids["Tasks"]}
+
+
+def test_what_a_database_no_longer_lists_is_removed(rig: Rig, world: World, ids: dict[str, str]) -> None:
+    rig.sync()
+    gone = world.data_sources[ids["Done tasks"]]
+    with world.lock:
+        world.databases[gone.database_id].data_source_ids.remove(gone.id)
+        del world.data_sources[gone.id]
+    assert rig.sync()[gone.id].outcome is Outcome.REMOVED
+    assert gone.id not in _held(rig)
+
+
+def test_a_data_source_named_twice_is_one_partition(rig: Rig, world: World, ids: dict[str, str]) -> None:
+    rig.data_sources = [ids["Tasks"]]
+    with rig.platform() as platform:
+        listed = [item.key for item in platform.list_partitions()]
+    assert sorted(listed) == sorted(world.data_sources)
+
+
+def test_looking_up_tells_the_named_from_the_hidden_and_the_rest(rig: Rig, world: World, ids: dict[str, str]) -> None:
+    rig.databases = [world.data_sources[ids["Tasks"]].database_id]
+    rig.data_sources = [ids["Projects"], NOWHERE]
+    with rig.platform() as platform:
+        assert isinstance(platform.look_up(ids["Done tasks"]), Listed), "its database is named"
+        assert isinstance(platform.look_up(ids["Projects"]), Listed)
+        assert platform.look_up(ids["Notes 1"]) == Gone(ids["Notes 1"]), "it is there, but not named"
+        assert platform.look_up(NOWHERE) == Hidden(NOWHERE)
+        world.unshare(rig.databases[0])
+        assert platform.look_up(ids["Done tasks"]) == Hidden(ids["Done tasks"])
+
+
+def test_one_named_data_source_can_be_synced_alone(rig: Rig, ids: dict[str, str]) -> None:
+    reports = rig.sync(partitions=(ids["Tasks"],))
+    assert list(reports) == [ids["Tasks"]]
+    with pytest.raises(PartitionUnknown):
+        rig.sync(partitions=(NOWHERE,))
+
+
+def test_ids_are_taken_with_and_without_dashes(rig: Rig, ids: dict[str, str]) -> None:
+    with rig.platform() as platform:
+        assert platform.partition_key(ids["Tasks"].replace("-", "").upper()) == ids["Tasks"]
+        with pytest.raises(ConfigurationError, match="'tasks' is not a Notion id"):
+            platform.partition_key("tasks")
+
+
+def test_a_source_that_names_nothing_says_what_to_do(rig: Rig) -> None:
+    rig.databases = []
+    with pytest.raises(ConfigurationError, match="list their ids under 'settings:'"):
+        rig.sync()
+
+
+def test_search_suggests_what_could_be_named(rig: Rig, world: World, ids: dict[str, str]) -> None:
+    world.hide_from_search(ids["Notes 1"])
+    with rig.platform() as platform:
+        assert platform.suggestions() == {ids[title]: title for title in ("Projects", "Tasks", "Done tasks")}
+
+
+def test_pages_hidden_from_the_connection_do_not_hide_the_newest_edit(
+    rig: Rig, world: World, ids: dict[str, str]
+) -> None:
+    rig.databases, rig.data_sources = [], [ids["Projects"]]
+    rig.sync()
+    hidden = [world.add_page(ids["Projects"], {"Name": str(number)}).id for number in range(5)]
+    seen = next(iter(world.data_sources[ids["Projects"]].page_ids))
+    world.edit_page(seen, {"Budget": 5})
+    for page in hidden:
+        world.edit_page(page, {"Budget": 6})
+        world.unshare(page)
+    world.clock.advance(60)
+    rig.sync()
+    assert rig.pages()[ids["Projects"]][seen]["properties"]["Budget"]["number"] == 5
