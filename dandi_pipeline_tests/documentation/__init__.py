@@ -1,0 +1,1 @@
+"""What the documents say is what the project does: their commands, queries, tables and links are tried."""

@@ -1,0 +1,54 @@
+"""Every command that a document shows can be run as it stands."""
+
+import os
+import signal
+
+import pytest
+import requests
+
+from dandi_pipeline_tests.documentation.conftest import Folder
+from dandi_pipeline_tests.documentation.markdown import documents
+from dandi_pipeline_tests.orchestration.served import free_port, wait_for
+
+COMMANDS = sorted({command for document in documents() for command in document.commands})
+
+CHECKS = ("make test", "make check", "make browser")
+"""What would run these tests within themselves: make is asked what it would do."""
+
+SERVERS = ("make ui",)
+
+
+def test_the_documents_show_commands() -> None:
+    assert {"make demo", "make sync", "make ui", "make test"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if not line.startswith((*CHECKS, *SERVERS))])
+def test_a_command_shown_succeeds(folder: Folder, command: str) -> None:
+    if "verify" in command:
+        folder.run("dandi-pipeline sync")
+    done = folder.run(command)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith(CHECKS)])
+def test_a_check_shown_is_one_that_make_knows(folder: Folder, command: str) -> None:
+    done = folder.run(f"{command} --dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "/bin/" in done.stdout
+
+
+def test_the_ui_is_served_where_the_readme_says(folder: Folder) -> None:
+    port = free_port()
+    process = folder.start(f"make ui ARGS='--port {port}'")
+    try:
+        assert wait_for(lambda: _title(port), seconds=90)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def _title(port: int) -> bool:
+    try:
+        return "Dagster" in requests.get(f"http://127.0.0.1:{port}/", timeout=5).text
+    except requests.RequestException:
+        return False

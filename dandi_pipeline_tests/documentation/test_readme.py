@@ -1,0 +1,86 @@
+"""What the README says of options, tables, queries and messages is what the project does."""
+
+import re
+import sqlite3
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from dandi_pipeline.cli.main import commands
+from dandi_pipeline.mirror.schema import METADATA
+from dandi_pipeline_tests.documentation.conftest import Folder
+from dandi_pipeline_tests.documentation.markdown import CHECKOUT, Document
+from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_world
+
+README = Document(CHECKOUT / "README.md")
+BLOCKS = README.blocks
+QUERIES = [
+    (query.text, answer.text)
+    for query, answer in pairwise(BLOCKS)
+    if (query.language, answer.language) == ("sql", "text")
+]
+MESSAGES = README.first_cells("When something goes wrong")
+
+
+def test_every_option_of_sync_is_in_the_table_and_no_other() -> None:
+    command = commands.commands["sync"]
+    taken = {option for parameter in command.get_params(click.Context(command)) for option in parameter.opts}
+    told = {re.findall(r"--[a-z-]+", cell)[0] for cell in README.first_cells("Options of `sync`")}
+    assert told == {option for option in taken if option.startswith("--")}
+
+
+def test_every_table_and_view_told_exists_and_can_be_asked(demonstrated: Path) -> None:
+    told = {name for cell in README.first_cells("What to ask the mirror") for name in re.findall(r"`(\w+)`", cell)}
+    assert {"dandisets", "versions", "draft_assets", "changes"} <= told
+    for name in told:
+        assert ask(demonstrated, f"SELECT count(*) FROM {name}")[1][0][0] > 0
+    assert told <= set(METADATA.tables) | {"draft_assets", "version_assets", "changes"}
+
+
+@pytest.mark.parametrize(("query", "answer"), QUERIES, ids=["largest", "species", "latest"])
+def test_a_query_gives_the_answer_that_the_readme_shows(demonstrated: Path, query: str, answer: str) -> None:
+    names, rows = ask(demonstrated, query)
+    lines = [re.split(r"  +", line.strip()) for line in answer.splitlines()]
+    assert lines == [names, *([str(value) for value in row] for row in rows)]
+
+
+def ask(demonstrated: Path, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    path = demonstrated / ".demo" / "dagster_home" / "mirror.sqlite"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        cursor = connection.execute(query)
+        return [column[0] for column in cursor.description], cursor.fetchall()
+
+
+def test_every_message_told_is_the_one_that_is_written(folder: Folder, archive: SimulatedArchive) -> None:
+    (folder.path / "notes.sqlite").write_text("These are notes. " * 100, encoding="utf-8")
+    mistyped = folder.path / "mistyped" / "sources.yaml"
+    mistyped.parent.mkdir()
+    mistyped.write_text("sources:\n  - platform: dandi\n    evry: 15m\n", encoding="utf-8")
+    (folder.path / "pyproject.toml").touch()
+    sync = "dandi-pipeline sync --no-progress"
+    written = [
+        folder.run(sync, DANDI_API_URL="http://127.0.0.1:9/api"),
+        folder.run(sync, DANDI_API_KEY="not-a-key"),
+        folder.run(f"{sync} --dandiset-id 999"),
+        folder.run(sync, DANDI_PIPELINE_SOURCES=str(mistyped)),
+        folder.run(sync, MIRROR_DATABASE_URL="sqlite:///notes.sqlite"),
+        folder.run(sync, MIRROR_DATABASE_URL="postgresql://somebody@127.0.0.1:9/mirror"),
+        folder.run("make sync PYTHON=false VENV=none"),
+    ]
+    archive.faults.add("status", status=400, path="dandisets/000002/versions/draft/assets")
+    written.append(folder.run(sync))
+    with SimulatedArchive(generated_world(dandisets=0)) as empty:
+        written.append(folder.run(sync, DANDI_API_URL=empty.api_url))
+    texts = [done.stderr + done.stdout for done in written]
+    unwritten = [message for message in MESSAGES if not any(_pattern(message).search(text) for text in texts)]
+    assert unwritten == []
+    assert len(MESSAGES) == len(written)
+
+
+def _pattern(message: str) -> re.Pattern[str]:
+    """Return a pattern of a message told in code style, whose dots stand for anything."""
+    return re.compile(re.escape(message.strip("`")).replace("https://…", "…").replace("…", ".*"))
