@@ -28,6 +28,12 @@ class BaseUrl:
     def __str__(self) -> str:
         return self._text
 
+    @property
+    def host(self) -> str:
+        """The host that every request goes to, with its port unless it is the usual one."""
+        scheme, name, port = self._origin
+        return name if port == _DEFAULT_PORTS[scheme] else f"{name}:{port}"
+
     def resolve(self, target: str, parameters: Parameters | None = None) -> str:
         """Return the URL of a path below this address, or of an absolute URL on the same host.
 

@@ -28,7 +28,7 @@ from dandi_pipeline.errors import (
 )
 from dandi_pipeline.http.addresses import BaseUrl, Parameters
 from dandi_pipeline.http.exchange import AttemptFailed, Connection, Reply, Timeouts
-from dandi_pipeline.http.metrics import Metrics
+from dandi_pipeline.http.metrics import Metrics, Traffic
 from dandi_pipeline.http.quoting import Quoting
 from dandi_pipeline.http.rate import LocalBudgets, RateBudget
 from dandi_pipeline.http.retry_after import last_modified, retry_after, server_date
@@ -49,6 +49,7 @@ class Limits:
     `total_timeout` bounds one attempt's body, so that one that drips in cannot hang. Between attempts the
     client waits a random time below `first_backoff`, doubled each time up to `longest_backoff`. A Retry-After
     beyond `longest_pause` is not waited for. `throttle_pause` stands in for the Retry-After of a 429 without one.
+    Without `keep_alive` every request has a connection of its own.
     """
 
     pool_size: int = 10
@@ -61,6 +62,7 @@ class Limits:
     longest_backoff: float = 60
     longest_pause: float = 300
     throttle_pause: float | None = None
+    keep_alive: bool = True
 
     def __post_init__(self) -> None:
         if min(self.pool_size, self.max_concurrent, self.attempts) < 1:
@@ -151,6 +153,7 @@ class HttpClient:
             authorization=authorization,
             headers=_checked({"User-Agent": user_agent, **(headers or {})}),
             pool_size=self._limits.pool_size,
+            keep_alive=self._limits.keep_alive,
             timeouts=Timeouts(self._limits.connect_timeout, self._limits.read_timeout, self._limits.total_timeout),
             metrics=self.metrics,
             quoting=self._quoting,
@@ -170,6 +173,11 @@ class HttpClient:
 
     def __repr__(self) -> str:
         return f"HttpClient({str(self.base_url)!r})"
+
+    @property
+    def traffic(self) -> Traffic:
+        """What was sent, received and waited for so far."""
+        return self.metrics.snapshot().of_host(self.base_url.host)
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -194,7 +202,7 @@ class HttpClient:
         where = self._quoting.url(url)
         try:
             with self._in_flight:
-                self.metrics.add(seconds_slept=self._budget.take())
+                self._wait_for_budget()
                 with self._connection.streaming("GET", url) as (status, headers, pieces):
                     if status != HTTPStatus.OK:
                         raise self._final(ErrorAnswer(status, where, "", b""))
@@ -236,12 +244,16 @@ class HttpClient:
     def _send(self, method: str, url: str, body: bytes | None) -> Reply:
         """Send within the budget, and follow a GET's redirects as long as they stay on the same host."""
         for _ in range(_MOST_REDIRECTS + 1):
-            self.metrics.add(seconds_slept=self._budget.take())
+            self._wait_for_budget()
             reply = self._connection.send(method, url, body)
             if method != "GET" or reply.status not in _REDIRECTS:
                 return reply
             url = self.base_url.redirected(url, reply.headers.get("Location"))
         raise ContractError(f"{self._quoting.url(url)}: redirected more than {_MOST_REDIRECTS} times")
+
+    def _wait_for_budget(self) -> None:
+        seconds = self._budget.take()
+        self.metrics.add(seconds_slept=seconds, waited=int(seconds > 0))
 
     def _error(self, reply: Reply, where: str) -> Exception:
         """Return what an error status means: another attempt, or one of the three groups of errors."""

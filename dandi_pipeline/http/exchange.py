@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidSchema, InvalidURL, RequestException
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from dandi_pipeline.errors import ConfigurationError, ContractError
@@ -61,12 +64,14 @@ class Connection:
         authorization: str | None,
         headers: Mapping[str, str],
         pool_size: int,
+        keep_alive: bool,
         timeouts: Timeouts,
         metrics: Metrics,
         quoting: Quoting,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._session = _session(headers, pool_size)
+        adapter = _Adapter(pool_size, keep_alive=keep_alive, opened=lambda: metrics.add(opened=1))
+        self._session = _session(headers, adapter)
         self._authorize = _Authorization(authorization)
         self._timeouts = timeouts
         self._metrics = metrics
@@ -176,14 +181,53 @@ class _Authorization(requests.auth.AuthBase):
         return request
 
 
-def _session(headers: Mapping[str, str], pool_size: int) -> requests.Session:
+class _Adapter(HTTPAdapter):
+    """Says of every connection that it is made; the pool itself does not count those made anew in place of old ones."""
+
+    def __init__(self, pool_size: int, *, keep_alive: bool, opened: Callable[[], None]) -> None:
+        self._pools = _pools(keep_alive=keep_alive, opened=opened)
+        # `pool_block`: a connection more than the pool holds would be thrown away after one use.
+        super().__init__(pool_connections=1, pool_maxsize=pool_size, max_retries=0, pool_block=True)
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, *arguments: Any, **options: Any) -> Any:
+        manager = super().proxy_manager_for(*arguments, **options)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+
+def _pools(*, keep_alive: bool, opened: Callable[[], None]) -> dict[str, type[HTTPConnectionPool]]:
+    class Watched(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            opened()
+
+        @property
+        def is_connected(self) -> bool:
+            """Asked before a connection is used again: one that is not kept is made anew then."""
+            return keep_alive and super().is_connected
+
+    class WatchedSecure(Watched, HTTPSConnection):
+        pass
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Watched
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = WatchedSecure
+
+    return {"http": Pool, "https": SecurePool}
+
+
+def _session(headers: Mapping[str, str], adapter: HTTPAdapter) -> requests.Session:
     session = _Session()
     session.headers.clear()
     session.headers.update({"Accept": "application/json", **headers})
     # No cookies: one request never depends on another's answer, and threads share no state.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    # `pool_block`: a connection more than the pool holds would be thrown away after one use.
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool_size, max_retries=0, pool_block=True)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from dandi_pipeline.errors import PipelineError
+from dandi_pipeline.http import Traffic
 from dandi_pipeline.mirror import PartitionState
 from dandi_pipeline.orchestration import events, run_tags
 from dandi_pipeline.orchestration.partition_set import add_partitions, remove_partition
 from dandi_pipeline.orchestration.sources import MirroredSource
-from dandi_pipeline.platforms.contract import Traffic
 from dandi_pipeline.sync.planning import SyncPlan
 from dandi_pipeline.sync.report import Outcome, PartitionReport, SyncReport, summarize
 

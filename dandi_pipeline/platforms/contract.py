@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeVar
 
+from dandi_pipeline.http import Traffic
+
 Column = str | int | bool | None
 """A typed column's value. Instants are strings as `instant()` spells them, so both databases sort them."""
 
@@ -201,25 +203,6 @@ class Settled:
 
 Observation = Planned | Expected | Shape | Observed | Unchanged | Outdated | Complete | Settled
 """What a reading yields. `Settled` comes last, once; a reading that was torn raises `TornRead` instead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What a platform's client sent and received so far, every attempt counted."""
-
-    requests: int = 0
-    bytes_received: int = 0
-    retries: int = 0
-    throttled: int = 0
-
-    def since(self, earlier: "Traffic") -> "Traffic":
-        """Return what has come on top of `earlier`."""
-        return Traffic(
-            self.requests - earlier.requests,
-            self.bytes_received - earlier.bytes_received,
-            self.retries - earlier.retries,
-            self.throttled - earlier.throttled,
-        )
 
 
 class Platform(Protocol):

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 
 from dandi_pipeline.errors import PipelineError
-from dandi_pipeline.platforms.contract import Traffic
+from dandi_pipeline.http import Traffic
 
 
 class Outcome(Enum):

@@ -464,6 +464,15 @@ class TestManyAtOnce:
         for _ in range(20):
             client.get_json("x")
         assert {request.connection for request in server.requests} == {0}
+        assert client.traffic.opened == client.traffic.hosts[server.url.removeprefix("http://")].opened == 1
+
+    def test_without_keep_alive_every_request_has_a_connection_of_its_own(self, bench: Bench) -> None:
+        server = bench.server(OK)
+        client = bench.client(server, limits=Limits(keep_alive=False))
+        for _ in range(5):
+            client.get_json("x")
+        assert [request.connection for request in server.requests] == [0, 1, 2, 3, 4]
+        assert client.traffic.opened == 5
 
     @pytest.mark.parametrize("step", (BROKEN | UNANSWERED).values(), ids=(BROKEN | UNANSWERED).keys())
     def test_a_failed_attempt_gives_its_place_in_the_pool_back(self, bench: Bench, step: Step) -> None:

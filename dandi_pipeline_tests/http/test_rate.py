@@ -267,3 +267,19 @@ def _most_within(seconds: float, instants: list[float]) -> int:
     """Return how many instants the fullest half-open window of so many seconds holds."""
     instants = sorted(instants)
     return max((sum(first <= other < first + seconds for other in instants) for first in instants), default=0)
+
+
+def test_totals_of_several_clients_add_up_by_host_and_keep_what_a_platform_counts() -> None:
+    first, second = Metrics(), Metrics()
+    first.add(requests=2, opened=1, seconds_slept=0.5)
+    first.count("manifests_read")
+    second.add(requests=3, waited=1)
+    second.count("manifests_read", 2)
+    one, other = first.snapshot().of_host("api.example.org"), second.snapshot().of_host("files.example.org")
+    total = one + other + other
+    assert (total.requests, total.opened, total.waited, total.seconds_slept) == (8, 1, 2, 0.5)
+    assert total.counters == {"manifests_read": 5}
+    assert {host: traffic.requests for host, traffic in total.hosts.items()} == {
+        "api.example.org": 2,
+        "files.example.org": 6,
+    }

@@ -8,10 +8,9 @@ could have changed it since the file was written; everything else is asked of th
 import json
 import re
 from codecs import getincrementaldecoder
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from threading import Lock
 from typing import Any
 
 from dandi_pipeline.errors import PipelineError, UnexpectedPayload
@@ -59,27 +58,23 @@ class Entry:
 
 
 class Manifests:
-    """The bucket of one archive. Whatever goes wrong with a file, the API has it too: nothing is ever raised."""
+    """The bucket of one archive. Whatever goes wrong with a file, the API has it too: nothing is ever raised.
+
+    The client counts the files that were read whole (`manifests_read`), and those that were missing, broken or
+    forbidden (`manifests_unusable`).
+    """
 
     def __init__(self, client: HttpClient) -> None:
         self.client = client
-        self._lock = Lock()
-        self._counts = {"manifests_read": 0, "manifests_unusable": 0}
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """How many files were read whole, and how many were missing, broken or forbidden."""
-        with self._lock:
-            return dict(self._counts)
 
     def entries(self, identifier: str, version: str) -> Iterator[Entry]:
         """Yield a version's assets as its file has them, up to where the file is unusable."""
         try:
             yield from self._read(f"dandisets/{identifier}/{version}/assets.jsonld")
         except PipelineError:
-            self._count("manifests_unusable")
+            self.client.metrics.count("manifests_unusable")
         else:
-            self._count("manifests_read")
+            self.client.metrics.count("manifests_read")
 
     def close(self) -> None:
         """Release the connections."""
@@ -91,10 +86,6 @@ class Manifests:
                 raise UnexpectedPayload(f"{download.where}: does not say when it was written")
             for metadata in array_items(download.pieces, where=download.where):
                 yield Entry(metadata, download.last_modified)
-
-    def _count(self, what: str) -> None:
-        with self._lock:
-            self._counts[what] += 1
 
 
 def array_items(pieces: Iterable[bytes], *, where: str) -> Iterator[dict[str, Any]]:
