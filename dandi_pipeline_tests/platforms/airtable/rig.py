@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
+from threading import Lock
 from typing import Any
 
 import sqlalchemy as sa
 
-from dandi_pipeline.http import Budgets, HttpClient, Limits, LocalBudgets, RateLimit
+from dandi_pipeline.http import HttpClient, Limits, LocalBudgets, RateLimit
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.airtable.api import AirtableApi
 from dandi_pipeline.platforms.airtable.platform import LOCK_OUT, AirtablePlatform, Base
@@ -55,8 +56,9 @@ class Rig:
         self.overlap = overlap
         self.tables = tables or {}
         self.bases = list(self.world.bases)
-        self.budgets: Budgets = LocalBudgets(sleep=self.world.clock.advance, clock=self._time)
         self.metered = metered
+        self._sleeping = Lock()
+        self._budgets = LocalBudgets(sleep=self._sleep, clock=self._time)
 
     def open_platform(self) -> AirtablePlatform:
         """Return the account's bases as a source would open them, but for the clock."""
@@ -113,6 +115,11 @@ class Rig:
         """Return the ids of a table's records."""
         return list(self.world.table(self.table(name)).records)
 
+    def _sleep(self, seconds: float) -> None:
+        """Advance the clock, one thread at a time: two at once could set it back."""
+        with self._sleeping:
+            self.world.clock.advance(seconds)
+
     def _time(self) -> float:
         return self.world.clock.now().timestamp()
 
@@ -122,11 +129,13 @@ class Rig:
             self.airtable.api_url,
             user_agent="tests",
             authorization=f"Bearer {self.airtable.token}",
-            # Others' waiting advances the clock as well: no body may seem to take long.
-            limits=Limits(throttle_pause=LOCK_OUT, total_timeout=1e9, read_timeout=5),
-            budget=self.budgets.budget(*limits),
+            # Others' waiting advances the clock as well: no body may seem to take long, no granted request come late.
+            limits=Limits(
+                max_concurrent=1 if self.metered else 5, throttle_pause=LOCK_OUT, total_timeout=1e9, read_timeout=5
+            ),
+            budget=self._budgets.budget(*limits),
             refusal=refusals("AIRTABLE_TOKEN", has_token=True),
-            sleep=self.world.clock.advance,
+            sleep=self._sleep,
             clock=self._time,
         )
         return Base(AirtableApi(client, base_id, page_size=self.page_size), self.tables.get(base_id))

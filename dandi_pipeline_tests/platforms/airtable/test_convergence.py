@@ -21,7 +21,7 @@ def _edit_record(rig: Rig) -> None:
 
 
 def _clear_cells(rig: Rig) -> None:
-    cells = {"Notes": None, "Status": None, "Tags": [], "Reviewed": False, "Files": []}
+    cells: dict[str, object] = {"Notes": None, "Status": None, "Tags": [], "Reviewed": False, "Files": []}
     for record in rig.records("Sessions"):
         rig.world.edit_record(rig.table("Sessions"), record, cells)
 

@@ -1,0 +1,179 @@
+"""A source's settings, what they open, and how tables are named."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dandi_pipeline.errors import ConfigurationError, CredentialRejected
+from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
+from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.platforms.airtable.platform import AirtablePlatform, open_airtable
+from dandi_pipeline.platforms.contract import Gone, Hidden, Listed, Platform
+from dandi_pipeline.platforms.registry import SETTINGS, open_platform
+from dandi_pipeline.settings import Settings, Source, load_sources
+from dandi_pipeline.sync.engine import Sync
+from dandi_pipeline.sync.options import SyncOptions
+from dandi_pipeline_tests.platforms.airtable.equality import differences
+from dandi_pipeline_tests.platforms.airtable.rig import Rig
+from dandi_pipeline_tests.simulators.airtable import SimulatedAirtable
+
+BASE, OTHER = "appLkNDICXNqxSDhG", "appSW9R5uCNmRmfl6"
+
+
+def source_of(tmp_path: Path, settings: Mapping[str, Any], alias: str = "lab") -> Source:
+    """Return the source that a file with these settings lists."""
+    path = tmp_path / "sources.yaml"
+    path.write_text(yaml.safe_dump({"sources": [{"alias": alias, "platform": "airtable", "settings": settings}]}))
+    (source,) = load_sources(path, SETTINGS)
+    return source
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "no 'bases', which must be set"),
+        ({"bases": []}, "at least one base"),
+        ({"bases": [{"base": "Lab notebook"}]}, "expected a base's id"),
+        ({"bases": [{"base": BASE}, {"base": BASE}]}, "listed twice"),
+        ({"bases": [{"base": BASE, "table": "Sessions"}]}, "unknown key 'table'"),
+        ({"bases": [{"base": BASE}], "page_size": 101}, "less than or equal to 100"),
+        ({"bases": [{"base": BASE}], "token_env": "patAbc.123"}, "NAME of an environment variable"),
+        ({"bases": [{"base": BASE}], "overlap": "10 minutes"}, "not an interval"),
+    ],
+)
+def test_wrong_settings_are_told_in_one_line(tmp_path: Path, settings: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as refused:
+        source_of(tmp_path, settings)
+    assert "\n" not in str(refused.value)
+
+
+class TestOpened:
+    """A source opened as the pipeline opens it."""
+
+    @pytest.fixture
+    def settings(self, airtable: SimulatedAirtable) -> Mapping[str, Any]:
+        bases = [{"base": base_id} for base_id in airtable.world.bases]
+        return {"api_url": airtable.api_url, "bases": bases}
+
+    @pytest.fixture
+    def platform(self, tmp_path: Path, airtable: SimulatedAirtable, settings: Mapping[str, Any]) -> Iterator[Platform]:
+        with closing(opened(source_of(tmp_path, settings), {"AIRTABLE_TOKEN": airtable.token})) as platform:
+            yield platform
+
+    def test_it_mirrors_its_bases(self, platform: Platform, airtable: SimulatedAirtable, sqlite_url: str) -> None:
+        with Mirror.open(sqlite_url) as mirror:
+            sync = Sync("lab", platform, mirror, SyncOptions())
+            assert not any(report.error for report in sync.run(sync.plan(), "run"))
+        assert differences(sqlite_url, "lab", airtable.world.snapshot()) == []
+        assert platform.traffic.requests == airtable.requests.counts()["total"]
+
+    def test_a_token_that_is_not_set_is_missed_when_something_is_asked(
+        self, tmp_path: Path, settings: Mapping[str, Any]
+    ) -> None:
+        with closing(opened(source_of(tmp_path, {**settings, "token_env": "LAB_TOKEN"}), {})) as platform:
+            assert platform.parts == ("records",)
+            with pytest.raises(CredentialRejected, match="LAB_TOKEN: it is not set"):
+                platform.list_partitions()
+
+
+def opened(source: Source, environ: Mapping[str, str]) -> Platform:
+    return open_platform(source, Settings.from_environment(environ, Path.cwd()))
+
+
+class RecordedBudgets:
+    """Hands out budgets of this process and remembers for which limits."""
+
+    def __init__(self) -> None:
+        self.limits: list[tuple[RateLimit, ...]] = []
+
+    def budget(self, *limits: RateLimit) -> RateBudget:
+        self.limits.append(limits)
+        return LocalBudgets().budget(*limits)
+
+
+def limits_of(source: Source, token: str) -> list[tuple[RateLimit, ...]]:
+    budgets = RecordedBudgets()
+    settings = Settings.from_environment({"AIRTABLE_TOKEN": token}, Path.cwd())
+    open_airtable(source, settings, budgets).close()
+    return budgets.limits
+
+
+def test_a_base_is_paused_for_everybody_and_an_accounts_rate_shared_by_its_bases(tmp_path: Path) -> None:
+    first, second = limits_of(source_of(tmp_path, {"bases": [{"base": BASE}, {"base": OTHER}]}), "patOne.1")
+    assert [(limit.requests, limit.seconds) for limit in first] == [(5, 1), (50, 1)]
+    assert first[0].key != second[0].key
+    assert first[1] == second[1]
+    (elsewhere,) = limits_of(source_of(tmp_path, {"bases": [{"base": BASE}]}, alias="other"), "patTwo.2")
+    assert elsewhere[0] == first[0]
+    assert elsewhere[1] != first[1]
+
+
+def test_no_token_stands_in_a_budgets_key(tmp_path: Path) -> None:
+    (limits,) = limits_of(source_of(tmp_path, {"bases": [{"base": BASE}]}), "patSecret.5a1e")
+    assert not any("5a1e" in limit.key or "patSecret" in limit.key for limit in limits)
+
+
+class TestKeys:
+    """Tables go by the ids of base and table, which outlive renaming."""
+
+    @pytest.fixture
+    def platform(self, tmp_path: Path) -> Iterator[AirtablePlatform]:
+        settings = Settings.from_environment({}, Path.cwd())
+        source = source_of(tmp_path, {"bases": [{"base": BASE}]})
+        with closing(open_airtable(source, settings, LocalBudgets())) as platform:
+            yield platform
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            f"{BASE}/tbltp8DGLhqbUmjK1",
+            f" {BASE}/tbltp8DGLhqbUmjK1 ",
+            f"https://airtable.com/{BASE}/tbltp8DGLhqbUmjK1/viwQpsuEDqHFqegkp?blocks=hide",
+            f"https://airtable.com/{BASE}/tbltp8DGLhqbUmjK1",
+        ],
+    )
+    def test_a_table_is_named_by_ids_or_by_its_address(self, platform: AirtablePlatform, text: str) -> None:
+        assert platform.partition_key(text) == f"{BASE}/tbltp8DGLhqbUmjK1"
+
+    @pytest.mark.parametrize("text", ["Sessions", "tbltp8DGLhqbUmjK1", f"{BASE}", f"{BASE}/viwQpsuEDqHFqegkp", ""])
+    def test_anything_else_is_refused(self, platform: AirtablePlatform, text: str) -> None:
+        with pytest.raises(ConfigurationError, match="is not a table; write app…/tbl…"):
+            platform.partition_key(text)
+
+    def test_a_table_of_another_base_is_refused(self, platform: AirtablePlatform) -> None:
+        with pytest.raises(ConfigurationError, match=f"it has {BASE}"):
+            platform.partition_key(f"{OTHER}/tbltp8DGLhqbUmjK1")
+
+
+class TestTables:
+    """All tables of a base, or those configured."""
+
+    def test_tables_are_chosen_by_id_or_name(self, rig: Rig) -> None:
+        rig.tables = {rig.bases[0]: [rig.table("Sessions"), "Labs"]}
+        assert sorted(rig.sync()) == sorted([rig.key("Sessions"), rig.key("Labs")])
+
+    def test_a_name_that_no_table_has_is_an_error_that_lists_those_there_are(self, rig: Rig) -> None:
+        rig.tables = {rig.bases[0]: ["Session"]}
+        with pytest.raises(ConfigurationError, match=r"no table 'Session' \(it has 'Labs', 'Sessions', 'Subjects'\)"):
+            rig.sync()
+
+    def test_a_table_that_was_deleted_goes_though_it_is_configured(self, rig: Rig) -> None:
+        rig.tables = {rig.bases[0]: [rig.table("Sessions"), rig.table("Subjects")]}
+        rig.sync()
+        gone = rig.table("Subjects")
+        rig.world.remove_table(gone)
+        rig.sync()
+        assert rig.select("SELECT count(*) FROM airtable_records WHERE table_id LIKE :p", p=f"%{gone}") == [(0,)]
+
+    def test_a_table_is_looked_up_alone(self, rig: Rig) -> None:
+        with closing(rig.open_platform()) as platform:
+            assert isinstance(platform.look_up(rig.key("Sessions")), Listed)
+            assert rig.requests() == 2
+            assert isinstance(platform.look_up(f"{rig.bases[0]}/tblNobodyKnows001"), Gone)
+            assert isinstance(platform.look_up(f"{OTHER}/tblNobodyKnows001"), Hidden)
+            rig.world.revoke_base(rig.bases[0])
+            assert isinstance(platform.look_up(rig.key("Sessions")), Hidden)
