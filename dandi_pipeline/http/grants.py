@@ -10,7 +10,7 @@ from dataclasses import dataclass
 HORIZON = 0.75
 """How many seconds ahead requests are granted: a pause reaches whoever holds a grant no later than that."""
 
-_ASK_AGAIN = 0.2
+_ASK_AGAIN = 0.4
 """Who finds everything up to the horizon granted asks again when this many seconds have opened: for several at once."""
 
 _ROUNDING = 1e-6

@@ -79,6 +79,15 @@ class Database:
         finally:
             self._writers.release()
 
+    @contextmanager
+    def beside(self, connection: sa.Connection) -> Iterator[None]:
+        """Make one short transaction that writes, but none of the records: it does not queue for the write lock.
+
+        Where the database locks single rows, that is; a SQLite file has but one writer.
+        """
+        with self._reported(), self.dialect.begin_writing(connection):
+            yield
+
     def drop_staging(self, connection: sa.Connection, names: Sequence[str]) -> None:
         """Drop temporary tables of a connection."""
         with self._reported():

@@ -5,6 +5,9 @@ from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
 from dandi_pipeline.errors import DatabaseUnavailable, MirrorLost
+from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
+from dandi_pipeline.http.rate import LedgerBudget
+from dandi_pipeline.mirror.budgets import MirrorLedger, Usage
 from dandi_pipeline.mirror.database import Database, dialect_of
 from dandi_pipeline.mirror.feed import Change, read_changes
 from dandi_pipeline.mirror.known import read_known
@@ -23,6 +26,8 @@ class Mirror:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # On connections of their own: a sync that waits for its turn to ask may hold all others.
+        self._ledger = MirrorLedger(Database(database.dialect))
 
     @classmethod
     def open(cls, url: str, *, patience: float = PATIENCE) -> "Mirror":
@@ -41,7 +46,7 @@ class Mirror:
 
     @classmethod
     def peek(cls, url: str, *, patience: float = PATIENCE) -> "Mirror | None":
-        """Open the mirror for reading only; None where there is none yet.
+        """Open the mirror for reading only; None where there is none yet. Its budgets are kept all the same.
 
         Raises `DatabaseUnavailable` like `open`, and for a mirror that must be upgraded first.
         """
@@ -91,8 +96,21 @@ class Mirror:
             for part in parts:
                 rows.fail(part, group=group, message=message)
 
+    def budget(self, *limits: RateLimit) -> RateBudget:
+        """Return the budget that keeps every one of the limits, together with all who use this mirror.
+
+        A pause holds back all who share the first limit, within a second. Its methods raise `MirrorBusy`,
+        `MirrorLost` or `DatabaseUnavailable` where the database fails. Without a limit nothing is shared.
+        """
+        return LedgerBudget(self._ledger, limits) if limits else LocalBudgets().budget()
+
+    def usage(self) -> dict[str, Usage]:
+        """Return what was sent under each limit, by its key."""
+        return self._ledger.usage()
+
     def close(self) -> None:
         """Close the connections; those of open sessions when these end."""
+        self._ledger.close()
         self._database.close()
 
     def __enter__(self) -> "Mirror":

@@ -94,6 +94,15 @@ class PostgresqlDialect:
         )
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _WRITERS_LOCK})
 
+    @property
+    def lock_rows(self) -> str:
+        """Lock them for an update."""
+        return " FOR UPDATE"
+
+    def clock(self, connection: sa.Connection) -> float:
+        """Return the server's time now, not that of the transaction's begin."""
+        return float(connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+
     def as_text(self, column: sa.Column[Any], expression: str) -> str:
         """Spell instants as SQLite stores them, and leave documents unparsed."""
         if isinstance(column.type, Document):

@@ -100,6 +100,15 @@ class SqliteDialect:
     def wait_for_writers(self, connection: sa.Connection) -> None:
         """Do nothing: BEGIN IMMEDIATE has waited already."""
 
+    @property
+    def lock_rows(self) -> str:
+        """Nothing: a transaction that may write is alone."""
+        return ""
+
+    def clock(self, connection: sa.Connection) -> float:
+        """Return the machine's time: a file is not shared between machines."""
+        return time.time()
+
     def as_text(self, column: sa.Column[Any], expression: str) -> str:
         """Everything is stored as it is to be read."""
         return expression
