@@ -111,8 +111,8 @@ Refusal = Callable[[ErrorAnswer], PipelineError | None]
 """Returns the error that an answer means on this platform, to be raised at once, or None for the usual meaning."""
 
 
-def _usual(_: ErrorAnswer) -> None:
-    return None
+def usual_meaning(_: ErrorAnswer) -> None:
+    """Leave every error its usual meaning."""
 
 
 class HttpClient:
@@ -133,7 +133,7 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         budget: RateBudget | None = None,
-        refusal: Refusal = _usual,
+        refusal: Refusal = usual_meaning,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from dandi_pipeline.orchestration.assets import build_assets
+from dandi_pipeline.orchestration.console import console_logger
 from dandi_pipeline.orchestration.jobs import build_job, build_schedule
 from dandi_pipeline.orchestration.sensors import build_sensor
 from dandi_pipeline.orchestration.sources import MirroredSource
@@ -19,4 +20,5 @@ def assemble(sources: Sequence[MirroredSource], resources: Mapping[str, object])
         sensors=[build_sensor(source, job) for source, job in zip(sources, jobs, strict=True)],
         schedules=[build_schedule(source, job) for source, job in zip(sources, jobs, strict=True)],
         resources=dict(resources),
+        loggers={"console": console_logger},
     )

@@ -8,6 +8,8 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.instance import InstanceRef
 
+from dandi_pipeline.errors import ConfigurationError
+
 DAGSTER_YAML = """\
 # Written on first use by dandi_pipeline; edit it freely, it is never overwritten.
 # Storage: SQLite files in this directory. For PostgreSQL see deploy/dagster.yaml.
@@ -73,9 +75,17 @@ def prepare_home(path: Path) -> Path:
     """Make `path` a usable DAGSTER_HOME (mode 0700, a `dagster.yaml`, initialised storage); return it absolute.
 
     Safe to call from several processes at once, and cheap when there is nothing to do. What is there already is
-    left as it is.
+    left as it is. Raises `ConfigurationError` where the directory cannot be made or written.
     """
-    home = path.expanduser().absolute()
+    try:
+        return _prepared(path.expanduser().absolute())
+    except OSError as error:
+        raise ConfigurationError(
+            f"DAGSTER_HOME: {error.filename or path}: {error.strerror}; name a directory that can be written"
+        ) from None
+
+
+def _prepared(home: Path) -> Path:
     if not home.is_dir():
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
     initialised = home / "history" / ".initialised"

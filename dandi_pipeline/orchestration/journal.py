@@ -30,6 +30,7 @@ class Journal:
         self._parts = parts
         self._started = time.monotonic()
         self._checked = 0
+        self._reasons: dict[str, str] = {}
         self._reports: list[PartitionReport] = []
         self._shown: set[tuple[str, str]] = set()
         context.instance.add_run_tags(context.run.run_id, run_tags.start_tags(source.alias, scope))
@@ -40,6 +41,7 @@ class Journal:
         add_partitions(self._context.instance, self._source, plan.keys)
         noun = self._source.partition_noun
         self._context.log.info(f"{plan.checked:,} {noun}s checked, {len(plan.stale):,} to sync")
+        self._reasons = {item.key: item.reason for item in plan.stale}
 
     def note(self, report: PartitionReport) -> None:
         """Record how one partition ended, after its own commit; what turned out fresh is left to `settled`."""
@@ -84,13 +86,17 @@ class Journal:
         return report
 
     def _log(self, report: PartitionReport) -> None:
-        line = events.printable(report.describe())
+        line = events.printable(f"{report.describe()} [{self._why_and_how(report)}]")
         if report.error is not None:
             self._context.log.error(line)
         elif report.warning:
             self._context.log.warning(line)
         else:
             self._context.log.info(line)
+
+    def _why_and_how(self, report: PartitionReport) -> str:
+        """Say why the partition was synced and how it was read, e.g. "changed; full pages (small: 1 page)"."""
+        return "; ".join(words for words in (self._reasons.get(report.partition, ""), report.plan) if words)
 
     def _show(self, report: PartitionReport, parts: Sequence[str], token: str | None) -> None:
         for part in parts:

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 from importlib.metadata import version
 
-from dandi_pipeline.errors import AccessRefused, ConfigurationError, ResourceMissing
+from dandi_pipeline.errors import AccessRefused, ConfigurationError, CredentialRejected, PipelineError, ResourceMissing
 from dandi_pipeline.http import Budgets, Traffic
-from dandi_pipeline.http.client import HttpClient, Limits
+from dandi_pipeline.http.client import ErrorAnswer, HttpClient, Limits, Refusal, usual_meaning
 from dandi_pipeline.platforms.contract import (
     Gone,
     Hidden,
@@ -104,6 +105,7 @@ def open_dandi(source: Source, settings: Settings, budgets: Budgets) -> DandiPla
         authorization=f"token {key}" if key else None,
         limits=limits,
         budget=budgets.budget(),
+        refusal=_refused_key(chosen.api_key_env) if key else usual_meaning,
     )
     bucket = chosen.manifest_url or settings.dandi_manifest_url or BUCKETS.get(api_url)
     return DandiPlatform(
@@ -112,3 +114,17 @@ def open_dandi(source: Source, settings: Settings, budgets: Budgets) -> DandiPla
         lists_embargoed=key is not None and chosen.embargoed,
         published_assets=chosen.versions == "all",
     )
+
+
+def _refused_key(variable: str) -> Refusal:
+    """Return what a 401 means where a key was sent: never the resource, always the key, even for public ones."""
+
+    def judge(answer: ErrorAnswer) -> PipelineError | None:
+        if answer.status != HTTPStatus.UNAUTHORIZED:
+            return None
+        return CredentialRejected(
+            f"{answer.where}: the archive refuses the key in {variable} ({answer.excerpt});"
+            " check it, or unset it to mirror what is public"
+        )
+
+    return judge
