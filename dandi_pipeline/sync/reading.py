@@ -51,6 +51,9 @@ class Tools:
 READ_ATTEMPTS = 3
 """Readings of a partition that keeps changing, before it is given up for this sync."""
 
+MOST_OVERTAKEN = 10
+"""How often other syncs may commit a partition first, before this one gives it up; each time it is up to date then."""
+
 
 def attempt_reading(platform: Platform, item: Stale, read: Callable[[Sighting, bool], Outcome]) -> Outcome:
     """Return what `read(sighting, last)` returns, called again with a new sighting while the partition moves.
@@ -60,14 +63,18 @@ def attempt_reading(platform: Platform, item: Stale, read: Callable[[Sighting, b
     only once a listing lacks it: a platform in trouble answers 404 and 401 as well.
     """
     sighting = item.listed or platform.look_up(item.key)
-    for _ in range(READ_ATTEMPTS - 1):
+    torn = overtaken = 0
+    while True:
         try:
-            return read(sighting, False)
-        except (TornRead, PartitionMoved, AccessRefused, ResourceMissing):
+            return read(sighting, torn == READ_ATTEMPTS - 1)
+        except (TornRead, PartitionMoved, AccessRefused, ResourceMissing) as error:
+            overtaken += isinstance(error, PartitionMoved)
+            torn += not isinstance(error, PartitionMoved)
+            if torn == READ_ATTEMPTS or overtaken == MOST_OVERTAKEN:
+                raise
             sighting = platform.look_up(item.key)
             if item.listed and not isinstance(sighting, Listed) and _is_listed(platform, item.key):
                 raise
-    return read(sighting, True)
 
 
 def _is_listed(platform: Platform, key: str) -> bool:
