@@ -1,0 +1,115 @@
+"""Runs one sync in a process of its own, which can be killed: from outside, or by itself at a chosen statement.
+
+Processes are forked from a server that has imported everything already, so each starts in milliseconds.
+"""
+
+import os
+import resource
+import signal
+from contextlib import closing
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from typing import Any
+
+import sqlalchemy as sa
+
+from dandi_pipeline.errors import PipelineError
+from dandi_pipeline.http.client import Limits
+from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.sync.engine import Sync
+from dandi_pipeline.sync.options import SyncOptions
+from dandi_pipeline_tests.end_to_end.rig import dandi_at
+
+_FORKING = get_context("forkserver")
+_FORKING.set_forkserver_preload([__name__])
+
+LONGEST = 60.0
+"""Seconds that a sync of a simulated archive may take."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What a process is to sync. It kills itself after so many statements and commits, if a number is given.
+
+    `largest_file` bounds the bytes of every file that it writes, as a full disk would.
+    """
+
+    api_url: str
+    mirror_url: str
+    source: str = "dandi"
+    key: str | None = None
+    published_assets: bool = False
+    limits: Limits = field(default_factory=Limits)
+    options: dict[str, Any] = field(default_factory=dict)
+    die_after: int | None = None
+    largest_file: int | None = None
+
+
+class SyncProcess:
+    """A sync under way elsewhere."""
+
+    def __init__(self, errand: Errand) -> None:
+        self._receiver, sender = _FORKING.Pipe(duplex=False)
+        self._process: ForkServerProcess = _FORKING.Process(target=_run, args=(errand, sender))
+        self._process.start()
+        sender.close()
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self._process.kill()
+
+    def wait(self) -> "Ending":
+        """Return how it ended."""
+        with closing(self._receiver):
+            try:
+                failures = self._receiver.recv() if self._receiver.poll(LONGEST) else ["never ended"]
+            except EOFError:
+                failures = []
+        self._process.join(LONGEST)
+        code = self._process.exitcode
+        self._process.close()
+        return Ending(code == -signal.SIGKILL, list(failures))
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Whether a process was killed, and what failed if it was not: each error's class and message."""
+
+    killed: bool
+    failures: list[str]
+
+
+def _run(errand: Errand, results: Connection) -> None:
+    if errand.largest_file:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (errand.largest_file, errand.largest_file))
+    if errand.die_after:
+        _die_after(errand.die_after)
+    results.send(sync_once(errand))
+    results.close()
+
+
+def sync_once(errand: Errand) -> list[str]:
+    """Run one sync; return what failed."""
+    platform = dandi_at(errand.api_url, errand.limits, key=errand.key, published_assets=errand.published_assets)
+    try:
+        with closing(platform), Mirror.open(errand.mirror_url) as mirror:
+            sync = Sync(errand.source, platform, mirror, SyncOptions(**errand.options))
+            errors = [report.error for report in sync.run(sync.plan(), "run") if report.error]
+    except PipelineError as error:
+        errors = [error]
+    return [f"{type(error).__name__}: {error}" for error in errors]
+
+
+def _die_after(number: int) -> None:
+    """Kill this process once it has executed so many statements, commits counted as well."""
+    left = [number]
+
+    def count(*_: object) -> None:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sa.event.listen(sa.Engine, "after_cursor_execute", count)
+    sa.event.listen(sa.Engine, "commit", count)
