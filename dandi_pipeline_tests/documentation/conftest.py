@@ -74,8 +74,9 @@ def folder(tmp_path: Path, archive: SimulatedArchive) -> Folder:
 
 @pytest.fixture(scope="session")
 def demonstrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the demonstration; return the folder that it ran in."""
+    """Run the demonstration; return the folder that it ran in, with what it showed in a file."""
     path = tmp_path_factory.mktemp("demonstrated")
     done = Folder(path, "").run("make demo")
     assert done.returncode == 0, done.stdout + done.stderr
+    (path / "demonstration.txt").write_text(done.stdout, encoding="utf-8")
     return path

@@ -1,7 +1,9 @@
 """Every command that a document shows can be run as it stands."""
 
 import os
+import re
 import signal
+from pathlib import Path
 
 import pytest
 import requests
@@ -15,14 +17,15 @@ COMMANDS = sorted({command for document in documents() for command in document.c
 CHECKS = ("make test", "make check", "make browser")
 """What would run these tests within themselves: make is asked what it would do."""
 
-SERVERS = ("make ui",)
+ELSEWHERE = ("make ui", "make demo")
+"""What has a test of its own."""
 
 
 def test_the_documents_show_commands() -> None:
     assert {"make demo", "make sync", "make ui", "make test"} <= set(COMMANDS)
 
 
-@pytest.mark.parametrize("command", [line for line in COMMANDS if not line.startswith((*CHECKS, *SERVERS))])
+@pytest.mark.parametrize("command", [line for line in COMMANDS if not line.startswith((*CHECKS, *ELSEWHERE))])
 def test_a_command_shown_succeeds(folder: Folder, command: str) -> None:
     if "verify" in command:
         folder.run("dandi-pipeline sync")
@@ -35,6 +38,12 @@ def test_a_check_shown_is_one_that_make_knows(folder: Folder, command: str) -> N
     done = folder.run(f"{command} --dry-run")
     assert done.returncode == 0, done.stderr
     assert "/bin/" in done.stdout
+
+
+def test_the_demonstration_shows_two_syncs_and_what_changed_between_them(demonstrated: Path) -> None:
+    shown = (demonstrated / "demonstration.txt").read_text(encoding="utf-8")
+    assert shown.count("Sync completed successfully") == 2
+    assert re.search(r"000001 +asset +sub-new/sub-new_ecephys.nwb +insert", shown)
 
 
 def test_the_ui_is_served_where_the_readme_says(folder: Folder) -> None:
