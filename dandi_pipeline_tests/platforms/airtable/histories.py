@@ -1,0 +1,284 @@
+"""Random histories of an account and its mirror, the same for the same seed.
+
+`python -m dandi_pipeline_tests.platforms.airtable.histories 1000 [FIRST]` runs that many and stops at the first that
+breaks a promise, naming its seed.
+"""
+
+import logging
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from dandi_pipeline.errors import PipelineError
+from dandi_pipeline_tests.platforms.airtable.equality import Difference
+from dandi_pipeline_tests.platforms.airtable.rig import Rig, small_world
+from dandi_pipeline_tests.simulators.airtable import UNLIMITED, SimulatedAirtable
+from dandi_pipeline_tests.simulators.airtable.cells import modified
+from dandi_pipeline_tests.simulators.airtable.field_types import COMPUTED_TYPES
+from dandi_pipeline_tests.simulators.airtable.model import Field, Table
+
+STEPS = 40
+PAUSES = (0.2, 0.9, 5.0, 70.0, 595.0, 3_000.0, 40_000.0, 700_000.0, 2_500_000.0)
+"""Seconds between two steps, up to a month."""
+
+FAULTS: tuple[Mapping[str, Any], ...] = (
+    {"effect": "status", "status": 500},
+    {"effect": "status", "status": 502},
+    {"effect": "status", "status": 503},
+    {"effect": "status", "status": 429},
+    {"effect": "status", "status": 422, "type": "LIST_RECORDS_ITERATOR_NOT_AVAILABLE", "kind": "records"},
+    {"effect": "status", "status": 422, "type": "INVALID_FILTER_BY_FORMULA", "kind": "records", "times": 1},
+    {"effect": "without_field", "name": "records", "kind": "records", "times": 1},
+    {"effect": "reset"},
+    {"effect": "cut_body", "at": 0.5},
+)
+
+
+class Broken(AssertionError):
+    """A history after which the mirror is not as it should be."""
+
+
+def random_history(seed: int, url: str, *, steps: int = STEPS) -> None:
+    """Play one history on a fresh database; raise `Broken` where the mirror is wrong.
+
+    After every sync that went through, only what Airtable lets no query see may differ, and nothing of a record
+    that was made or edited since a sync was last tried. After a sweep nothing may.
+    """
+    chance = random.Random(seed)
+    world = small_world(seed=seed, tables=chance.choice([1, 2, 4]), records=chance.randint(1, 12))
+    world.set_blank_when_never_edited(chance.random() < 0.5)
+    with SimulatedAirtable(world, limits=UNLIMITED, seed=seed) as airtable:
+        rig = Rig(url, airtable, page_size=chance.choice([2, 3, 5, 100]))
+        History(rig, chance).play(steps)
+
+
+class History:
+    """One history, step by step."""
+
+    def __init__(self, rig: Rig, chance: random.Random) -> None:
+        self._rig = rig
+        self._world = rig.world
+        self._chance = chance
+        self._tried: datetime | None = None
+        self._names = 0
+
+    def play(self, steps: int) -> None:
+        """Take steps, syncs among them, then let things come to rest and sweep."""
+        for _ in range(steps):
+            self._chance.choices(tuple(_STEPS), tuple(_STEPS.values()))[0](self)
+            if self._chance.random() < 0.4:
+                self._world.clock.advance(self._chance.choice(PAUSES))
+        self._rig.airtable.faults.clear()
+        self._rig.airtable.before_response = None
+        for base in self._rig.bases:
+            self._world.grant_base(base)
+        self.sync()
+        self.sweep()
+        self._require(not self._rig.stale(), "what was swept is stale")
+
+    # Steps of the mirror
+
+    def sync(self) -> None:
+        """Sync, and see that only what nobody could see is missing."""
+        before = self._tried
+        if not self._succeeds():
+            return
+        for difference in self._rig.differences():
+            seen = before is None or self._touched_since(before, difference)
+            excused = self._table(difference.table).misfilters or (difference.silent and not seen)
+            self._require(excused, str(difference))
+
+    def sweep(self) -> None:
+        """Sweep, and see that nothing is missing."""
+        if self._succeeds(full=True):
+            for difference in self._rig.differences():
+                raise Broken(f"after a sweep: {difference}")
+
+    def sync_while_it_changes(self) -> None:
+        """Sync while records are edited between any two requests; nothing can be said of the mirror until later."""
+
+        def change(kind: str, query: Mapping[str, str]) -> None:
+            if kind == "records" and self._chance.random() < 0.5:
+                self._chance.choice((History.edit, History.add_record, History.delete))(self)
+
+        self._rig.airtable.before_response = change
+        self._succeeds(full=self._chance.random() < 0.3)
+        self._rig.airtable.before_response = None
+
+    def sync_in_trouble(self) -> None:
+        """Sync while something is wrong; nothing can be said of the mirror until later."""
+        fault = dict(self._chance.choice(FAULTS))
+        self._rig.airtable.faults.add(fault.pop("effect"), probability=0.3, **fault)
+        self._succeeds(full=self._chance.random() < 0.3)
+        self._rig.airtable.faults.clear()
+
+    def _succeeds(self, **options: Any) -> bool:
+        try:
+            reports = self._rig.sync(allow_mass_deletion=True, **options)
+        except PipelineError:
+            return False
+        finally:
+            self._tried = self._world.clock.now()
+        return not any(report.error for report in reports.values())
+
+    def _touched_since(self, moment: datetime, difference: Difference) -> bool:
+        record = self._table(difference.table).records.get(difference.record)
+        if record is None:
+            return False
+        return max(record.created, modified(self._world, record) or record.created) > moment
+
+    def _table(self, key: str) -> Table:
+        return self._world.table(key.partition("/")[2])
+
+    def _require(self, holds: bool, what: str) -> None:
+        if not holds:
+            raise Broken(what)
+
+    # Steps of the account
+
+    def add_record(self) -> None:
+        table = self._any_table()
+        fields = [field for field in table.fields.values() if field.type not in COMPUTED_TYPES]
+        chosen = self._chance.sample(fields, min(3, len(fields)))
+        self._world.add_record(table.id, {field.id: self._value(field) for field in chosen})
+
+    def edit(self) -> None:
+        table = self._any_table()
+        fields = [field for field in table.fields.values() if field.type not in COMPUTED_TYPES]
+        if table.records:
+            field = self._chance.choice(fields)
+            self._world.edit_record(table.id, self._any_record(table), {field.id: self._value(field)})
+
+    def edit_many(self) -> None:
+        table = self._any_table()
+        for record_id in list(table.records):
+            self._world.edit_record(table.id, record_id, {table.primary_field_id: self._name()})
+
+    def delete(self) -> None:
+        table = self._any_table()
+        if table.records:
+            self._world.delete_record(table.id, self._any_record(table))
+
+    def recompute(self) -> None:
+        table = self._any_table()
+        fields = [field for field in table.fields.values() if field.type in ("formula", "rollup")]
+        if table.records and fields:
+            value = self._chance.choice([1.5, 2, "text", {"error": "#ERROR!"}, {"specialValue": "NaN"}, None])
+            self._world.recompute(table.id, self._any_record(table), self._chance.choice(fields).id, value)
+
+    def add_field(self) -> None:
+        type, options = self._chance.choice(_NEW_FIELDS)
+        self._world.add_field(self._any_table().id, self._name(), type, options)
+
+    def rename_field(self) -> None:
+        table = self._any_table()
+        self._world.rename_field(table.id, self._chance.choice(list(table.fields)), self._name())
+
+    def retype_field(self) -> None:
+        table = self._any_table()
+        plain = [field for field in table.fields.values() if field.type in _RETYPED]
+        if plain:
+            self._world.retype_field(table.id, self._chance.choice(plain).id, self._chance.choice(_RETYPED))
+
+    def remove_field(self) -> None:
+        table = self._any_table()
+        others = [field_id for field_id in table.fields if field_id != table.primary_field_id]
+        if others:
+            self._world.remove_field(table.id, self._chance.choice(others))
+
+    def add_table(self) -> None:
+        table = self._world.add_table(self._chance.choice(self._rig.bases), self._name(), [{"name": "Count"}])
+        self._world.add_record(table, {"Name": "first"})
+
+    def rename_table(self) -> None:
+        self._world.rename_table(self._any_table().id, self._chance.choice(["Labs", self._name()]))
+
+    def remove_table(self) -> None:
+        if sum(len(self._world.bases[base].tables) for base in self._rig.bases) > len(self._rig.bases) + 1:
+            self._world.remove_table(self._any_table().id)
+
+    def misfilter(self) -> None:
+        table = self._any_table()
+        self._world.misfilter(table.id, not table.misfilters)
+
+    def revoke_or_grant(self) -> None:
+        base = self._chance.choice(self._rig.bases)
+        self._chance.choice((self._world.revoke_base, self._world.grant_base))(base)
+
+    def _any_table(self) -> Table:
+        return self._chance.choice([t for base in self._rig.bases for t in self._world.bases[base].tables.values()])
+
+    def _any_record(self, table: Table) -> str:
+        return self._chance.choice(list(table.records))
+
+    def _name(self) -> str:
+        self._names += 1
+        return f"{self._chance.choice(['Ω', 'a b', 'Name', 'x;--'])} {self._names}"
+
+    def _value(self, field: Field) -> Any:
+        if field.type == "multipleRecordLinks":
+            linked = list(self._world.table(field.options["linkedTableId"]).records)
+            return self._chance.sample(linked, min(len(linked), self._chance.randint(0, 2)))
+        return self._chance.choice(_VALUES.get(field.type, (None, self._name())))
+
+
+_RETYPED = ("singleLineText", "number", "date", "dateTime", "checkbox", "singleSelect")
+_NEW_FIELDS: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("number", {"precision": 2}),
+    ("dateTime", {"timeZone": "utc"}),
+    ("checkbox", {}),
+    ("formula", {"isValid": True, "formula": "1", "result": {"type": "number"}}),
+    ("lastModifiedTime", {"isValid": True, "referencedFieldIds": [], "result": {"type": "dateTime"}}),
+)
+_VALUES: Mapping[str, tuple[Any, ...]] = {
+    "number": (None, 0, 7, -1.5),
+    "checkbox": (True, False),
+    "date": (None, "2026-02-28"),
+    "dateTime": (None, "2026-02-28T12:00:00.000Z"),
+    "multipleSelects": ([], ["Todo"], ["Todo", "Done"]),
+    "multipleAttachments": ([], [{"filename": "a.png", "size": 1, "type": "image/png", "width": 4}]),
+    "singleCollaborator": (None, {"id": "usr1", "name": "Levi"}),
+    "multipleCollaborators": ([], [{"id": "usr1", "name": "Levi"}]),
+    "barcode": (None, {"text": "42"}),
+}
+
+_STEPS: Mapping[Callable[[History], None], float] = {
+    History.sync: 8,
+    History.sweep: 2,
+    History.sync_while_it_changes: 1,
+    History.sync_in_trouble: 2,
+    History.add_record: 5,
+    History.edit: 10,
+    History.edit_many: 1,
+    History.delete: 3,
+    History.recompute: 3,
+    History.add_field: 0.7,
+    History.rename_field: 0.7,
+    History.retype_field: 0.7,
+    History.remove_field: 0.7,
+    History.add_table: 0.4,
+    History.rename_table: 0.4,
+    History.remove_table: 0.3,
+    History.misfilter: 0.5,
+    History.revoke_or_grant: 0.7,
+}
+
+
+def main(count: int, first: int = 0) -> None:
+    """Run many histories, one after another."""
+    logging.disable()
+    for seed in range(first, first + count):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                random_history(seed, f"sqlite:///{Path(folder) / 'mirror.sqlite'}")
+            except Exception as error:
+                raise SystemExit(f"seed {seed}: {type(error).__name__}: {error}") from error
+    print(f"{count:,} histories from seed {first} on: no divergence")
+
+
+if __name__ == "__main__":
+    main(*[int(argument) for argument in sys.argv[1:]])
