@@ -166,11 +166,13 @@ def _huge(reply: Reply, *, name: str) -> Reply:
 
 def _wrong_count(reply: Reply, *, by: int = 1) -> Reply:
     page = reply.json()
-    return reply.saying({**page, "count": (page["count"] or 0) + by})
+    return reply.saying({**page, "count": (page["count"] or 0) + by}) if "count" in page else reply
 
 
 def _foreign_next(reply: Reply, *, host: str = "http://elsewhere.invalid") -> Reply:
     page = reply.json()
+    if "next" not in page:
+        return reply
     path = re.sub(r"^https?://[^/]+", "", page["next"] or "/api/dandisets/?page=2")
     return reply.saying({**page, "next": f"{host}{path}"})
 
