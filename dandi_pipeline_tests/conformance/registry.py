@@ -1,0 +1,10 @@
+"""The platforms under test: one line each."""
+
+from collections.abc import Mapping
+
+from dandi_pipeline_tests.conformance.dandi import served_dandi
+from dandi_pipeline_tests.conformance.platform_under_test import PlatformUnderTest
+
+UNDER_TEST: Mapping[str, PlatformUnderTest] = {
+    "dandi": served_dandi,
+}

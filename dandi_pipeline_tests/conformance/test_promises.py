@@ -1,0 +1,196 @@
+"""The promises, tried on every platform under test and on both databases."""
+
+import random
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from dandi_pipeline.errors import TornRead, TransientError
+from dandi_pipeline.mirror import Change, Mirror
+from dandi_pipeline.platforms.contract import Gone, Listed
+from dandi_pipeline.sync.engine import Sync
+from dandi_pipeline.sync.options import SyncOptions
+from dandi_pipeline.sync.planning import SyncPlan
+from dandi_pipeline.sync.report import Outcome, PartitionReport
+from dandi_pipeline_tests.conformance.platform_under_test import ServedPlatform
+from dandi_pipeline_tests.conformance.registry import UNDER_TEST
+
+
+@pytest.fixture(params=UNDER_TEST)
+def served(request: pytest.FixtureRequest) -> Iterator[ServedPlatform]:
+    with UNDER_TEST[request.param](seed=7) as platform:
+        yield platform
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    return random.Random(7)
+
+
+def sync(served: ServedPlatform, url: str, **options: Any) -> Mapping[str, PartitionReport]:
+    with closing(served.open()) as platform, Mirror.open(url) as mirror:
+        work = Sync(served.name, platform, mirror, SyncOptions(**options))
+        return {report.partition: report for report in work.run(work.plan(), "run")}
+
+
+def plan(served: ServedPlatform, url: str) -> SyncPlan:
+    with closing(served.open()) as platform, Mirror.open(url) as mirror:
+        return Sync(served.name, platform, mirror, SyncOptions()).plan()
+
+
+def changes(url: str) -> list[Change]:
+    with Mirror.open(url) as mirror:
+        return mirror.changes(limit=100_000)
+
+
+# Of a platform alone
+
+
+def test_the_listing_shows_each_partition_once_and_a_look_up_shows_the_same(served: ServedPlatform) -> None:
+    with closing(served.open()) as platform:
+        listed = platform.list_partitions()
+        assert listed
+        assert len({item.key for item in listed}) == len(listed)
+        for item in listed:
+            seen = platform.look_up(item.key)
+            assert isinstance(seen, Listed)
+            assert (seen.key, seen.token) == (item.key, item.token)
+            assert item.modified.tzinfo is not None
+            assert platform.partition_key(item.key) == item.key
+
+
+def test_every_edit_moves_the_token_of_its_partition_and_of_no_other(
+    served: ServedPlatform, chance: random.Random
+) -> None:
+    with closing(served.open()) as platform:
+        for _ in range(10):
+            before = {item.key: item.token for item in platform.list_partitions()}
+            edited = served.edit(chance)
+            after = {item.key: item.token for item in platform.list_partitions()}
+            assert {key for key in after if after[key] != before[key]} == {edited}
+
+
+def test_what_does_not_exist_is_gone(served: ServedPlatform) -> None:
+    with closing(served.open()) as platform:
+        assert platform.look_up(served.unknown_partition) == Gone(served.unknown_partition)
+
+
+def test_kinds_belong_to_parts(served: ServedPlatform) -> None:
+    with closing(served.open()) as platform:
+        assert {kind.part for kind in platform.kinds} == set(platform.parts)
+
+
+# Of a sync
+
+
+def test_one_sync_makes_the_mirror_equal_and_the_next_one_only_checks(served: ServedPlatform, mirror_url: str) -> None:
+    assert {report.outcome for report in sync(served, mirror_url).values()} == {Outcome.SYNCED}
+    assert served.differences(mirror_url) == []
+    served.requests()
+    fed = changes(mirror_url)
+    assert sync(served, mirror_url) == {}
+    assert served.requests() == served.requests_of_a_check
+    assert changes(mirror_url) == fed
+
+
+def test_any_history_of_edits_is_followed(served: ServedPlatform, chance: random.Random, mirror_url: str) -> None:
+    sync(served, mirror_url)
+    for _ in range(4):
+        edited = {served.edit(chance) for _ in range(chance.randint(1, 5))}
+        assert set(sync(served, mirror_url)) == edited
+        assert served.differences(mirror_url) == []
+
+
+def test_a_partition_that_is_deleted_goes(served: ServedPlatform, chance: random.Random, mirror_url: str) -> None:
+    sync(served, mirror_url)
+    gone = served.remove(chance)
+    assert sync(served, mirror_url)[gone].outcome is Outcome.REMOVED
+    assert served.differences(mirror_url) == []
+
+
+def test_reading_everything_again_changes_nothing(served: ServedPlatform, mirror_url: str) -> None:
+    sync(served, mirror_url)
+    fed = changes(mirror_url)
+    assert not any(report.changed for report in sync(served, mirror_url, full=True).values())
+    assert changes(mirror_url) == fed
+
+
+def test_a_preview_says_what_a_sync_would_change_and_writes_nothing(
+    served: ServedPlatform, chance: random.Random, mirror_url: str
+) -> None:
+    sync(served, mirror_url)
+    edited = served.edit(chance)
+    fed = changes(mirror_url)
+    with closing(served.open()) as platform, Mirror.open(mirror_url) as mirror:
+        work = Sync(served.name, platform, mirror, SyncOptions())
+        previewed = {report.partition: report.changed for report in work.preview(work.plan())}
+    assert previewed == {edited: True}
+    assert changes(mirror_url) == fed
+    assert plan(served, mirror_url).keys == (edited,)
+
+
+def test_a_partition_that_fails_is_named_and_stays_stale_and_the_others_are_synced(
+    served: ServedPlatform, chance: random.Random, mirror_url: str
+) -> None:
+    sync(served, mirror_url)
+    failing = served.edit(chance)
+    others = {served.edit(chance) for _ in range(8)} - {failing}
+    served.fail(failing)
+    reports = sync(served, mirror_url)
+    assert isinstance(reports[failing].error, TransientError)
+    assert {reports[key].outcome for key in others} == {Outcome.SYNCED}
+    assert plan(served, mirror_url).keys == (failing,)
+    with Mirror.open(mirror_url) as mirror:
+        states = mirror.states(served.name)
+    assert {state.error_group for (key, _), state in states.items() if key == failing} == {"transient"}
+    served.recover()
+    sync(served, mirror_url)
+    assert served.differences(mirror_url) == []
+
+
+def test_what_changes_while_it_is_read_is_never_stored_as_fresh(
+    served: ServedPlatform, chance: random.Random, mirror_url: str
+) -> None:
+    sync(served, mirror_url)
+    served.edit(chance)
+
+    def edit() -> None:
+        served.edit(chance)
+
+    served.while_reading(edit)
+    for report in sync(served, mirror_url).values():
+        assert report.outcome is Outcome.SYNCED or isinstance(report.error, TornRead)
+    served.while_reading(None)
+    sync(served, mirror_url)
+    assert served.differences(mirror_url) == []
+
+
+def test_what_is_cut_short_stays_stale(served: ServedPlatform, mirror_url: str) -> None:
+    cut = {
+        key for key, report in sync(served, mirror_url, max_records=1).items() if report.outcome is Outcome.INCOMPLETE
+    }
+    assert cut
+    assert set(plan(served, mirror_url).keys) == cut
+    sync(served, mirror_url)
+    assert served.differences(mirror_url) == []
+
+
+def test_parts_are_synced_one_by_one_as_well(served: ServedPlatform, mirror_url: str) -> None:
+    with closing(served.open()) as platform:
+        parts = platform.parts
+    for part in parts:
+        sync(served, mirror_url, parts=(part,))
+    assert served.differences(mirror_url) == []
+    assert plan(served, mirror_url).keys == ()
+
+
+def test_two_syncs_at_once_are_exact(served: ServedPlatform, chance: random.Random, mirror_url: str) -> None:
+    for _ in range(2):
+        with ThreadPoolExecutor(2) as threads:
+            both = list(threads.map(lambda _: sync(served, mirror_url), range(2)))
+        assert [report.error for reports in both for report in reports.values() if report.error] == []
+        assert served.differences(mirror_url) == []
+        served.edit(chance)
