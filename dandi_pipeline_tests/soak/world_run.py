@@ -68,11 +68,11 @@ class WorldRun:
     `finish` checks those that hold once things are quiet.
     """
 
-    def __init__(self, seed: int, url: str, tally: Counter[str]) -> None:
+    def __init__(self, seed: int, url: str, tally: Counter[str], *, name: str = "") -> None:
         self.chance = random.Random(seed)
         self.tally = tally
         self._url = url
-        self._source = f"world-{seed}"
+        self._source = name or f"world-{seed}"
         self._key = self.chance.choice([None, OWNER_TOKEN])
         self._published_assets = self.chance.random() < 0.4
         world = generated_world(dandisets=self.chance.randint(2, 4), assets=4, large=self._large(), seed=seed)
