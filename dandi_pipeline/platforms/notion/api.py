@@ -15,7 +15,7 @@ from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.http import Answer, HttpClient
 from dandi_pipeline.http.payload import boolean, instant, mappings, optional_mapping, optional_text, text
 from dandi_pipeline.platforms.notion.content import Json
-from dandi_pipeline.platforms.notion.refusals import Struggling
+from dandi_pipeline.platforms.notion.refusals import CursorInvalid, Struggling
 
 VERSION = "2026-03-11"
 
@@ -25,6 +25,9 @@ SMALLEST_PAGE = 10
 """A struggling query is not asked for less than this; Notion says that it kills what takes more than 60 seconds."""
 
 ATTEMPTS = 6
+
+RESTARTS = 5
+"""How often a list is begun again because its cursor was refused, before it is given up."""
 
 _SEGMENT = re.compile(r"[\w%.~-]+", re.ASCII)
 
@@ -78,18 +81,14 @@ class NotionApi:
         return [text(item, "id", where=answer.where) for item in listed]
 
     def newest_edit(self, data_source: str) -> str | None:
-        """Return the time of a data source's newest edit in canonical spelling, None if it shows no row."""
+        """Return the time of a data source's newest edit in canonical spelling, None if it shows no page."""
         query = self.query(data_source, page_size=1, properties=("title",))
-        sorts = [{"timestamp": "last_edited_time", "direction": "descending"}]
-        cursor = None
-        while True:
-            page = query.page({"sorts": sorts}, cursor)
-            if page.rows:
-                return instant(page.rows[0], "last_edited_time", where=f"newest page of data source {data_source}")
-            if page.next_cursor is None:
-                return None
-            # Pages may hold fewer rows than there are, even none: what is hidden from the connection is left out.
-            query.page_size, cursor = LARGEST_PAGE, page.next_cursor
+        for rows in query.follow({"sorts": [{"timestamp": "last_edited_time", "direction": "descending"}]}):
+            if rows:
+                return instant(rows[0], "last_edited_time", where=f"newest page of data source {data_source}")
+            # What the connection may not see is left out of a page, even all of it.
+            query.page_size = LARGEST_PAGE
+        return None
 
     def query(self, data_source: str, *, page_size: int, properties: Sequence[str] = ()) -> "Query":
         """Return a query of a data source's pages, of all `properties` or of those with these ids."""
@@ -154,7 +153,7 @@ class Query:
 
     def page(self, body: Mapping[str, Any], cursor: str | None) -> RowPage:
         """Return the page at a cursor, or the first one; rows are pages only, never a wiki's data sources."""
-        asked = {**body, "result_type": "page", **({"start_cursor": cursor} if cursor else {})}
+        asked = {**body, **({"start_cursor": cursor} if cursor else {})}
         answer = self._ask(self._path, self._smaller_and_smaller(asked))
         status = optional_mapping(answer.payload, "request_status", where=answer.where) or {}
         rows = mappings(answer.payload, "results", where=answer.where)
@@ -163,6 +162,23 @@ class Query:
             next_cursor=_next_cursor(answer),
             cut=status.get("type") == "incomplete",
         )
+
+    def follow(self, body: Mapping[str, Any]) -> Iterator[Sequence[Json]]:
+        """Yield the rows page by page, from the beginning again where a cursor is refused."""
+        cursor, restarts = None, 0
+        while True:
+            try:
+                page = self.page(body, cursor)
+            except CursorInvalid as refused:
+                restarts += 1
+                if restarts > RESTARTS:
+                    raise Struggling(f"{refused}; try again later") from None
+                cursor = None
+                continue
+            yield page.rows
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     def _smaller_and_smaller(self, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         while True:

@@ -174,7 +174,12 @@ def open_notion(source: Source, settings: Settings, budgets: Budgets) -> NotionP
         user_agent=USER_AGENT,
         authorization=f"Bearer {token}" if token else None,
         headers={"Notion-Version": VERSION},
-        limits=Limits(chosen.max_concurrent, chosen.max_concurrent, throttle_pause=WINDOW),
+        limits=Limits(
+            pool_size=chosen.pool_size,
+            max_concurrent=chosen.max_concurrent,
+            keep_alive=chosen.keep_alive,
+            throttle_pause=WINDOW,
+        ),
         budget=budgets.budget(rate_limit(token or "", chosen.requests_per_minute)),
         refusal=refusal_for(chosen.token_env),
     )

@@ -38,8 +38,11 @@ class NotionSettings(PlatformSettings):
         validate_default=True,
         description="How far each reading goes back behind the last: 2m to 60m; Notion's times are whole minutes",
     )
-    page_size: int = Field(default=100, ge=1, le=100, description="Rows asked for at a time")
     requests_per_minute: int = Field(
         default=180, ge=1, le=600, description="The connection's rate limit: 180, or 600 on Business and Enterprise"
     )
-    max_concurrent: int = Field(default=5, ge=1, le=50, description="Requests in flight at most")
+
+    @property
+    def requests_per_second(self) -> float:
+        """What the connection may send, evened out over the minute."""
+        return self.requests_per_minute / 60

@@ -11,15 +11,12 @@ from typing import Any
 
 from dandi_pipeline.errors import ContractError, TornRead
 from dandi_pipeline.http.payload import text
-from dandi_pipeline.platforms.notion.api import Query, RowPage
+from dandi_pipeline.platforms.notion.api import RESTARTS, Query, RowPage
 from dandi_pipeline.platforms.notion.content import Json
 from dandi_pipeline.platforms.notion.refusals import CursorInvalid
 
 MOST_REPEATED = 0.25
 """A new query shows the rows of its first minute again: up to this share of a page is taken for the safety."""
-
-RESTARTS = 5
-"""How often a walk begins a query again because its cursor was refused, before it is given up."""
 
 
 class Walk:

@@ -63,7 +63,6 @@ class History:
         self.world: World = self.rig.world
         self.log: list[str] = []
         self.reappeared: set[str] = set()
-        self.slipped = False
 
     def live(self) -> None:
         """Sync, edit, sync …, sweep; then let everything settle."""
@@ -98,12 +97,11 @@ class History:
             self.log.append("a disturbed sweep")
         self.rig.sweep()
         self.reappeared.clear()
-        self.slipped = False
         self.log.append("sweep")
 
     @contextmanager
     def _disturbed(self) -> Iterator[None]:
-        """Let people go on editing between the requests; some pages may slip through then, until the next sweep."""
+        """Let people go on editing, and cursors expire, between the requests."""
 
         def disturb(kind: str, params: Mapping[str, str]) -> None:
             if self.chance.random() < 0.25:
@@ -111,7 +109,6 @@ class History:
             if self.chance.random() < 0.02:
                 self.rig.notion.expire_cursors()
 
-        self.slipped = True
         self.rig.notion.before_response = disturb
         yield
         self.rig.notion.before_response = None

@@ -67,6 +67,19 @@ def test_edits_count_as_moving_until_the_overlap_has_passed(rig: Rig, world: Wor
     assert rig.stale() == ()
 
 
+def test_an_edit_that_queries_show_late_is_found(rig: Rig, world: World, page: str, ids: dict[str, str]) -> None:
+    """It is dated before the newest edit of the last check, as if the index had lagged behind."""
+    rig.sync()
+    _at(world, 30, 20)
+    world.add_page(ids["Tasks"], {"Name": "Newest"})
+    rig.sync()
+    _at(world, 28, 30)
+    world.edit_page(page, {"Estimate": 77})
+    _at(world, 31, 0)
+    rig.sync()
+    assert [difference for difference in rig.differences() if not difference.untimed] == []
+
+
 def test_nothing_is_lost_to_a_reading_that_takes_longer_than_the_overlap(
     rig: Rig, world: World, notion: SimulatedNotion, ids: dict[str, str]
 ) -> None:

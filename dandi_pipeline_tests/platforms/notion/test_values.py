@@ -76,8 +76,10 @@ def test_a_page_that_vanishes_while_it_is_completed_is_gone(
             world.delete_page(page)
 
     notion.before_response = delete
+    rig.asked()
     rig.sweep()
     notion.before_response = None
+    assert rig.asked()["query"] == 4, "a check and one reading of each, not two"
     rig.sweep()
     assert [difference for difference in rig.differences() if difference.partition in sources] == []
 

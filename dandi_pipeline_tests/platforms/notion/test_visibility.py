@@ -7,6 +7,7 @@ import pytest
 from dandi_pipeline.errors import AccessRefused, ConfigurationError, PartitionUnknown
 from dandi_pipeline.platforms.contract import Gone, Hidden, Listed
 from dandi_pipeline.sync.report import Outcome
+from dandi_pipeline_tests.platforms.notion.conftest import NOW
 from dandi_pipeline_tests.platforms.notion.rig import Rig
 from dandi_pipeline_tests.simulators.notion import World
 
@@ -128,17 +129,26 @@ def test_search_suggests_what_could_be_named(rig: Rig, world: World, ids: dict[s
         assert platform.suggestions() == {ids[title]: title for title in ("Projects", "Tasks", "Done tasks")}
 
 
+@pytest.mark.parametrize("refused_cursors", [0, 2])
 def test_pages_hidden_from_the_connection_do_not_hide_the_newest_edit(
-    rig: Rig, world: World, ids: dict[str, str]
+    rig: Rig, world: World, ids: dict[str, str], refused_cursors: int
 ) -> None:
     rig.databases, rig.data_sources = [], [ids["Projects"]]
+    for number in range(5):
+        world.unshare(world.add_page(ids["Projects"], {"Name": str(number)}).id)
     rig.sync()
-    hidden = [world.add_page(ids["Projects"], {"Name": str(number)}).id for number in range(5)]
+    rig.settle()
+    refusals = [None] * refused_cursors
+
+    def refuse(kind: str, params: object) -> None:
+        if kind == "query" and refusals:
+            refusals.pop()
+            rig.notion.expire_cursors()
+
+    world.clock.set(NOW.replace(minute=10))  # before the hidden pages' time, and long after the last visible edit
     seen = next(iter(world.data_sources[ids["Projects"]].page_ids))
     world.edit_page(seen, {"Budget": 5})
-    for page in hidden:
-        world.edit_page(page, {"Budget": 6})
-        world.unshare(page)
-    world.clock.advance(60)
+    rig.notion.before_response = refuse
     rig.sync()
+    rig.notion.before_response = None
     assert rig.pages()[ids["Projects"]][seen]["properties"]["Budget"]["number"] == 5

@@ -248,6 +248,8 @@ def test_a_limit_cuts_the_reading_short_and_leaves_the_partition_stale(rig: Rig,
     assert len(_held(rig, plain)) == 25
     rig.sync()
     assert _held(rig, plain) == set(pages)
+    rig.sync(max_records=25, full=True)
+    assert _held(rig, plain) == set(pages), "what was not read is not gone"
 
 
 def test_a_limit_that_is_not_reached_changes_nothing(rig: Rig, world: World, plain: str) -> None:
