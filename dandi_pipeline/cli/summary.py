@@ -26,6 +26,8 @@ def _figures(report: SyncReport) -> Iterator[str]:
     yield f"{records} unchanged: {report.records.unchanged}"
     yield f"Requests: {report.traffic.requests}"
     yield f"Data received: {byte_size(report.traffic.bytes_received)}"
+    for name, count in report.traffic.counters.items():
+        yield f"{name.replace('_', ' ').capitalize()}: {count}"
     yield f"Errors: {len(report.problems)}"
 
 

@@ -6,12 +6,14 @@ What a platform's answers mean stays in `platforms`; here is only how they are g
 from dandi_pipeline.http.client import Answer, ErrorAnswer, HttpClient, Limits, Refusal
 from dandi_pipeline.http.grants import RateLimit
 from dandi_pipeline.http.instants import instant
-from dandi_pipeline.http.metrics import Metrics, Traffic
-from dandi_pipeline.http.rate import Budgets, LocalBudgets, RateBudget, pseudonym
+from dandi_pipeline.http.metrics import TOTALS, Metrics, Traffic
+from dandi_pipeline.http.rate import Budgets, CappedBudgets, LocalBudgets, RateBudget, pseudonym
 
 __all__ = [
+    "TOTALS",
     "Answer",
     "Budgets",
+    "CappedBudgets",
     "ErrorAnswer",
     "HttpClient",
     "Limits",

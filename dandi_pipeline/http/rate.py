@@ -165,6 +165,18 @@ class LocalBudgets:
             self._paused_until[limit.key] = max(until, self._paused_until.get(limit.key, until))
 
 
+class CappedBudgets:
+    """Budgets that keep one more limit than whoever asks for them names: a rate below the platform's own."""
+
+    def __init__(self, budgets: Budgets, cap: RateLimit) -> None:
+        self._budgets = budgets
+        self._cap = cap
+
+    def budget(self, *limits: RateLimit) -> RateBudget:
+        """Return the budget that keeps every one of the limits and the cap."""
+        return self._budgets.budget(*limits, self._cap)
+
+
 def pseudonym(secret: str) -> str:
     """Return a name for a credential that everybody who holds it comes to, and that does not tell it."""
     return blake2b(secret.encode(), digest_size=8, person=b"rate budget").hexdigest()

@@ -5,9 +5,9 @@ command line runs the same step in its own process: one function serves all. Rea
 belong in `sync`; this module only runs it and has it written down.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from typing import NoReturn, cast
+from typing import NoReturn
 
 import dagster as dg
 
@@ -22,9 +22,7 @@ from dandi_pipeline.orchestration.sources import MirroredSource
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.progress import Progress
-from dandi_pipeline.sync.report import PartitionReport, SyncReport
-
-_Reports = Generator[PartitionReport, None, None]
+from dandi_pipeline.sync.report import SyncReport
 
 
 def build_assets(source: MirroredSource) -> dg.AssetsDefinition:
@@ -101,10 +99,10 @@ def _recorded(
     progress: Progress,
 ) -> SyncReport:
     """Run the sync and leave its sums on the run, however it ends."""
-    journal = Journal(context, source, scope=options.scope, parts=options.parts or source.parts)
+    journal = Journal(context, source, options)
     ended_early: str | None = INTERRUPTED
     try:
-        with connections.open(source.alias) as connection:
+        with connections.open(source.alias, options.mode) as connection:
             _follow(journal, source, options, connection, progress, context.run.run_id)
         ended_early = None
     except PipelineError as error:
@@ -129,7 +127,7 @@ def _follow(
         plan = sync.plan()
         journal.planned(plan)
         # Closed at once, or an interrupted sync would go on with a closed mirror.
-        with closing(cast(_Reports, sync.run(plan, run_id))) as reports:
+        with closing(sync.run(plan, run_id)) as reports:
             for report in reports:
                 journal.note(report)
         # With a date limit, what the plan leaves out need not be fresh.

@@ -1,14 +1,14 @@
 """The resources of a sync: what it works on, and who watches it."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.contract import Platform
 from dandi_pipeline.platforms.registry import open_platform
-from dandi_pipeline.settings import Settings, Source
+from dandi_pipeline.settings import AS_SET, Mode, Settings, Source
 from dandi_pipeline.sync.progress import Progress, Unwatched
 from dandi_pipeline.sync.report import SyncReport
 
@@ -29,10 +29,15 @@ class Connections:
         self._settings = settings
 
     @contextmanager
-    def open(self, alias: str) -> Iterator[Connection]:
-        """Open the source named `alias`; raises `DatabaseUnavailable` if the mirror cannot be opened."""
-        url = self._settings.mirror_database_url
-        with Mirror.open(url) as mirror, closing(open_platform(self._sources[alias], self._settings)) as platform:
+    def open(self, alias: str, mode: Mode = AS_SET) -> Iterator[Connection]:
+        """Open the source named `alias`; raises `DatabaseUnavailable` if the mirror cannot be opened.
+
+        Its rate is shared with everybody who uses the same mirror.
+        """
+        source = self._sources[alias]
+        with ExitStack() as stack:
+            mirror = stack.enter_context(Mirror.open(self._settings.mirror_database_url))
+            platform = stack.enter_context(closing(open_platform(source, self._settings, mirror, mode)))
             yield Connection(platform, mirror)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from dandi_pipeline.errors import PipelineError
+from dandi_pipeline.http import TOTALS, Traffic
 from dandi_pipeline.platforms.contract import RecordKind
 from dandi_pipeline.sync.report import Outcome, PartitionReport, Tally
 
@@ -50,6 +51,16 @@ def failure(asset: dg.AssetKey, partition: str, error: PipelineError) -> dg.Asse
             "group": dg.MetadataValue.text(error.group),
             "error": dg.MetadataValue.text(printable(str(error))),
         },
+    )
+
+
+def run_traffic(asset: dg.AssetKey, traffic: Traffic) -> dg.AssetObservation:
+    """Return the event that puts what a whole run sent and received on its asset, where Dagster plots it."""
+    totals = {**{name: getattr(traffic, name) for name in TOTALS}, **traffic.counters}
+    return dg.AssetObservation(
+        asset_key=asset,
+        description="what the run sent and received",
+        metadata={name: dg.MetadataValue.float(float(value)) for name, value in totals.items()},
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from dandi_pipeline.http import Traffic
 from dandi_pipeline.orchestration import run_tags
 from dandi_pipeline.orchestration.home import open_instance
 from dandi_pipeline.orchestration.liveness import end_abandoned_runs
@@ -19,6 +20,7 @@ class PastSync:
 
     `status` is one of "done", "done with errors" (some partitions failed), "failed" (stopped before every partition
     had its turn), "interrupted", "running" and "queued". `duration_seconds` is None for one that has not ended.
+    `errors` counts the failed partitions by the group of their error; `stopped` is the group of what ended it early.
     """
 
     run_id: str
@@ -35,6 +37,9 @@ class PastSync:
     failed: int | None
     records: Tally | None
     requests: int | None
+    traffic: Traffic
+    errors: Mapping[str, int]
+    stopped: str | None
 
 
 def past_syncs(home: Path, *, limit: int, source: str | None = None) -> list[PastSync]:
@@ -64,6 +69,9 @@ def _past_sync(record: dg.RunRecord) -> PastSync:
         failed=run_tags.count_from(tags, run_tags.FAILED),
         records=run_tags.records_from(tags),
         requests=run_tags.count_from(tags, run_tags.REQUESTS),
+        traffic=run_tags.traffic_from(tags),
+        errors=run_tags.errors_from(tags),
+        stopped=tags.get(run_tags.STOPPED),
     )
 
 

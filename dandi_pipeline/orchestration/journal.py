@@ -11,6 +11,7 @@ from dandi_pipeline.mirror import PartitionState
 from dandi_pipeline.orchestration import events, run_tags
 from dandi_pipeline.orchestration.partition_set import add_partitions, remove_partition
 from dandi_pipeline.orchestration.sources import MirroredSource
+from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import SyncPlan
 from dandi_pipeline.sync.report import Outcome, PartitionReport, SyncReport, summarize
 
@@ -18,22 +19,21 @@ _LISTED_FAILURES = 20
 
 
 class Journal:
-    """The record of one run of a source's `parts`. `traffic` is to be set to what the run has sent and received."""
+    """The record of one run. `traffic` is to be set to what it has sent and received."""
 
-    def __init__(
-        self, context: dg.AssetExecutionContext, source: MirroredSource, *, scope: str, parts: Sequence[str]
-    ) -> None:
+    def __init__(self, context: dg.AssetExecutionContext, source: MirroredSource, options: SyncOptions) -> None:
         self.traffic = Traffic()
         self._context = context
         self._source = source
-        self._scope = scope
-        self._parts = parts
+        self._scope = options.scope
+        self._parts = options.parts or source.parts
         self._started = time.monotonic()
         self._checked = 0
         self._reasons: dict[str, str] = {}
         self._reports: list[PartitionReport] = []
         self._shown: set[tuple[str, str]] = set()
-        context.instance.add_run_tags(context.run.run_id, run_tags.start_tags(source.alias, scope))
+        tags = run_tags.start_tags(source.alias, options.scope, str(options.mode))
+        context.instance.add_run_tags(context.run.run_id, tags)
 
     def planned(self, plan: SyncPlan) -> None:
         """Note what the check found; partitions seen for the first time join the set before their events."""
@@ -71,7 +71,7 @@ class Journal:
                 remove_partition(self._context.instance, self._source, partition)
 
     def close(self, stopped: str | None) -> SyncReport:
-        """Put the sums on the run, where the history finds them, and return them."""
+        """Put the sums on the run, where the history finds them, and on its assets, to be plotted; return them."""
         report = summarize(
             self._reports,
             run_id=self._context.run.run_id,
@@ -82,6 +82,8 @@ class Journal:
             record_noun=self._source.kinds[-1].name,
             traffic=self.traffic,
         )
+        for part in self._parts:
+            self._context.log_event(events.run_traffic(self._source.asset_key(part), report.traffic))
         self._context.instance.add_run_tags(self._context.run.run_id, run_tags.end_tags(report, stopped))
         return report
 

@@ -3,8 +3,12 @@
 Written once when the run starts and once when it ends; `history` and the sensor read them.
 """
 
+import json
+from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
+from dandi_pipeline.http import TOTALS, Traffic
 from dandi_pipeline.sync.report import SyncReport, Tally
 
 KIND = "dandi_pipeline/run"
@@ -21,6 +25,13 @@ DELETED = "sync/deleted"
 FAILED = "sync/failed"
 RECORD_NOUN = "sync/record"
 REQUESTS = "sync/requests"
+MODE = "sync/mode"
+TRAFFIC = "sync/traffic"
+"""What was sent and received, as JSON: the totals, what the platform counts beside them, and the same by host."""
+
+ERRORS = "sync/errors"
+"""How many partitions failed, by the group of their error, as JSON."""
+
 DURATION = "sync/duration"
 STOPPED = "sync/stopped"
 """What ended the sync early: its error's group, or `INTERRUPTED`; absent where every partition had its turn."""
@@ -41,9 +52,9 @@ def background_tags(alias: str) -> dict[str, str]:
     return {BACKGROUND: alias}
 
 
-def start_tags(alias: str, scope: str) -> dict[str, str]:
+def start_tags(alias: str, scope: str, mode: str = "") -> dict[str, str]:
     """Return what a run carries once it knows what it is asked; a backfill's run has no launch tags."""
-    return {**launch_tags(alias), SCOPE: scope[:_LONGEST_SCOPE]}
+    return {**launch_tags(alias), SCOPE: scope[:_LONGEST_SCOPE], **({MODE: mode} if mode else {})}
 
 
 def end_tags(report: SyncReport, stopped: str | None) -> dict[str, str]:
@@ -62,6 +73,8 @@ def end_tags(report: SyncReport, stopped: str | None) -> dict[str, str]:
         **{tag: str(count) for tag, count in counts.items()},
         RECORD_NOUN: report.record_noun,
         DURATION: f"{report.duration_seconds:.2f}",
+        TRAFFIC: json.dumps(_plain(report.traffic)),
+        ERRORS: json.dumps(Counter(problem.error.group for problem in report.problems if problem.error)),
         **({STOPPED: stopped} if stopped else {}),
     }
 
@@ -78,6 +91,42 @@ def count_from(tags: Mapping[str, str], tag: str) -> int | None:
     """Return a count, or None where the tag is missing or was edited into something else by hand."""
     text = tags.get(tag, "")
     return int(text) if text.isascii() and text.isdigit() else None
+
+
+def traffic_from(tags: Mapping[str, str]) -> Traffic:
+    """Return the traffic that `end_tags` wrote; nothing where it was not written, or was edited by hand."""
+    return _traffic(_object(tags.get(TRAFFIC)))
+
+
+def errors_from(tags: Mapping[str, str]) -> dict[str, int]:
+    """Return how many partitions failed, by the group of their error."""
+    return {group: count for group, count in _object(tags.get(ERRORS)).items() if isinstance(count, int)}
+
+
+def _plain(traffic: Traffic) -> dict[str, Any]:
+    totals = {name: getattr(traffic, name) for name in TOTALS}
+    totals["seconds_slept"] = round(traffic.seconds_slept, 3)
+    counters = {"counters": dict(traffic.counters)} if traffic.counters else {}
+    hosts = {"hosts": {host: _plain(of_host) for host, of_host in traffic.hosts.items()}} if traffic.hosts else {}
+    return {**{name: value for name, value in totals.items() if value}, **counters, **hosts}
+
+
+def _traffic(plain: Mapping[str, Any]) -> Traffic:
+    numbers = {name: plain[name] for name in TOTALS if isinstance(plain.get(name), int | float)}
+    counters = {name: count for name, count in _mapping(plain.get("counters")).items() if isinstance(count, int)}
+    hosts = {host: _traffic(_mapping(of_host)) for host, of_host in _mapping(plain.get("hosts")).items()}
+    return Traffic(**numbers, counters=counters, hosts=hosts)
+
+
+def _object(text: str | None) -> Mapping[str, Any]:
+    try:
+        return _mapping(json.loads(text or "{}"))
+    except json.JSONDecodeError:
+        return {}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _record_tag(noun: str, count: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from dandi_pipeline.http import Budgets, LocalBudgets
+from dandi_pipeline.http import Budgets, CappedBudgets, LocalBudgets, RateLimit
 from dandi_pipeline.platforms.airtable.platform import open_airtable
 from dandi_pipeline.platforms.airtable.settings import AirtableSettings
 from dandi_pipeline.platforms.contract import Platform
@@ -13,7 +13,7 @@ from dandi_pipeline.platforms.dandi.platform import open_dandi
 from dandi_pipeline.platforms.dandi.settings import DandiSettings
 from dandi_pipeline.platforms.notion.platform import open_notion
 from dandi_pipeline.platforms.notion.settings import NotionSettings
-from dandi_pipeline.settings import Settings, Source
+from dandi_pipeline.settings import AS_SET, Mode, Settings, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,18 @@ SETTINGS: Mapping[str, type[BaseModel]] = {name: entry.settings for name, entry 
 """What each platform accepts under `settings:`, for `load_sources`."""
 
 
-def open_platform(source: Source, settings: Settings, budgets: Budgets | None = None) -> Platform:
-    """Return the platform behind a source, ready to be asked; nothing has been sent yet.
+def open_platform(source: Source, settings: Settings, budgets: Budgets | None = None, mode: Mode = AS_SET) -> Platform:
+    """Return the platform behind a source, ready to be asked in this mode; nothing has been sent yet.
 
     `budgets` is where its rate is shared: a `Mirror`, for all who use that mirror; None means this process alone.
     """
-    return PLATFORMS[source.platform].open(source, settings, budgets or LocalBudgets())
+    budgets = budgets or LocalBudgets()
+    if mode.rate_limit is not None:
+        budgets = CappedBudgets(budgets, _cap(source.alias, mode.rate_limit))
+    chosen = source.model_copy(update={"settings": mode.applied_to(source.settings)})
+    return PLATFORMS[source.platform].open(chosen, settings, budgets)
+
+
+def _cap(alias: str, requests_per_second: float) -> RateLimit:
+    requests = max(1, round(requests_per_second))
+    return RateLimit(f"{alias} at most {requests_per_second:g}/s", requests, requests / requests_per_second)

@@ -5,14 +5,20 @@ hold, its own folder says.
 """
 
 from dandi_pipeline.settings.environment import Settings
-from dandi_pipeline.settings.sources import PlatformSettings, Source, load_sources, sources_schema
+from dandi_pipeline.settings.mode import AS_SET, LEGACY, PRESETS, Mode
+from dandi_pipeline.settings.sources import PlatformSettings, Section, Source, load_sources, sources_schema
 from dandi_pipeline.settings.values import ApiUrl, EnvironmentName, Interval
 
 __all__ = [
+    "AS_SET",
+    "LEGACY",
+    "PRESETS",
     "ApiUrl",
     "EnvironmentName",
     "Interval",
+    "Mode",
     "PlatformSettings",
+    "Section",
     "Settings",
     "Source",
     "load_sources",

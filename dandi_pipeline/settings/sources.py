@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 from pydantic.json_schema import models_json_schema
@@ -18,16 +18,31 @@ Registry = Mapping[str, type[BaseModel]]
 DEFAULT_SOURCES = "sources:\n  - platform: dandi\n"
 
 
-class PlatformSettings(BaseModel):
-    """What every platform's own settings start from: nothing unknown, nothing converted, nothing changed later."""
+class Section(BaseModel):
+    """A part of the file: nothing unknown, nothing converted, nothing changed later."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Source(BaseModel):
+class PlatformSettings(Section):
+    """What every platform's own settings start from; a `Mode` sets these for one run."""
+
+    LARGEST_PAGE: ClassVar[int] = 100
+    """The most records that the platform gives at a time."""
+
+    max_concurrent: int = Field(default=5, ge=1, le=50, description="Requests in flight at most")
+    pool_size: int = Field(default=10, ge=1, le=50, description="Connections kept open at most")
+    keep_alive: bool = Field(default=True, description="Whether a connection is kept for the next request")
+    page_size: int = Field(default=100, ge=1, le=LARGEST_PAGE, description="Records asked for at a time")
+
+    @property
+    def requests_per_second(self) -> float | None:
+        """The rate at which the platform may be asked, None where it names none."""
+        return None
+
+
+class Source(Section):
     """One configured account or archive. `every` is how often it is looked at for changes."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     alias: Alias = Field(description="What the source is called everywhere; the platform's name unless set")
     platform: str = Field(description="Which kind of platform it is")

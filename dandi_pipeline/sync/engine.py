@@ -1,6 +1,6 @@
 """One sync of one source: finds what is stale, works on many partitions at once, reports each as it ends."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from threading import Event
 
@@ -68,7 +68,7 @@ class Sync:
             self._progress.end(Stage.CHECK_PARTITIONS, None)
         return plan
 
-    def run(self, plan: SyncPlan, run_id: str) -> Iterator[PartitionReport]:
+    def run(self, plan: SyncPlan, run_id: str) -> Generator[PartitionReport, None, None]:
         """Sync what the plan names and yield each partition's report as it ends, in the caller's thread.
 
         A failed partition is a report; what would fail every partition is raised, once what was under way has

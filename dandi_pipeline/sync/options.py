@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dandi_pipeline.errors import ConfigurationError
+from dandi_pipeline.settings import AS_SET, Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,7 @@ class SyncOptions:
     `parts` empty means every part of the platform; `partitions` empty means every partition. `max_records`
     limits the bulk records read per partition; what it cuts short stays stale. `ignore_unknown` passes over
     named partitions that neither platform nor mirror has: they may have gone since they were named.
+    `max_concurrent` partitions are worked on at once, and as many requests; `mode` says how the platform is asked.
     """
 
     partitions: tuple[str, ...] = ()
@@ -23,6 +25,7 @@ class SyncOptions:
     allow_mass_deletion: bool = False
     ignore_unknown: bool = False
     max_concurrent: int = 5
+    mode: Mode = AS_SET
 
     def __post_init__(self) -> None:
         if self.since is not None and self.since.tzinfo is None:

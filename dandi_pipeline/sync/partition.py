@@ -89,7 +89,8 @@ class PartitionSync:
         """Commit what is staged; a part that was not read whole and untorn is stored without a token."""
         whole = settled.parts if settled else ()
         tokens = {part: settled.token if settled and part in whole else None for part in self._item.parts}
-        new = not any(session.states.values())
+        # A partition whose first attempts failed has states, but nothing of it was ever stored.
+        new = all(state is None or state.generation == 0 for state in session.states.values())
         tallies = self._write(session, tokens, reading.comparison.tallies())
         complete = torn is None and len(whole) == len(self._item.parts)
         limit = self._tools.options.max_records

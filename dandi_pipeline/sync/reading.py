@@ -1,6 +1,6 @@
 """Drives one reading of a partition: from the platform, through the comparison, watched by the progress."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from threading import Event
 from typing import TypeVar
@@ -11,6 +11,7 @@ from dandi_pipeline.platforms.contract import (
     Expected,
     Known,
     Listed,
+    Observation,
     Observed,
     Outdated,
     Planned,
@@ -119,7 +120,7 @@ class Reading:
         """Read to the end; raise `TornRead` if the partition changed, `Interrupted` if the sync is stopping."""
         key = self._listed.key
         try:
-            for observation in self._tools.platform.read(self._listed, self._request):
+            for observation in self._observations():
                 if self._tools.stopping.is_set():
                     raise Interrupted(f"{key}: stopped before it was read whole; it stays stale")
                 if isinstance(observation, Settled):
@@ -128,6 +129,11 @@ class Reading:
         finally:
             self._tools.progress.end(Stage.CHECK_RECORDS, key)
         raise TornRead(f"{key}: the reading ended without a verdict")
+
+    def _observations(self) -> Iterable[Observation]:
+        """Return what the platform shows, as it comes in, or all of it at once where the mode says so."""
+        observations = self._tools.platform.read(self._listed, self._request)
+        return observations if self._tools.options.mode.streaming else list(observations)
 
     def _take(self, observation: Planned | Expected | Shape | Observed | Unchanged | Outdated | Complete) -> None:
         progress, key = self._tools.progress, self._listed.key

@@ -106,7 +106,7 @@ class SyncReport:
     incomplete: Sequence[PartitionReport] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report as DESIGN's JSON: the nouns' plurals are its keys."""
+        """Return the report as JSON: the nouns' plurals are its keys. `counters` are there if the platform has some."""
         partitions, records = self.partitions, self.records
         return {
             "run_id": self.run_id,
@@ -128,6 +128,7 @@ class SyncReport:
             },
             "requests": self.traffic.requests,
             "bytes_received": self.traffic.bytes_received,
+            **({"counters": dict(self.traffic.counters)} if self.traffic.counters else {}),
             "errors": [
                 {
                     "partition": report.partition,

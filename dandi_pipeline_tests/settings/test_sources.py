@@ -143,7 +143,7 @@ WRONG = {
         dandi("settings:", "  version: all"),
         4,
         "unknown key 'version' (did you mean 'versions'?);"
-        " accepted: api_key_env, api_url, embargoed, max_concurrent, versions",
+        " accepted: api_key_env, api_url, embargoed, keep_alive, max_concurrent, page_size, pool_size, versions",
     ),
     "unknown platform": (
         "sources:\n  - alias: a\n    platform: dandy",

@@ -16,7 +16,7 @@ from dandi_pipeline.platforms.airtable.mark import check_table
 from dandi_pipeline.platforms.airtable.reading import TableReading
 from dandi_pipeline.platforms.airtable.records import RECORD, RECORDS, SCHEMA
 from dandi_pipeline.platforms.airtable.refusals import SchemaMoved, refusals
-from dandi_pipeline.platforms.airtable.settings import AirtableSettings, BaseSettings
+from dandi_pipeline.platforms.airtable.settings import PER_BASE, PER_USER, AirtableSettings, BaseSettings
 from dandi_pipeline.platforms.contract import (
     Gone,
     Hidden,
@@ -38,9 +38,6 @@ CHECK_ATTEMPTS = 3
 
 LOCK_OUT = 30.0
 """Seconds for which Airtable refuses a base's every request after one too many."""
-
-PER_BASE, PER_USER = 5, 50
-"""Requests a second."""
 
 _KEY = re.compile(r"(?:https://airtable\.com/)?(app[A-Za-z0-9]+)/(tbl[A-Za-z0-9]+)(?:[/?].*)?", re.ASCII)
 
@@ -187,7 +184,12 @@ def open_airtable(source: Source, settings: Settings, budgets: Budgets) -> Airta
     """
     chosen: AirtableSettings = source.settings
     token = settings.credential(chosen.token_env)
-    limits = Limits(pool_size=chosen.max_concurrent, max_concurrent=chosen.max_concurrent, throttle_pause=LOCK_OUT)
+    limits = Limits(
+        pool_size=chosen.pool_size,
+        max_concurrent=chosen.max_concurrent,
+        keep_alive=chosen.keep_alive,
+        throttle_pause=LOCK_OUT,
+    )
     user = RateLimit(f"airtable user {pseudonym(token or '')}", PER_USER, seconds=1, burst=PER_USER)
 
     def base(configured: BaseSettings) -> Base:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
 
-from dandi_pipeline.settings import ApiUrl, EnvironmentName, Interval, PlatformSettings
+from dandi_pipeline.settings import ApiUrl, EnvironmentName, Interval, PlatformSettings, Section
 
 _BASE_ID = re.compile(r"app[A-Za-z0-9]{14}", re.ASCII)
 
@@ -16,11 +16,14 @@ def _base_id(text: str) -> str:
     return text
 
 
+PER_BASE, PER_USER = 5, 50
+"""Requests a second."""
+
 BaseId = Annotated[str, AfterValidator(_base_id), WithJsonSchema({"type": "string", "pattern": "^app[A-Za-z0-9]{14}$"})]
 """What Airtable calls a base, whatever its users do."""
 
 
-class BaseSettings(PlatformSettings):
+class BaseSettings(Section):
     """One base, and which of its tables."""
 
     base: BaseId = Field(description="The base's id, app…, as the address of its tables shows it")
@@ -44,8 +47,12 @@ class AirtableSettings(PlatformSettings):
         validate_default=True,
         description="How long an edit may take until every query shows it: what is younger is always asked for again",
     )
-    page_size: int = Field(default=100, ge=1, le=100, description="Records a request at most")
     max_concurrent: int = Field(default=5, ge=1, le=50, description="Requests in flight at most, for each base")
+
+    @property
+    def requests_per_second(self) -> float:
+        """What all bases together may be asked."""
+        return min(PER_BASE * len(self.bases), PER_USER)
 
     @field_validator("bases")
     @classmethod

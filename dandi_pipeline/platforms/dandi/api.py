@@ -32,9 +32,10 @@ class AssetPage:
 
 
 class DandiApi:
-    """Reads one archive. Every method raises `PipelineError`s only."""
+    """Reads one archive, `page_size` assets at a time. Every method raises `PipelineError`s only."""
 
-    def __init__(self, client: HttpClient, *, lists_embargoed: bool) -> None:
+    def __init__(self, client: HttpClient, *, lists_embargoed: bool, page_size: int = PAGE_SIZE) -> None:
+        self.page_size = page_size
         self._client = client
         self._lists_embargoed = lists_embargoed
 
@@ -75,9 +76,7 @@ class DandiApi:
         """Return the draft's row, metadata and dandiset in one answer, so they belong together."""
         return self._get(f"dandisets/{identifier}/versions/draft/info/")
 
-    def asset_page(
-        self, identifier: str, version: str, number: int, *, metadata: bool, page_size: int = PAGE_SIZE
-    ) -> AssetPage:
+    def asset_page(self, identifier: str, version: str, number: int, *, metadata: bool, page_size: int) -> AssetPage:
         """Return one page of assets ordered by path, the only order that is total."""
         where = f"assets of dandiset {identifier} {version}, page {number}"
         answer = self._get(

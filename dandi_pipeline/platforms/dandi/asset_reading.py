@@ -21,7 +21,7 @@ from dandi_pipeline.platforms.contract import (
 )
 from dandi_pipeline.platforms.dandi.api import AssetPage, DandiApi
 from dandi_pipeline.platforms.dandi.manifests import Manifests
-from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE, Manner, ReadPlan, plan_fetching, plan_reading
+from dandi_pipeline.platforms.dandi.plan import Manner, ReadPlan, plan_fetching, plan_reading
 from dandi_pipeline.platforms.dandi.records import ASSET, Json, asset_record
 
 BATCH = 500
@@ -55,6 +55,7 @@ class AssetReading:
         self._request = request
         self._shelf = shelf
         self._version = shelf.version
+        self._page_size = api.page_size
         self._where = f"dandiset {shelf.dandiset} {shelf.version}"
 
     def observations(self, *, full: bool) -> Iterator[Observation]:
@@ -73,12 +74,13 @@ class AssetReading:
             full=full,
             fetch=self._request.fetch,
             manifests=self._manifests is not None and self._shelf.embargo_status in ACCESS,
+            page_size=self._page_size,
         )
 
     # Pages with metadata
 
     def _full_walk(self) -> Iterator[Observation]:
-        size = min(PAGE_SIZE, self._request.limit or PAGE_SIZE)
+        size = min(self._page_size, self._request.limit or self._page_size)
         first = self._page(1, metadata=True, size=size)
         count = first.count or 0
         pages = ceil(count / size)
@@ -115,7 +117,7 @@ class AssetReading:
         yield Expected(count)
         differing: dict[int, Listed] = {}
         lengths: dict[int, int] = {}
-        pages = ceil(count / PAGE_SIZE)
+        pages = ceil(count / self._page_size)
         for page in self._first_then_rest(first, lambda number: self._page(number, metadata=False), pages):
             self._require_end(page, pages)
             lengths[page.number] = len(page.rows)
@@ -187,8 +189,10 @@ class AssetReading:
 
     # Both
 
-    def _page(self, number: int, *, metadata: bool, size: int = PAGE_SIZE) -> AssetPage:
-        return self._api.asset_page(self._shelf.dandiset, self._version, number, metadata=metadata, page_size=size)
+    def _page(self, number: int, *, metadata: bool, size: int | None = None) -> AssetPage:
+        return self._api.asset_page(
+            self._shelf.dandiset, self._version, number, metadata=metadata, page_size=size or self._page_size
+        )
 
     def _records(self, page: AssetPage) -> list[Record]:
         return [asset_record(self._version, row, where=page.where) for row in page.rows]

@@ -48,12 +48,14 @@ class ReadPlan:
         return f"{self.manner.value} ({self.reason})"
 
 
-def plan_reading(*, known: int, listed: int, full: bool, fetch: bool, manifests: bool) -> ReadPlan:
+def plan_reading(
+    *, known: int, listed: int, full: bool, fetch: bool, manifests: bool, page_size: int = PAGE_SIZE
+) -> ReadPlan:
     """Choose how to read a version of `listed` assets, `known` of them in the mirror.
 
     A full reading that was asked for is one of the API: a manifest cannot show what changed silently since.
     """
-    pages = max(1, ceil(listed / PAGE_SIZE))
+    pages = max(1, ceil(listed / page_size))
     missing = max(0, listed - known)
     if not fetch:
         return ReadPlan(Manner.BARE, pages, "comparing only")

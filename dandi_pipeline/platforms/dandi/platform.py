@@ -19,6 +19,7 @@ from dandi_pipeline.platforms.contract import (
 )
 from dandi_pipeline.platforms.dandi.api import DandiApi
 from dandi_pipeline.platforms.dandi.manifests import Manifests
+from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE
 from dandi_pipeline.platforms.dandi.reading import DandisetReading
 from dandi_pipeline.platforms.dandi.records import ASSET, ASSETS, DANDISET, DANDISETS, VERSION
 from dandi_pipeline.platforms.dandi.settings import DandiSettings
@@ -47,10 +48,11 @@ class DandiPlatform:
         *,
         lists_embargoed: bool,
         published_assets: bool = False,
+        page_size: int = PAGE_SIZE,
     ) -> None:
         self._client = client
         self._manifests = manifests
-        self._api = DandiApi(client, lists_embargoed=lists_embargoed)
+        self._api = DandiApi(client, lists_embargoed=lists_embargoed, page_size=page_size)
         self._published_assets = published_assets
 
     @property
@@ -97,7 +99,7 @@ def open_dandi(source: Source, settings: Settings, budgets: Budgets) -> DandiPla
     """
     chosen: DandiSettings = source.settings
     key = settings.credential(chosen.api_key_env)
-    limits = Limits(pool_size=chosen.max_concurrent, max_concurrent=chosen.max_concurrent)
+    limits = Limits(pool_size=chosen.pool_size, max_concurrent=chosen.max_concurrent, keep_alive=chosen.keep_alive)
     api_url = chosen.api_url or settings.dandi_api_url
     client = HttpClient(
         api_url,
@@ -113,6 +115,7 @@ def open_dandi(source: Source, settings: Settings, budgets: Budgets) -> DandiPla
         Manifests(HttpClient(bucket, user_agent=USER_AGENT, limits=limits)) if bucket and chosen.manifests else None,
         lists_embargoed=key is not None and chosen.embargoed,
         published_assets=chosen.versions == "all",
+        page_size=chosen.page_size,
     )
 
 

@@ -1,6 +1,6 @@
 """What a DANDI source accepts under `settings:`."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,8 @@ from dandi_pipeline.settings import ApiUrl, EnvironmentName, PlatformSettings
 
 class DandiSettings(PlatformSettings):
     """One DANDI archive; every member has a default that suits the public one."""
+
+    LARGEST_PAGE: ClassVar[int] = 1000
 
     api_url: ApiUrl | None = Field(default=None, description="The API's address; DANDI_API_URL unless set")
     api_key_env: EnvironmentName = Field(
@@ -22,4 +24,4 @@ class DandiSettings(PlatformSettings):
     manifest_url: ApiUrl | None = Field(
         default=None, description="Where those files lie; DANDI_MANIFEST_URL, or the known place, unless set"
     )
-    max_concurrent: int = Field(default=5, ge=1, le=50, description="Requests in flight at most")
+    page_size: int = Field(default=1000, ge=1, le=LARGEST_PAGE, description="Assets asked for at a time")

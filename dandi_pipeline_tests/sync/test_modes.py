@@ -1,0 +1,162 @@
+"""Each setting of a mode changes how the platform is asked, and none changes what the mirror comes to hold."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from dandi_pipeline.errors import ConfigurationError
+from dandi_pipeline.http import Traffic
+from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.orchestration.config import SyncConfig
+from dandi_pipeline.platforms.notion.settings import NotionSettings
+from dandi_pipeline.platforms.registry import SETTINGS, open_platform
+from dandi_pipeline.settings import AS_SET, LEGACY, PRESETS, Mode, Settings, load_sources
+from dandi_pipeline.sync.engine import Sync
+from dandi_pipeline.sync.options import SyncOptions
+from dandi_pipeline.sync.progress import Stage
+from dandi_pipeline_tests.end_to_end.equality import differences
+from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_world
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What one first copy cost."""
+
+    traffic: Traffic
+    in_flight: int
+    by_kind: dict[str, int]
+    seconds: float
+
+
+class Bench:
+    """Copies one archive anew in any mode."""
+
+    def __init__(self, archive: SimulatedArchive, folder: Path) -> None:
+        self.archive = archive
+        self.folder = folder
+        environ = {"DANDI_API_URL": archive.api_url, "DANDI_MANIFEST_URL": archive.bucket_url}
+        self.settings = Settings.from_environment(environ, folder)
+        (self.source,) = load_sources(None, SETTINGS)
+
+    def copy(self, mode: Mode) -> Copied:
+        self.archive.requests.reset()
+        url = f"sqlite:///{self.folder / f'{time.monotonic_ns()}.sqlite'}"
+        started = time.monotonic()
+        asked = SyncOptions(max_concurrent=mode.max_concurrent or 5, mode=mode)
+        with Mirror.open(url) as mirror, closing(open_platform(self.source, self.settings, mirror, mode)) as platform:
+            sync = Sync("dandi", platform, mirror, asked)
+            assert [report.error for report in sync.run(sync.plan(), "run") if report.error] == []
+            traffic = platform.traffic
+        seconds = time.monotonic() - started
+        assert differences(url, self.archive.world.snapshot()) == []
+        counts = self.archive.requests.counts()
+        return Copied(traffic, counts["in_flight_max"], counts["by_kind"], seconds)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """An archive that keeps connections, whose answers take a moment and whose files are older than it."""
+    world = generated_world(dandisets=9, assets=30)
+    for dandiset in world.dandisets.values():
+        for version in dandiset.versions.values():
+            version.modified += timedelta(days=1)
+    with SimulatedArchive(world, keep_alive=True) as archive:
+        archive.faults.add("slow_start", seconds=0.03)
+        yield Bench(archive, tmp_path)
+
+
+def test_the_presets_bound_how_many_requests_are_in_flight(bench: Bench) -> None:
+    most = {name: bench.copy(replace(mode, manifests=False)).in_flight for name, mode in PRESETS.items()}
+    assert most["safe"] == 2
+    assert 2 < most["default"] <= 5
+    assert 5 < most["fast"] <= 10
+
+
+def test_the_legacy_mode_sends_one_request_at_a_time_each_over_a_connection_of_its_own(bench: Bench) -> None:
+    copied = bench.copy(replace(LEGACY, manifests=False))
+    assert copied.in_flight == 1
+    assert copied.traffic.opened == copied.traffic.requests
+    pooled = bench.copy(AS_SET)
+    assert pooled.traffic.opened < pooled.traffic.requests / 2
+
+
+def test_a_pool_holds_no_more_connections_than_its_size(bench: Bench) -> None:
+    copied = bench.copy(Mode(pool_size=2, manifests=False))
+    assert copied.traffic.opened == copied.in_flight == 2
+
+
+def test_a_batch_is_a_page_of_the_platforms(bench: Bench) -> None:
+    whole = bench.copy(Mode(manifests=False)).by_kind["assets_full"]
+    pages = bench.copy(Mode(manifests=False, batch_size=10)).by_kind["assets_full"]
+    drafts = [dandiset["versions"]["draft"]["assets"] for dandiset in bench.archive.world.snapshot().values()]
+    assert whole == len(drafts)
+    assert pages == sum(max(1, -(-len(assets) // 10)) for assets in drafts) > whole
+
+
+def test_a_batch_is_never_larger_than_the_platform_gives() -> None:
+    notion = NotionSettings(token_env="NOTION_TOKEN")
+    assert Mode(batch_size=500).applied_to(notion).page_size == 100
+    assert Mode(batch_size=50).applied_to(notion).page_size == 50
+
+
+def test_without_manifests_nothing_is_asked_of_the_bucket(bench: Bench) -> None:
+    used = bench.copy(AS_SET)
+    assert used.by_kind["manifest"] == used.traffic.counters["manifests_read"] > 0
+    unused = bench.copy(Mode(manifests=False))
+    assert (unused.by_kind["manifest"], unused.traffic.counters) == (0, {})
+
+
+def test_a_rate_limit_spreads_the_requests_over_time(bench: Bench) -> None:
+    copied = bench.copy(Mode(manifests=False, rate_limit=40))
+    assert copied.seconds > (copied.traffic.requests - 1) / 40
+    assert copied.traffic.waited > copied.traffic.requests / 2
+    assert copied.traffic.seconds_slept > 0
+
+
+class Order:
+    """Notes when records are read and when they are compared."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def begin(self, stage: Stage, partition: str | None, total: int | None) -> None:
+        pass
+
+    def advance(self, stage: Stage, partition: str | None, by: int) -> None:
+        if stage is Stage.CHECK_RECORDS and by:
+            self.events.append("compared")
+
+    def end(self, stage: Stage, partition: str | None) -> None:
+        pass
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_without_streaming_a_partition_is_read_whole_before_it_is_compared(bench: Bench, streaming: bool) -> None:
+    order = Order()
+    bench.archive.before_response = lambda kind, _: order.events.append(kind)
+    mode = Mode(batch_size=5, streaming=streaming, manifests=False)
+    asked = SyncOptions(partitions=("000001",), max_concurrent=1, mode=mode)
+    url = f"sqlite:///{bench.folder / 'mirror.sqlite'}"
+    with Mirror.open(url) as mirror, closing(open_platform(bench.source, bench.settings, mirror, mode)) as platform:
+        sync = Sync("dandi", platform, mirror, asked, order)
+        assert [report.error for report in sync.run(sync.plan(), "run")] == [None]
+    last_read = order.events.index("version_info")
+    assert (order.events.index("compared") < last_read) == streaming
+
+
+@pytest.mark.parametrize("mode", [AS_SET, LEGACY, *PRESETS.values(), Mode(rate_limit=0.5, batch_size=7)])
+def test_a_mode_survives_the_runs_config(mode: Mode) -> None:
+    asked = SyncOptions(mode=mode, max_concurrent=mode.max_concurrent or 5)
+    config = SyncConfig.of(asked)
+    assert config.options(partitions=(), parts=(), ignore_unknown=False, max_concurrent=5) == asked
+
+
+@pytest.mark.parametrize("name", ["pool_size", "max_concurrent", "batch_size", "rate_limit"])
+def test_a_mode_that_would_send_nothing_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=name.replace("_", "-")):
+        Mode(**{name: 0})  # type: ignore[arg-type]
