@@ -269,6 +269,23 @@ def test_the_next_page_is_never_asked_of_another_host(sqlite_url: str, tmp_path:
         assert rig.differences() == []
 
 
+def test_versions_that_do_not_add_up_are_not_believed(sqlite_url: str, tmp_path: Path) -> None:
+    with edited(sqlite_url, tmp_path) as rig:
+        before = snapshots(rig)
+        rig.archive.faults.add("wrong_count", kind="versions", path=f"/{HIT}/")
+        assert isinstance(rig.sync()[HIT].error, TornRead)
+        assert before.problems(held_rows(sqlite_url)) == []
+        rig.archive.faults.clear()
+        rig.sync()
+        assert rig.differences() == []
+
+
+def test_a_failure_that_quotes_hostile_text_is_recorded(mirror_url: str) -> None:
+    with Mirror.open(mirror_url) as mirror:
+        mirror.record_failure("dandi", HIT, ["assets"], run_id="run", group="contract", message="a\0b \ud800 c")
+        assert mirror.states("dandi")[HIT, "assets"].error == r"a\0b \ud800 c"
+
+
 # Answers of every wrong shape
 
 CONTENT = "metadata"
