@@ -27,21 +27,21 @@ _BEGIN = "mirror_begin"
 _CREATING = threading.Lock()
 """Keeps a thread from opening a file that another one has just created and is about to close."""
 
-# `{type}` and `{value}` are the JSON type and the SQL value of a cell. A CASE, since AND may be evaluated in any order.
+# `{type}` and `{value}` are the JSON type and the SQL value of a cell, `{twice}` is an array that has it twice, as it
+# was written: `json_extract` of one path turns it into an SQL value. A CASE, since AND may be evaluated in any order.
 _CELL: Mapping[CellType, str] = {
     "text": "CASE {type} WHEN 'text' THEN {value} END",
     "integer": "CASE WHEN {type} IN ('integer', 'real') THEN CASE WHEN {value} = CAST({value} AS INTEGER)"
     " THEN CAST({value} AS INTEGER) END END",
     "number": "CASE WHEN {type} IN ('integer', 'real') THEN {value} END",
     "boolean": "CASE {type} WHEN 'true' THEN 1 WHEN 'false' THEN 0 END",
-    # `strftime` takes the 31st of February, and makes a day in March of it.
+    # `strftime` takes the 31st of February; whatever is added to it, even nothing, makes a day in March of it.
     "instant": "CASE WHEN {type} = 'text' AND {value} GLOB"
     " '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]"
     ".[0-9][0-9][0-9][0-9][0-9][0-9]Z' AND {value} NOT GLOB '0000*'"
-    " THEN CASE strftime('%Y-%m-%dT%H:%M:%S', substr({value}, 1, 19))"
+    " THEN CASE strftime('%Y-%m-%dT%H:%M:%S', substr({value}, 1, 19), '+0 days')"
     " WHEN substr({value}, 1, 19) THEN {value} END END",
-    "json": "CASE {type} WHEN 'null' THEN NULL WHEN 'true' THEN 'true' WHEN 'false' THEN 'false'"
-    " WHEN 'text' THEN json_quote({value}) ELSE CAST({value} AS TEXT) END",
+    "json": "CASE WHEN {type} <> 'null' THEN substr({twice}, 2, (length({twice}) - 3) / 2) END",
 }
 
 
@@ -125,7 +125,11 @@ class SqliteDialect:
     def cell(self, name: str, kind: CellType) -> str:
         """Read by a JSON path; the operators -> and ->> came with SQLite 3.38."""
         path = f"'$.\"{name[1:-1]}\"'"
-        return _CELL[kind].format(type=f"json_type(cells, {path})", value=f"json_extract(cells, {path})")
+        return _CELL[kind].format(
+            type=f"json_type(cells, {path})",
+            value=f"json_extract(cells, {path})",
+            twice=f"json_extract(cells, {path}, {path})",
+        )
 
     def has_relation(self, connection: sa.Connection, name: str) -> bool:
         """Look among all names of the file, whatever their capitals."""

@@ -67,6 +67,33 @@ def asset(
     return Record(ASSET, (version, path), {**values, **columns}, metadata, content)
 
 
+SCHEMA = RecordKind("schema", "pages", key=())
+PAGE = RecordKind("page", "pages", key=("page_id",))
+RECORD = RecordKind("record", "records", key=("record_id",))
+
+
+def schema(name: str = "Tasks", content: str = "hash", *, metadata: str = '{"properties":{}}') -> Record:
+    return Record(SCHEMA, (), {"name": name}, metadata, content)
+
+
+def page(page_id: str = "page", content: str = "hash", *, cells: Any = None, **columns: Column) -> Record:
+    values: dict[str, Column] = {
+        "created": INSTANT,
+        "last_edited": INSTANT,
+        "title": "Bug bash",
+        "url": f"https://notion.example.org/{page_id}",
+        "in_trash": False,
+        "cells": orjson.dumps(cells or {}, option=orjson.OPT_SORT_KEYS).decode(),
+    }
+    return Record(PAGE, (page_id,), {**values, **columns}, '{"object":"page"}', content)
+
+
+def table_record(record_id: str, content: str = "hash", *, cells: Any = None, errors: str | None = None) -> Record:
+    text = orjson.dumps(cells or {}, option=orjson.OPT_SORT_KEYS).decode()
+    values: dict[str, Column] = {"created": INSTANT, "cells": text, "errors": errors}
+    return Record(RECORD, (record_id,), values, f'{{"id":"{record_id}"}}', content)
+
+
 @contextmanager
 def opened(url: str, *, patience: float = 20.0) -> Iterator[Mirror]:
     """Open the mirror for one block; the tests' own patience is shorter than an operator's."""
@@ -108,6 +135,6 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
 def _plain_value(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(timezone.utc).isoformat(timespec="microseconds")[:26] + "Z"
-    if name in ("metadata", "before", "after") and isinstance(value, str):
+    if name in ("metadata", "before", "after", "cells", "errors") and isinstance(value, str):
         return orjson.loads(value)
-    return bool(value) if name == "visible" else value
+    return bool(value) if name in ("visible", "in_trash") else value
