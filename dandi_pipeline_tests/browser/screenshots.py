@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from dandi_pipeline_tests.browser.chromium import open_pages
-from dandi_pipeline_tests.browser.scene import scene
+from dandi_pipeline_tests.browser.scene import DANDISETS, scene
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
@@ -14,7 +14,7 @@ def main() -> int:
     """Set the scene and save each page; says what it has written."""
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, scene(Path(folder)) as shown, open_pages(shown.url) as pages:
-        log_line = "000002: 1 dandiset updated, 1 version updated"
+        log_line = f"{DANDISETS} dandisets checked, 3 to sync"
         pictures = {
             "partition": ("/assets/dandi/assets?view=partitions&partition=000004", "Metadata", "unchanged"),
             "run": (f"/runs/{shown.second}", log_line),
