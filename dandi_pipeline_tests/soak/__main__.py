@@ -36,6 +36,8 @@ def main() -> int:
                     failures.append(f"{name}: seed {seed}: {problem}")
                     print(failures[-1], flush=True)
             seed += 1
+            if sys.stderr.isatty():
+                print(f"\r{seed - options.seed:,} seeds", end="\r", file=sys.stderr)
     _show(tallies, failures, time.monotonic() - started)
     return 1 if failures else 0
 

@@ -20,6 +20,8 @@ class Upstream:
         self._world = world
         self._chance = chance
         self._count = 0
+        for identifier in world.dandisets:
+            self._complete_digests(identifier)
 
     def happen(self, *, quick: bool = False) -> str | None:
         """Do one operation; return its name, or None where the state did not allow it.
@@ -120,10 +122,13 @@ class Upstream:
         dandiset = self._world.dandisets[identifier]
         if dandiset.embargo_status != "OPEN" or len(dandiset.versions) > 4:
             return False
-        for path, asset in dandiset.draft.assets.items():
-            if asset.blob and "dandi:sha2-256" not in asset.metadata["digest"]:
-                self._world.compute_sha256(identifier, path)  # only then are assets valid, and published
+        self._complete_digests(identifier)
         return bool(self._world.publish(identifier))
+
+    def _complete_digests(self, identifier: str) -> None:
+        """Compute every sha256 that is missing, as the archive does before it finds assets valid and publishes them."""
+        for path in self._without_sha256(identifier):
+            self._world.compute_sha256(identifier, path)
 
     def store_doi(self, identifier: str) -> bool:
         versions = self._published(identifier)
@@ -146,14 +151,11 @@ class Upstream:
         return True
 
     def compute_sha256(self, identifier: str) -> bool:
-        assets = self._world.dandisets[identifier].draft.assets
-        bare = sorted(
-            path for path, asset in assets.items() if asset.blob and "dandi:sha2-256" not in asset.metadata["digest"]
-        )
-        if not bare:
+        paths = self._without_sha256(identifier)
+        if not paths:
             return False
         self.silent.add(identifier)
-        return bool(self._world.compute_sha256(identifier, self._chance.choice(bare)))
+        return bool(self._world.compute_sha256(identifier, self._chance.choice(paths)))
 
     def reopen_zarr(self, identifier: str) -> bool:
         path = self._zarr(identifier)
@@ -169,6 +171,12 @@ class Upstream:
     def _path(self, identifier: str) -> str | None:
         paths = sorted(self._world.dandisets[identifier].draft.assets)
         return self._chance.choice(paths) if paths else None
+
+    def _without_sha256(self, identifier: str) -> list[str]:
+        assets = self._world.dandisets[identifier].draft.assets
+        return sorted(
+            path for path, asset in assets.items() if asset.blob and "dandi:sha2-256" not in asset.metadata["digest"]
+        )
 
     def _zarr(self, identifier: str) -> str | None:
         assets = self._world.dandisets[identifier].draft.assets
