@@ -1,15 +1,20 @@
 """Two syncs at once, on the same partitions or others: both end, neither fails for the other's sake, all is exact."""
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from threading import Barrier
 
 import pytest
 
+from dandi_pipeline.errors import MirrorBusy
 from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.sync.engine import Sync
+from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.report import Outcome
 from dandi_pipeline_tests.end_to_end.equality import Rows, held_rows
 from dandi_pipeline_tests.end_to_end.replay import all_changes, replay_problems
@@ -109,6 +114,27 @@ def test_a_dandiset_that_another_sync_removed_meanwhile_is_no_failure(mirror_url
         archive.before_response = delete
         assert rig.sync()["000003"].error is None
         assert gone == [[]]
+        assert rig.differences() == []
+
+
+def test_a_mirror_that_others_hold_too_long_fails_each_dandiset_alone(sqlite_url: str, tmp_path: Path) -> None:
+    """Not even the failures can be written down then: the report has them."""
+    with SimulatedArchive(generated_world(dandisets=4, assets=3)) as archive:
+        rig = Rig(archive, sqlite_url, tmp_path)
+        rig.sync()
+        edit(archive.world)
+        with (
+            closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as other,
+            closing(rig.open_platform()) as platform,
+            Mirror.open(sqlite_url, patience=0.1) as mirror,
+        ):
+            sync = Sync("dandi", platform, mirror, SyncOptions())
+            plan = sync.plan()
+            other.execute("BEGIN IMMEDIATE")
+            reports = list(sync.run(plan, "run"))
+        assert {type(report.error) for report in reports} == {MirrorBusy}
+        assert len(reports) == 3
+        rig.sync()
         assert rig.differences() == []
 
 
