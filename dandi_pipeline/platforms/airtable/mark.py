@@ -18,19 +18,23 @@ grid, every thirty days (every day, every hour) for a table with no more than on
 table is then read once from the old `since` on, mostly one request, and is fresh under the new one.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
+from dandi_pipeline.errors import ContractError, PlatformFailing, ResourceMissing, TornRead
 from dandi_pipeline.http.instants import instant, moment_of
 from dandi_pipeline.platforms.airtable.api import AirtableApi, Json, Question
 from dandi_pipeline.platforms.airtable.fields import edited_fields, layout_of
 from dandi_pipeline.platforms.airtable.records import sorted_cells
-from dandi_pipeline.platforms.airtable.refusals import FilterRefused
+from dandi_pipeline.platforms.airtable.refusals import FilterRefused, SchemaMoved
 from dandi_pipeline.platforms.canonical import canonical, digest_of
 
 GRIDS = (timedelta(days=30), timedelta(days=1), timedelta(hours=1))
 """How far back a mark may reach: as far as the changes since then fit one page, or else the last."""
+
+_log = logging.getLogger(__name__)
 
 _UNFILTERED = "unfiltered"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -81,15 +85,21 @@ class Check:
 def check_table(api: AirtableApi, table: Json, *, now: datetime, overlap: timedelta) -> Check:
     """Ask a table what has changed, in one request if that fits a page.
 
-    `now` is the server's time, not later than that of the requests. Raises `SchemaMoved` if `table`, its schema, is
-    out of date.
+    `now` is the server's time, not later than that of the requests. A table that gives no usable answer counts as
+    changed, so that its own reading fails and no other's. Raises `SchemaMoved` if `table`, its schema, is out of date.
     """
     where = f"table {api.base_id}/{table['id']}"
     layout, schema = layout_of(table, where=where), digest_of(canonical(table))
+    fields, latest = edited_fields(table, where=where), now - overlap
     try:
-        since, rows = _recent(api, table["id"], edited_fields(table, where=where), now - overlap, now)
+        since, rows = _recent(api, table["id"], fields, latest, now)
     except FilterRefused:
         since, rows = None, []
+    except (SchemaMoved, ResourceMissing):
+        raise
+    except (PlatformFailing, TornRead, ContractError) as failure:
+        _log.warning("%s; the table is taken for changed", failure)
+        return Check(Mark(layout, _on_grid(latest, GRIDS[-1]), f"unchecked@{now.isoformat()}", schema), now)
     recent = digest_of(*sorted(canonical([row["id"], *sorted_cells(row.get("fields", {}))]) for row in rows))
     return Check(Mark(layout, since, recent, schema), now if rows or since is None else since)
 
@@ -103,7 +113,7 @@ def _recent(
     records changed in the future are asked for, of which there are none.
     """
     for grid in GRIDS:
-        since = _EPOCH + (latest - _EPOCH) // grid * grid
+        since = _on_grid(latest, grid)
         question = Question(table_id, changed_since(since), fields)
         page = api.page(question)
         if page.offset is None:
@@ -111,3 +121,8 @@ def _recent(
     if api.page(Question(table_id, changed_since(now + _FAR), fields[:1]), size=1).rows:
         return None, []
     return since, [row for rows in api.pages(question) for row in rows]
+
+
+def _on_grid(moment: datetime, grid: timedelta) -> datetime:
+    """Return the last moment of a grid up to another moment."""
+    return _EPOCH + (moment - _EPOCH) // grid * grid

@@ -141,6 +141,33 @@ def test_an_answer_of_another_shape_changes_nothing(
 
 
 @pytest.mark.parametrize(
+    "fault",
+    [
+        {"effect": "status", "status": 503, "times": 6},
+        {"effect": "without_field", "name": "records", "times": 1},
+        {"effect": "status", "status": 413, "times": 1},
+    ],
+    ids=str,
+)
+def test_a_table_that_could_not_be_checked_is_read(
+    rig: Rig, airtable: SimulatedAirtable, caplog: pytest.LogCaptureFixture, fault: dict[str, object]
+) -> None:
+    rig.sync()
+    for name in ("Sessions", "Subjects"):
+        rig.world.edit_record(rig.table(name), rig.records(name)[0], {"Notes": "read all the same"})
+    options = {k: v for k, v in fault.items() if k != "effect"}
+    airtable.faults.add(str(fault["effect"]), path=f"{rig.table('Sessions')}/listRecords", **options)
+    reports = rig.sync()
+    assert {report.outcome for report in reports.values()} == {Outcome.SYNCED}
+    assert reports[rig.key("Sessions")].tallies["record"].checked == 1
+    assert "the table is taken for changed" in caplog.text
+    assert rig.differences() == []
+    assert rig.stale() == (rig.key("Sessions"),)
+    rig.sync()
+    assert rig.stale() == ()
+
+
+@pytest.mark.parametrize(
     "tables", [[{"id": "tbl1"}], [{"fields": []}], ["tbl1"], "tbl1", [{"id": "tbl1", "fields": [{"id": "fld1"}]}]]
 )
 def test_a_schema_of_another_shape_is_refused(rig: Rig, airtable: SimulatedAirtable, tables: object) -> None:
