@@ -18,10 +18,21 @@ def _overlap(value: timedelta) -> timedelta:
     return value
 
 
-NotionId = Annotated[
-    str, AfterValidator(dashed), WithJsonSchema({"type": "string", "pattern": "^[0-9A-Fa-f-]{32,36}$"})
+def _dashed_each(identifiers: list[str]) -> list[str]:
+    for position, identifier in enumerate(identifiers, start=1):
+        try:
+            dashed(identifier)
+        except ValueError as error:
+            raise ValueError(f"no. {position} is {error}") from None
+    return [dashed(identifier) for identifier in identifiers]
+
+
+NotionIds = Annotated[
+    list[str],
+    AfterValidator(_dashed_each),
+    WithJsonSchema({"type": "array", "items": {"type": "string", "pattern": "^[0-9A-Fa-f-]{32,36}$"}}),
 ]
-"""The id of a database or a data source, with or without dashes."""
+"""Ids of databases or data sources, with or without dashes."""
 
 
 class NotionSettings(PlatformSettings):
@@ -30,8 +41,8 @@ class NotionSettings(PlatformSettings):
     token_env: EnvironmentName = Field(
         default="NOTION_TOKEN", description="The NAME of the environment variable that holds the connection's token"
     )
-    databases: list[NotionId] = Field(default=[], description="Databases by id; all of their data sources are mirrored")
-    data_sources: list[NotionId] = Field(default=[], description="Single data sources by id")
+    databases: NotionIds = Field(default=[], description="Databases by id; all of their data sources are mirrored")
+    data_sources: NotionIds = Field(default=[], description="Single data sources by id")
     api_url: ApiUrl = Field(default="https://api.notion.com/v1", description="The API's address")
     overlap: Annotated[Interval, AfterValidator(_overlap)] = Field(
         default="3m",

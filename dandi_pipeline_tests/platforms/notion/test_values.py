@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from dandi_pipeline.platforms.notion.cells import cell_of
+from dandi_pipeline.platforms.notion.records import shape_of
 from dandi_pipeline_tests.platforms.notion.rig import Rig
 from dandi_pipeline_tests.simulators.notion import UNKNOWN_TYPE, SimulatedNotion, World
 
@@ -170,3 +171,19 @@ def test_rows_read_as_a_table_under_the_users_own_names(rig: Rig, world: World, 
     rows = rig.select('SELECT "Name", "Money ""€""", "Status" FROM notion_projects WHERE page_id = :page', page=page)
     properties = rig.pages()[ids["Projects"]][page]["properties"]
     assert rows == [(properties["Name"]["title"][0]["plain_text"], 12, properties["Status"]["status"]["name"])]
+
+
+def test_the_title_is_the_first_column_wherever_it_stands() -> None:
+    schema = {
+        "title": [{"plain_text": "Tasks"}],
+        "properties": {
+            "Amount": {"id": "a", "name": "Amount", "type": "number"},
+            "What": {"id": "title", "name": "What", "type": "title"},
+            "Odd": {"id": "o%3A", "name": "Odd", "type": "hologram"},
+        },
+    }
+    shape = shape_of(schema, where="a data source")
+    assert (shape.name, [(column.name, column.cell, column.type) for column in shape.columns]) == (
+        "Tasks",
+        [("What", "title", "text"), ("Amount", "a", "number"), ("Odd", "o%3A", "json")],
+    )
