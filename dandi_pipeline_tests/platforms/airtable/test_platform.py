@@ -85,14 +85,21 @@ def opened(source: Source, environ: Mapping[str, str]) -> Platform:
 
 
 class RecordedBudgets:
-    """Hands out budgets of this process and remembers for which limits."""
+    """Hands out budgets that never wait, and remembers for which limits, and what pauses were called."""
 
     def __init__(self) -> None:
         self.limits: list[tuple[RateLimit, ...]] = []
+        self.pauses: list[float] = []
 
     def budget(self, *limits: RateLimit) -> RateBudget:
         self.limits.append(limits)
-        return LocalBudgets().budget(*limits)
+        return self
+
+    def take(self) -> float:
+        return 0.0
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
 
 
 def limits_of(source: Source, token: str) -> list[tuple[RateLimit, ...]]:
@@ -110,6 +117,16 @@ def test_a_base_is_paused_for_everybody_and_an_accounts_rate_shared_by_its_bases
     (elsewhere,) = limits_of(source_of(tmp_path, {"bases": [{"base": BASE}]}, alias="other"), "patTwo.2")
     assert elsewhere[0] == first[0]
     assert elsewhere[1] != first[1]
+
+
+def test_a_429_that_names_no_time_pauses_for_as_long_as_a_lock_out(tmp_path: Path, airtable: SimulatedAirtable) -> None:
+    (base,), budgets = airtable.world.bases, RecordedBudgets()
+    source = source_of(tmp_path, {"api_url": airtable.api_url, "bases": [{"base": base}]})
+    airtable.faults.add("status", status=429, times=1)
+    settings = Settings.from_environment({"AIRTABLE_TOKEN": airtable.token}, Path.cwd())
+    with closing(open_airtable(source, settings, budgets)) as platform:
+        assert len(platform.list_partitions()) == 3
+    assert budgets.pauses == [30.0]
 
 
 def test_no_token_stands_in_a_budgets_key(tmp_path: Path) -> None:
