@@ -16,7 +16,7 @@ from dandi_pipeline.cli.sync import sync
 from dandi_pipeline.cli.terminal import one_line, tell, tolerate_any_encoding
 from dandi_pipeline.cli.ui import ui
 from dandi_pipeline.cli.verify import verify
-from dandi_pipeline.errors import PipelineError
+from dandi_pipeline.errors import PipelineError, PlatformUnreachable
 
 PROGRAM = "dandi-pipeline"
 WRONG_USAGE, INTERRUPTED, NOBODY_READS = 2, 130, 141
@@ -68,6 +68,8 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except click.ClickException as error:
         return _fail(_usage_message(error), WRONG_USAGE)
+    except PlatformUnreachable as error:
+        return _fail(f"{error}; `make demo` shows the whole job without a network", error.exit_code)
     except PipelineError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from dandi_pipeline.cli.terminal import tell
+
 
 @click.command(short_help="Open Dagster's UI on the mirror.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to serve at.")
@@ -22,7 +24,8 @@ def ui(*, host: str, port: int) -> int:
     home = prepare_home(settings.dagster_home)
     # Dagster advises its other tool; that one wants a project folder, this works wherever the package is installed.
     quietly = ("-W", "ignore:Function `dev_command` is superseded")
-    command = [sys.executable, *quietly, "-m", "dagster", "dev", "-m", "dandi_pipeline.definitions"]
+    command = [sys.executable, *quietly, "-m", "dagster", "dev", "-m", "dandi_pipeline.definitions", "--log-level", "warning"]
     environ = {**os.environ, "DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    tell(f"Dagster's UI will be at http://{host}:{port} in some seconds; Ctrl-C ends it.")
     # In place of this process, so that Ctrl-C and SIGTERM reach Dagster itself.
     os.execve(sys.executable, [*command, "--host", host, "--port", str(port)], environ)  # noqa: S606

@@ -17,6 +17,10 @@ DAGSTER_YAML = """\
 telemetry:
   enabled: false
 
+# No greeting over the first page.
+nux:
+  enabled: false
+
 concurrency:
   runs:
     max_concurrent_runs: 4

@@ -49,8 +49,6 @@ def scene(folder: Path) -> Iterator[Scene]:
         archive.faults.add("status", status=400, path=f"dandisets/{FAILING}/versions/draft/assets")
         with dagster_dev(site) as served:
             by_sensor, second, first = wait_for(lambda: ended_runs(served, count=3), seconds=120)
-            # Dagster greets whoever opens a new home with a dialogue, once.
-            served.query("mutation { setNuxSeen }")
             yield Scene(served, served.url, *(str(run["runId"]) for run in (first, second, by_sensor)))
 
 
