@@ -24,7 +24,17 @@ def ui(*, host: str, port: int) -> int:
     home = prepare_home(settings.dagster_home)
     # Dagster advises its other tool; that one wants a project folder, this works wherever the package is installed.
     quietly = ("-W", "ignore:Function `dev_command` is superseded")
-    command = [sys.executable, *quietly, "-m", "dagster", "dev", "-m", "dandi_pipeline.definitions", "--log-level", "warning"]
+    command = [
+        sys.executable,
+        *quietly,
+        "-m",
+        "dagster",
+        "dev",
+        "-m",
+        "dandi_pipeline.definitions",
+        "--log-level",
+        "warning",
+    ]
     environ = {**os.environ, "DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "1"}
     tell(f"Dagster's UI will be at http://{host}:{port} in some seconds; Ctrl-C ends it.")
     # In place of this process, so that Ctrl-C and SIGTERM reach Dagster itself.
