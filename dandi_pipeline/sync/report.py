@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dandi_pipeline.errors import PipelineError
-from dandi_pipeline.http import Traffic
+
+if TYPE_CHECKING:
+    # The command line shows reports without loading what a sync needs.
+    from dandi_pipeline.http import Traffic
 
 
 class Outcome(Enum):
@@ -101,7 +104,7 @@ class SyncReport:
     partitions: Tally
     failed: int
     records: Tally
-    traffic: Traffic
+    traffic: "Traffic"
     problems: Sequence[PartitionReport]
     incomplete: Sequence[PartitionReport] = ()
 
@@ -154,7 +157,7 @@ def summarize(
     duration_seconds: float,
     partition_noun: str,
     record_noun: str,
-    traffic: Traffic,
+    traffic: "Traffic",
 ) -> SyncReport:
     """Add the partitions' reports up; `checked` is how many partitions were looked at, stale or not."""
     records = sum((report.tallies.get(record_noun, Tally()) for report in reports), Tally())
