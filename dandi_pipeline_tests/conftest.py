@@ -1,11 +1,19 @@
 """Fixtures for every test: a fresh database of each kind."""
 
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dandi_pipeline_tests.postgresql import PostgresqlServer, running_postgresql
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what the tests start: a run in a script's background ignores it, and so would its children."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
