@@ -142,13 +142,18 @@ def _listed_rows(answer: Json, page: int) -> Iterator[Listed]:
     return (as_listed(row, where=where) for row in mappings(answer, "results", where=where))
 
 
-_CONTENT_KEYS = ("name", "asset_count", "size", "status")
-
-
 def _content(version: Json | None) -> bytes:
     """Spell what a version's row says, the same from the list and from the dandiset's own page, which shows more."""
     if version is None:
         return b""
-    named = text(version, "version", where="version row")
-    rest = (version.get(key) for key in _CONTENT_KEYS)
-    return canonical([named, *rest, instant(version, "modified", where="version row")])
+    where = "version row"
+    return canonical(
+        [
+            text(version, "version", where=where),
+            text(version, "name", where=where),
+            integer(version, "asset_count", where=where),
+            integer(version, "size", where=where),
+            text(version, "status", where=where),
+            instant(version, "modified", where=where),
+        ]
+    )
