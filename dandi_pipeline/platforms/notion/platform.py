@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
 from math import gcd
 
-from dandi_pipeline.errors import AccessRefused, ConfigurationError, ResourceMissing
+from dandi_pipeline.errors import AccessRefused, ConfigurationError, ContractError, PlatformFailing, ResourceMissing
 from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, Traffic, pseudonym
 from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import instant, text
@@ -22,7 +22,8 @@ from dandi_pipeline.platforms.contract import (
 )
 from dandi_pipeline.platforms.notion.api import LARGEST_PAGE, VERSION, NotionApi
 from dandi_pipeline.platforms.notion.identifiers import dashed
-from dandi_pipeline.platforms.notion.reading import DataSourceReading, Manner, Sight
+from dandi_pipeline.platforms.notion.page_reading import Manner
+from dandi_pipeline.platforms.notion.reading import DataSourceReading, Sight
 from dandi_pipeline.platforms.notion.records import PAGE, PAGES, SCHEMA, title_of
 from dandi_pipeline.platforms.notion.refusals import refusal_for
 from dandi_pipeline.platforms.notion.settings import NotionSettings
@@ -30,6 +31,12 @@ from dandi_pipeline.platforms.notion.tokens import token_of
 from dandi_pipeline.settings import Settings, Source
 
 USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
+
+FAILURE = "failure"
+"""Where a row of the listing says why the data source could not be looked at; also its token, which nobody stores."""
+
+_ANY_TIME = datetime.max.replace(tzinfo=timezone.utc)
+"""When a data source counts as edited that could not be looked at."""
 
 WINDOW = 60
 """Seconds in which Notion counts requests."""
@@ -114,7 +121,9 @@ class NotionPlatform:
         return Gone(key)
 
     def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
-        """Yield a data source's schema and pages; see `DataSourceReading`."""
+        """Yield a data source's schema and pages; see `DataSourceReading`. Raises what the check had failed with."""
+        if FAILURE in listed.row:
+            raise listed.row[FAILURE]
         return DataSourceReading(self._api, listed, request, self._manner).observations()
 
     def suggestions(self) -> dict[str, str]:
@@ -136,13 +145,19 @@ class NotionPlatform:
             return None
 
     def _sight(self, identifier: str) -> Listed | Hidden:
-        """Look at the schema, then at the newest edit: in this order, for the token's sake."""
-        where = f"data source {identifier}"
+        """Look at one data source; where that fails, list it all the same, so that it fails alone when it is read."""
         try:
-            stand = self._api.data_source(identifier)
-            newest = self._api.newest_edit(identifier)
+            return self._listed(identifier)
         except (ResourceMissing, AccessRefused):
             return Hidden(identifier)
+        except (PlatformFailing, ContractError) as failure:
+            return Listed(identifier, FAILURE, name="", modified=_ANY_TIME, record_count=0, row={FAILURE: failure})
+
+    def _listed(self, identifier: str) -> Listed:
+        """Look at the schema, then at the newest edit: in this order, for the token's sake."""
+        where = f"data source {identifier}"
+        stand = self._api.data_source(identifier)
+        newest = self._api.newest_edit(identifier)
         token = token_of(stand.data_source, newest, server_date=stand.server_date, overlap=self._manner.overlap)
         changed = newest or instant(stand.data_source, "last_edited_time", where=where)
         return Listed(

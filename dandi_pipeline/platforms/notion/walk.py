@@ -3,7 +3,8 @@
 Two things stand in the way of simply following cursors. A query shows at most 10,000 rows and then says that it is
 incomplete. And a cursor may be no more than a position: a row that vanishes in front of it makes another one slip
 through. Both are met by beginning again, with a new query, at the minute in which the last row was created, which
-never changes. Cursors are followed only through minutes in which many rows were created at once.
+never changes. Cursors are followed only through minutes in which many rows were created at once, and whoever walks
+is told, so that they can look again.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,11 +23,13 @@ MOST_REPEATED = 0.25
 class Walk:
     """One walk; `pages` yields the rows as they come, those at the seams of two queries twice.
 
-    `edited_since` leaves out what was last edited before it. `requests` counts the pages read so far.
+    `edited_since` leaves out what was last edited before it. `requests` counts the pages read so far;
+    `followed_cursors` tells whether any row may have slipped through.
     """
 
     def __init__(self, query: Query, *, where: str, edited_since: str | None = None) -> None:
         self.requests = 0
+        self.followed_cursors = False
         self._query = query
         self._where = where
         self._edited_since = edited_since
@@ -65,10 +68,12 @@ class Walk:
         """Begin a new query at the minute reached if that leads on, and cheaply; else follow the cursor."""
         leads_on = (self._reached or "") > (self._start or "")
         again = sum(_created(row, self._where) == self._reached for row in page.rows)
-        if leads_on and (page.next_cursor is None or again <= MOST_REPEATED * self._query.page_size):
+        cheaply = again <= max(1, MOST_REPEATED * self._query.page_size)
+        if leads_on and (cheaply or page.next_cursor is None):
             self._begin_at(self._reached)
         elif page.next_cursor is not None:
             self._cursor = page.next_cursor
+            self.followed_cursors = True
         else:
             raise ContractError(
                 f"{self._where}: more than {self._rows_of_query:,} pages were created in the minute {self._reached},"

@@ -110,8 +110,7 @@ def test_a_missing_capability_is_named(rig: Rig, notion: SimulatedNotion) -> Non
 def test_a_refused_request_is_not_repeated(rig: Rig, notion: SimulatedNotion, ids: dict[str, str]) -> None:
     rig.databases, rig.data_sources = [], [ids["Projects"]]
     notion.faults.add("status", status=400, kind="query")
-    with pytest.raises(ContractError):
-        rig.sync()
+    assert isinstance(rig.sync()[ids["Projects"]].error, ContractError)
     assert rig.asked()["query"] == 1
 
 
@@ -119,10 +118,37 @@ def test_a_refused_request_is_not_repeated(rig: Rig, notion: SimulatedNotion, id
 def test_a_list_without_what_it_always_has_is_refused(
     rig: Rig, world: World, notion: SimulatedNotion, ids: dict[str, str], missing: str
 ) -> None:
-    rig.page_size = 5
     notion.faults.add("without_field", name=missing, kind="query")
-    with pytest.raises(UnexpectedPayload, match=missing):
-        rig.sync()
+    errors = {key: report.error for key, report in rig.sync().items()}
+    assert errors.keys() == world.data_sources.keys()
+    for error in errors.values():
+        assert isinstance(error, UnexpectedPayload)
+        assert missing in str(error)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"effect": "status", "status": 503, "kind": "query"},
+        {"effect": "status", "status": 500, "kind": "data_source"},
+        {"effect": "without_field", "name": "last_edited_time", "kind": "query"},
+        {"effect": "without_field", "name": "title", "kind": "data_source"},
+    ],
+    ids=lambda fault: f"{fault['effect']} {fault['kind']}",
+)
+def test_a_data_source_that_cannot_be_looked_at_fails_alone_and_stays_stale(
+    rig: Rig, world: World, notion: SimulatedNotion, ids: dict[str, str], fault: dict[str, Any]
+) -> None:
+    rig.sync()
+    world.edit_page(next(iter(world.data_sources[ids["Done tasks"]].page_ids)), {"Closed": "2026-11-20"})
+    notion.faults.add(**fault, path=ids["Projects"])
+    reports = rig.sync()
+    assert reports.keys() == {ids["Projects"], ids["Done tasks"]}
+    assert isinstance(reports[ids["Projects"]].error, PlatformFailing | UnexpectedPayload)
+    assert reports[ids["Done tasks"]].outcome is Outcome.SYNCED
+    assert ids["Projects"] in rig.stale()
+    notion.faults.clear()
+    assert rig.differences() == []
 
 
 def test_a_page_without_what_it_always_has_fails_its_data_source_alone(
