@@ -50,7 +50,7 @@ def test_the_ui_is_served_where_the_readme_says(folder: Folder) -> None:
     port = free_port()
     process = folder.start(f"make ui ARGS='--port {port}'")
     try:
-        assert wait_for(lambda: _title(port), seconds=90)
+        assert wait_for(lambda: _title(port), seconds=240)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)
