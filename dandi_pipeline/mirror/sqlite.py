@@ -63,13 +63,19 @@ class SqliteDialect:
         A file that exists is not even opened: closing it would drop this process's locks on it, those of other
         connections among them, and corrupt it (https://sqlite.org/howtocorrupt.html, 2.2).
         """
-        with _CREATING:
-            if self.path.exists():
-                return
-            for folder in reversed([parent for parent in self.path.parents if not parent.exists()]):
-                folder.mkdir(mode=0o700, exist_ok=True)
-            with suppress(FileExistsError):
-                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        try:
+            with _CREATING:
+                self._create_missing_file()
+        except OSError as error:
+            raise DatabaseUnavailable(f"{self.path}: the mirror's file cannot be created: {error.strerror}") from error
+
+    def _create_missing_file(self) -> None:
+        if self.path.exists():
+            return
+        for folder in reversed([parent for parent in self.path.parents if not parent.exists()]):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
     def engine(self, *, read_only: bool) -> sa.Engine:
         """Return a pooled engine; each transaction begins when SQLAlchemy says so, not when sqlite3 guesses."""
