@@ -11,6 +11,7 @@ _INSTANT = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _POSITIVE_NUMBER = re.compile(r"\+?0*[1-9][0-9]{0,17}")
+_RATE = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,3})?", re.ASCII)
 _EXAMPLES = "2024-01-01 or 2024-01-01T12:00:00Z"
 
 
@@ -35,6 +36,16 @@ def positive_number(context: click.Context, parameter: click.Parameter, text: st
     if not _POSITIVE_NUMBER.fullmatch(text.strip()):
         raise click.BadParameter(f"{text!r} is not a positive whole number", context, parameter)
     return int(text)
+
+
+def positive_rate(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """Return how many a second, e.g. 3 or 0.5."""
+    if text is None:
+        return None
+    match = _RATE.fullmatch(text.strip())
+    if match is None or float(match[0]) == 0:
+        raise click.BadParameter(f"{text!r} is not a number of requests a second, such as 3 or 0.5", context, parameter)
+    return float(match[0])
 
 
 def _instant(match: re.Match[str]) -> datetime:

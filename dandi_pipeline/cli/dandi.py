@@ -1,26 +1,23 @@
-"""The DANDI Archive as the command line speaks of it: which source is synced, and how its things are called."""
+"""The DANDI Archive as the command line speaks of it: its source, and how its things are named."""
 
-import os
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 
-from dandi_pipeline.cli.progress import Wording
+from dandi_pipeline.cli.configured import configured_sources
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.platforms.dandi.records import ASSETS, DANDISETS
-from dandi_pipeline.platforms.registry import SETTINGS, open_platform
-from dandi_pipeline.settings import Settings, Source, load_sources
+from dandi_pipeline.platforms.registry import open_platform
+from dandi_pipeline.settings import Settings, Source
 
 _PLATFORM = "dandi"
 
 
-def configured() -> tuple[Settings, Source]:
+def configured_archive() -> tuple[Settings, Source]:
     """Return the settings, and the source to sync: the first enabled one of the DANDI platform.
 
     Raises ConfigurationError if there is none, or if a setting or the sources file is wrong.
     """
-    settings = Settings.from_environment(os.environ, Path.cwd())
-    sources = load_sources(settings.sources_path, SETTINGS)
+    settings, sources = configured_sources()
     for source in sources:
         if source.platform == _PLATFORM and source.enabled:
             return settings, source
@@ -38,15 +35,3 @@ def parts(*, dandisets_only: bool, assets_only: bool) -> tuple[str, ...]:
     if dandisets_only:
         return (DANDISETS,)
     return (ASSETS,) if assets_only else ()
-
-
-def wording(parts: Sequence[str], *, dry_run: bool) -> Wording:
-    """Return what the steps of a sync of these parts are called."""
-    return Wording(
-        platform="DANDI",
-        partition_noun="dandiset",
-        record_noun="asset",
-        label="DANDI:{}".format,
-        with_records=not parts or ASSETS in parts,
-        dry_run=dry_run,
-    )

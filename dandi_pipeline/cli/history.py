@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timezone
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dandi_pipeline.cli.arguments import positive_number
+from dandi_pipeline.cli.tables import table
 from dandi_pipeline.cli.terminal import plain, tell
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ _NUMBERS = {"TOOK", "CHECKED", "ADDED", "UPDATED", "DELETED", "ERRORS"}
 def history(*, limit: int, source: str | None, as_json: bool) -> int:
     """List the past syncs, newest first: when, how long, of what, and what came of it.
 
-    The counts are of dandisets. The run id is the one by which Dagster's UI shows the run.
+    The counts are of partitions: dandisets, data sources, tables. The run id is the one by which Dagster's UI shows
+    the run.
     """
     # Imported here, so that --help does not wait for Dagster.
     from dandi_pipeline.orchestration.history import past_syncs
@@ -54,7 +55,7 @@ def history(*, limit: int, source: str | None, as_json: bool) -> int:
     if as_json:
         tell(json.dumps([_as_json(sync) for sync in syncs], indent=2), to=sys.stdout)
     elif syncs:
-        tell(_table([_HEADINGS, *map(_row, syncs)]), to=sys.stdout)
+        tell(table(_HEADINGS, [_row(sync) for sync in syncs], numbers=_NUMBERS), to=sys.stdout)
     else:
         of_source = f" of {plain(source)}" if source else ""
         tell(f"No sync{of_source} yet in {settings.dagster_home}; dandi-pipeline sync makes the first.", to=sys.stdout)
@@ -73,19 +74,6 @@ def _row(sync: "PastSync") -> tuple[str, ...]:
         sync.status,
         sync.run_id,
     )
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(_cells(row, widths)).rstrip() for row in rows)
-
-
-def _cells(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """Return a row's cells padded to their columns' widths, numbers to the right."""
-    return [
-        cell.rjust(width) if heading in _NUMBERS else cell.ljust(width)
-        for heading, cell, width in zip(_HEADINGS, row, widths, strict=True)
-    ]
 
 
 def _as_json(sync: "PastSync") -> dict[str, Any]:

@@ -25,10 +25,10 @@ def preview(source: Source, settings: Settings, options: SyncOptions, watcher: D
     """
     started = time.monotonic()
     with ExitStack() as stack:
-        platform = stack.enter_context(closing(open_platform(source, settings)))
         mirror = Mirror.peek(settings.mirror_database_url)
         if mirror is not None:
             stack.enter_context(mirror)
+        platform = stack.enter_context(closing(open_platform(source, settings, mirror, options.mode)))
         sync = Sync(source.alias, platform, mirror, options, watcher)
         plan = sync.plan()
         reports = []

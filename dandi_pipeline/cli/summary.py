@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dandi_pipeline.cli.terminal import one_line, quantity
 from dandi_pipeline.sync.report import PartitionReport, SyncReport, Tally
 
-_RULE = "=" * 50
+RULE = "=" * 50
 _BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -14,11 +14,11 @@ def summary(report: SyncReport, *, dry_run: bool = False) -> str:
 
     Every line is `name: value` with the value last and unformatted but for sizes, so that a script can cut it.
     """
-    return "\n".join(["", _RULE, "SYNC SUMMARY", _RULE, *_figures(report), *_verdict(report, dry_run=dry_run)])
+    return "\n".join(["", RULE, "SYNC SUMMARY", RULE, *_figures(report), *_verdict(report, dry_run=dry_run)])
 
 
 def _figures(report: SyncReport) -> Iterator[str]:
-    partitions, records = report.partition_noun.capitalize() + "s", report.record_noun.capitalize() + "s"
+    partitions, records = heading(report.partition_noun), heading(report.record_noun)
     yield f"Duration: {report.duration_seconds:.2f} seconds"
     yield from _counts(partitions, report.partitions)
     yield f"{partitions} failed: {report.failed}"
@@ -31,6 +31,11 @@ def _figures(report: SyncReport) -> Iterator[str]:
     yield f"Errors: {len(report.problems)}"
 
 
+def heading(noun: str) -> str:
+    """Return a noun as it begins a line of the summary, e.g. "Data sources"."""
+    return f"{noun.replace('_', ' ').capitalize()}s"
+
+
 def _counts(name: str, tally: Tally) -> Iterator[str]:
     yield f"{name} checked: {tally.checked}"
     yield f"{name} updated: {tally.updated}"
@@ -41,7 +46,8 @@ def _counts(name: str, tally: Tally) -> Iterator[str]:
 def _verdict(report: SyncReport, *, dry_run: bool) -> Iterator[str]:
     """Yield how it ended, the partitions that stay stale named last, where the eye rests."""
     if report.incomplete:
-        yield f"{quantity(len(report.incomplete), report.partition_noun)} read in part, to be synced again:"
+        noun = report.partition_noun.replace("_", " ")
+        yield f"{quantity(len(report.incomplete), noun)} read in part, to be synced again:"
         yield from (f"  {item.partition}: {one_line(item.warning or item.outcome.value)}" for item in report.incomplete)
     ending = "Dry run" if dry_run else "Sync"
     if not report.problems:

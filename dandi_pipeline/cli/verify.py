@@ -41,15 +41,16 @@ def verify(*, dandiset_ids: tuple[str, ...], repair: bool, no_progress: bool, as
     reached.
     """
     from dandi_pipeline.cli import dandi
+    from dandi_pipeline.cli.wording import wording_of
     from dandi_pipeline.sync.options import SyncOptions
 
-    settings, source = dandi.configured()
+    settings, source = dandi.configured_archive()
     options = SyncOptions(
         partitions=dandi.dandiset_keys(dandiset_ids, source, settings),
         full=True,
         max_concurrent=source.settings.max_concurrent,
     )
-    wording = dandi.wording((), dry_run=True)
+    wording = wording_of(source, settings, (), dry_run=True)
     with display(wording, bars=not no_progress, hold=True) as watcher, warnings_beside(watcher, of_libraries=False):
         checked, reports = _compare(source, settings, options, watcher)
         differing = [report for report in reports if report.changed]

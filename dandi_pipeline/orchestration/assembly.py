@@ -9,16 +9,21 @@ from dandi_pipeline.orchestration.console import console_logger
 from dandi_pipeline.orchestration.jobs import build_job, build_schedule
 from dandi_pipeline.orchestration.sensors import build_sensor
 from dandi_pipeline.orchestration.sources import MirroredSource
+from dandi_pipeline.orchestration.sweep import build_sweep
 
 
 def assemble(sources: Sequence[MirroredSource], resources: Mapping[str, object]) -> dg.Definitions:
-    """Return each source's assets, job, sensor and schedule; they need the resources `connections` and `watcher`."""
+    """Return each source's assets, job, sensor and schedules; they need the resources `connections` and `watcher`."""
     jobs = [build_job(source) for source in sources]
     return dg.Definitions(
         assets=[build_assets(source) for source in sources],
         jobs=jobs,
         sensors=[build_sensor(source, job) for source, job in zip(sources, jobs, strict=True)],
-        schedules=[build_schedule(source, job) for source, job in zip(sources, jobs, strict=True)],
+        schedules=[
+            build(source, job)
+            for source, job in zip(sources, jobs, strict=True)
+            for build in (build_schedule, build_sweep)
+        ],
         resources=dict(resources),
         loggers={"console": console_logger},
     )

@@ -9,7 +9,7 @@ import dagster as dg
 
 from dandi_pipeline.http import Traffic
 from dandi_pipeline.orchestration import run_tags
-from dandi_pipeline.orchestration.home import open_instance
+from dandi_pipeline.orchestration.home import open_used
 from dandi_pipeline.orchestration.liveness import end_abandoned_runs
 from dandi_pipeline.sync.report import Tally
 
@@ -42,14 +42,20 @@ class PastSync:
     stopped: str | None
 
 
-def past_syncs(home: Path, *, limit: int, source: str | None = None) -> list[PastSync]:
-    """Return the latest syncs, newest first, of one source or of all; none where `home` has no instance yet."""
-    if not (home / "dagster.yaml").exists():
-        return []
+def past_syncs(
+    home: Path, *, limit: int | None = None, source: str | None = None, since: datetime | None = None
+) -> list[PastSync]:
+    """Return the latest syncs, newest first, of one source or of all; none where `home` has no instance yet.
+
+    `since` leaves out what was launched before.
+    """
     tags = {run_tags.KIND: run_tags.SYNC, **({run_tags.SOURCE: source} if source else {})}
-    with open_instance(home) as instance:
+    with open_used(home) as instance:
+        if instance is None:
+            return []
         end_abandoned_runs(instance)
-        return [_past_sync(record) for record in instance.get_run_records(dg.RunsFilter(tags=tags), limit=limit)]
+        wanted = dg.RunsFilter(tags=tags, created_after=since)
+        return [_past_sync(record) for record in instance.get_run_records(wanted, limit=limit)]
 
 
 def _past_sync(record: dg.RunRecord) -> PastSync:

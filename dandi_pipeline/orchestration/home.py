@@ -115,6 +115,17 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
+@contextmanager
+def open_used(home: Path) -> Iterator[dg.DagsterInstance | None]:
+    """Open the instance of a home that was used before, to look at it; None, and nothing is made, where none was."""
+    if not (home / "dagster.yaml").exists():
+        yield None
+        return
+    # Another process may be about to make its tables.
+    with open_instance(prepare_home(home)) as instance:
+        yield instance
+
+
 def _initialise(home: Path) -> None:
     """Create the storage's tables. Two processes doing so at once fail with "table jobs already exists"."""
     with open_instance(home) as instance:

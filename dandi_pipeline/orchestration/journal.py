@@ -32,8 +32,7 @@ class Journal:
         self._reasons: dict[str, str] = {}
         self._reports: list[PartitionReport] = []
         self._shown: set[tuple[str, str]] = set()
-        tags = run_tags.start_tags(source.alias, options.scope, str(options.mode))
-        context.instance.add_run_tags(context.run.run_id, tags)
+        context.instance.add_run_tags(context.run.run_id, run_tags.start_tags(source.alias, options))
 
     def planned(self, plan: SyncPlan) -> None:
         """Note what the check found; partitions seen for the first time join the set before their events."""
@@ -119,7 +118,8 @@ def failure_of(report: SyncReport) -> dg.Failure:
     """Return what a run ends with when some of its partitions failed; the sensor retries those, not Dagster."""
     shown = [events.printable(problem.describe()) for problem in report.problems[:_LISTED_FAILURES]]
     more = len(report.problems) - len(shown)
-    lines = [f"{len(report.problems):,} {report.partition_noun}s failed and stay stale; the rest is committed.", *shown]
+    failed = f"{len(report.problems):,} {report.partition_noun}{'' if len(report.problems) == 1 else 's'}"
+    lines = [f"{failed} failed, to be tried again by the next sync; the rest is committed.", *shown]
     return dg.Failure("\n".join([*lines, *([f"… and {more:,} more"] if more else [])]), allow_retries=False)
 
 

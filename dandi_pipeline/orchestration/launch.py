@@ -38,7 +38,7 @@ def run_sync(
     watcher = Watcher(progress or Unwatched())
     shown = mirrored(source, settings)
     definitions = assemble([shown], {"connections": Connections([source], settings), "watcher": watcher})
-    with open_instance(prepare_home(settings.dagster_home)) as instance, _sigterm_interrupts():
+    with open_instance(prepare_home(settings.dagster_home)) as instance, sigterm_interrupts():
         end_abandoned_runs(instance)
         _execute(definitions.resolve_job_def(shown.job_name), instance, shown, options, console_level)
     if watcher.stopped_by is not None:
@@ -68,7 +68,7 @@ def _execute(
 
 
 @contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
+def sigterm_interrupts() -> Iterator[None]:
     """Let SIGTERM end the run in order, as Ctrl-C does, instead of leaving it "started"."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dandi_pipeline.http import TOTALS, Traffic
+from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.report import SyncReport, Tally
 
 KIND = "dandi_pipeline/run"
@@ -18,6 +19,10 @@ BACKGROUND = "sync/background"
 """On runs that nobody is waiting for; `dagster.yaml` lets them go one at a time for each value, a source's alias."""
 
 SCOPE = "sync/scope"
+WHOLE = "sync/whole"
+"""On runs that looked at all of their source."""
+
+YES = "yes"
 CHECKED = "sync/checked"
 UPDATED = "sync/updated"
 ADDED = "sync/added"
@@ -52,9 +57,15 @@ def background_tags(alias: str) -> dict[str, str]:
     return {BACKGROUND: alias}
 
 
-def start_tags(alias: str, scope: str, mode: str = "") -> dict[str, str]:
+def start_tags(alias: str, options: SyncOptions) -> dict[str, str]:
     """Return what a run carries once it knows what it is asked; a backfill's run has no launch tags."""
-    return {**launch_tags(alias), SCOPE: scope[:_LONGEST_SCOPE], **({MODE: mode} if mode else {})}
+    mode = str(options.mode)
+    return {
+        **launch_tags(alias),
+        SCOPE: options.scope[:_LONGEST_SCOPE],
+        **({WHOLE: YES} if options.whole else {}),
+        **({MODE: mode} if mode else {}),
+    }
 
 
 def end_tags(report: SyncReport, stopped: str | None) -> dict[str, str]:

@@ -13,12 +13,23 @@ from dandi_pipeline.platforms.registry import open_platform
 from dandi_pipeline.settings import Settings, Source
 
 
+def python_name(alias: str) -> str:
+    """Return an alias where Dagster takes only letters, digits and underscores."""
+    return re.sub(r"\W", "_", alias, flags=re.ASCII)
+
+
+def sensor_name(alias: str) -> str:
+    """Return what a source's sensor is called."""
+    return f"{python_name(alias)}_changes"
+
+
 @dataclass(frozen=True, slots=True)
 class MirroredSource:
     """What the definitions need to know of a source.
 
     `user` becomes the assets' owner if Dagster takes it for one (`team:…` or an e-mail address), else a tag.
-    `labels` become tags: what people filter by in the UI and in selections.
+    `labels` become tags: what people filter by in the UI and in selections. In any `sweep_days` every partition is
+    read completely once.
     """
 
     alias: str
@@ -28,13 +39,14 @@ class MirroredSource:
     partition_noun: str
     check_every: timedelta
     max_concurrent: int
+    sweep_days: int = 7
     user: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def python_name(self) -> str:
         """The alias where Dagster takes only letters, digits and underscores."""
-        return re.sub(r"\W", "_", self.alias, flags=re.ASCII)
+        return python_name(self.alias)
 
     def asset_key(self, part: str) -> dg.AssetKey:
         """Return the asset that stands for one part of the source."""
@@ -58,12 +70,17 @@ class MirroredSource:
     @property
     def sensor_name(self) -> str:
         """The sensor that launches the job for what is stale."""
-        return f"{self.python_name}_changes"
+        return sensor_name(self.alias)
 
     @property
     def schedule_name(self) -> str:
         """The schedule that launches the job for the whole source."""
         return f"{self.python_name}_full_check"
+
+    @property
+    def sweep_name(self) -> str:
+        """The schedule that reads every partition completely in its turn."""
+        return f"{self.python_name}_sweep"
 
     @property
     def pool(self) -> str:
@@ -101,6 +118,7 @@ def mirrored(source: Source, settings: Settings) -> MirroredSource:
             partition_noun=platform.partition_noun,
             check_every=source.every,
             max_concurrent=source.settings.max_concurrent,
+            sweep_days=source.sweep.days,
             user=source.user,
             labels={name: label for name, label in labels.items() if label is not None},
         )

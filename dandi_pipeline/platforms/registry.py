@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pydantic import BaseModel
-
 from dandi_pipeline.http import Budgets, CappedBudgets, LocalBudgets, RateLimit
 from dandi_pipeline.platforms.airtable.platform import open_airtable
 from dandi_pipeline.platforms.airtable.settings import AirtableSettings
@@ -13,24 +11,30 @@ from dandi_pipeline.platforms.dandi.platform import open_dandi
 from dandi_pipeline.platforms.dandi.settings import DandiSettings
 from dandi_pipeline.platforms.notion.platform import open_notion
 from dandi_pipeline.platforms.notion.settings import NotionSettings
-from dandi_pipeline.settings import AS_SET, Mode, Settings, Source
+from dandi_pipeline.settings import AS_SET, Mode, PlatformSettings, Settings, Source
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a platform is configured by, and how it is opened."""
+    """What a platform is configured by, and how it is opened.
 
-    settings: type[BaseModel]
+    `title` is how people write the platform's name, unless they write it as it is, with a capital; `spelling` how
+    they write a partition's key, in place of the braces.
+    """
+
+    settings: type[PlatformSettings]
     open: Callable[[Source, Settings, Budgets], Platform]
+    title: str | None = None
+    spelling: str = "{}"
 
 
 PLATFORMS: Mapping[str, Entry] = {
-    "dandi": Entry(DandiSettings, open_dandi),
+    "dandi": Entry(DandiSettings, open_dandi, title="DANDI", spelling="DANDI:{}"),
     "airtable": Entry(AirtableSettings, open_airtable),
     "notion": Entry(NotionSettings, open_notion),
 }
 
-SETTINGS: Mapping[str, type[BaseModel]] = {name: entry.settings for name, entry in PLATFORMS.items()}
+SETTINGS: Mapping[str, type[PlatformSettings]] = {name: entry.settings for name, entry in PLATFORMS.items()}
 """What each platform accepts under `settings:`, for `load_sources`."""
 
 

@@ -8,6 +8,7 @@ from dandi_pipeline.settings.environment import Settings
 from dandi_pipeline.settings.mode import AS_SET, LEGACY, PRESETS, Mode
 from dandi_pipeline.settings.sources import PlatformSettings, Section, Source, load_sources, sources_schema
 from dandi_pipeline.settings.values import ApiUrl, EnvironmentName, Interval
+from dandi_pipeline.settings.wording import unknown
 
 __all__ = [
     "AS_SET",
@@ -23,4 +24,5 @@ __all__ = [
     "Source",
     "load_sources",
     "sources_schema",
+    "unknown",
 ]

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 from pydantic.json_schema import models_json_schema
 
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.settings.document import Document
-from dandi_pipeline.settings.values import Alias, Interval, Label, User
+from dandi_pipeline.settings.values import Alias, Interval, Label, User, whole_days
 from dandi_pipeline.settings.wording import unknown, worded
 
-Registry = Mapping[str, type[BaseModel]]
+Registry = Mapping[str, "type[PlatformSettings]"]
 """What each platform, by name, accepts under `settings:`."""
 
 DEFAULT_SOURCES = "sources:\n  - platform: dandi\n"
@@ -26,6 +26,9 @@ class Section(BaseModel):
 
 class PlatformSettings(Section):
     """What every platform's own settings start from; a `Mode` sets these for one run."""
+
+    SWEEP: ClassVar[str] = "daily"
+    """How soon everything is read completely again, unless the source says so."""
 
     LARGEST_PAGE: ClassVar[int] = 100
     """The most records that the platform gives at a time."""
@@ -51,6 +54,12 @@ class Source(Section):
         default="15m",
         validate_default=True,
         description="How often it is looked at for changes: 15m, 6h, 2d, hourly, daily, weekly",
+    )
+    sweep: Annotated[Interval, AfterValidator(whole_days)] = Field(
+        default="weekly",
+        validate_default=True,
+        description="How soon every partition is read completely again, in whole days; daily where only that finds"
+        " deletions, else weekly, unless set",
     )
     application: Label | None = Field(default=None, description="Tag: the application that it belongs to")
     component: Label | None = Field(default=None, description="Tag: the component of that application")
@@ -118,8 +127,9 @@ def _source(document: Document, position: int, entry: Any, registry: Registry) -
     model = _model(platform, registry) if isinstance(platform, str) and platform in registry else None
     if model is None:
         raise _platform_error(document, position, entry, registry)
+    defaults = {"alias": platform, "sweep": registry[str(platform)].SWEEP}
     try:
-        return model.model_validate({"alias": platform} | entry)
+        return model.model_validate(defaults | entry)
     except ValidationError as invalid:
         errors = invalid.errors(include_url=False, include_context=True)
         first = min(errors, key=lambda error: document.line((*place, *error["loc"])))

@@ -52,6 +52,13 @@ def interval(text: Any) -> timedelta:
     return int(match[1]) * _UNITS[match[2]]
 
 
+def whole_days(value: timedelta) -> timedelta:
+    """Return the interval if it is one or more whole days."""
+    if value < timedelta(days=1) or value % timedelta(days=1):
+        raise ValueError("expected whole days: daily, 2d, weekly")
+    return value
+
+
 def _environment_name(text: str) -> str:
     if not _ENVIRONMENT_NAME.fullmatch(text):
         raise ValueError(

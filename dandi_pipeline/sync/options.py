@@ -36,6 +36,11 @@ class SyncOptions:
             raise ConfigurationError(f"max-concurrent: {self.max_concurrent} is not a positive number")
 
     @property
+    def whole(self) -> bool:
+        """Whether it looks at all of the source."""
+        return not (self.partitions or self.parts or self.since or self.max_records)
+
+    @property
     def scope(self) -> str:
         """Return the scope in words, the same for the same options: the label of a run in the history."""
         words = [", ".join(self.partitions) if len(self.partitions) <= 5 else f"{len(self.partitions)} partitions"]

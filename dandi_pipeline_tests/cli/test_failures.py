@@ -21,7 +21,7 @@ def the_error(finished: Finished, code: int) -> str:
     [
         (["synk"], "No such command.*synk"),
         (["sync", "--dandisets"], "No such option.*--dandisets.*--dandisets-only"),
-        (["sync", "000003"], "unexpected extra argument"),
+        (["sync", "000003"], "unknown target '000003'; accepted: all, dandi"),
         (["sync", "--since"], "'--since' requires an argument"),
         (["sync", "--since", "yesterday"], "'--since': 'yesterday' is not a date; write 2024-01-01"),
         (["sync", "--since", "2024-02-30"], "'2024-02-30' does not exist"),

@@ -13,8 +13,10 @@ import pytest
 from dandi_pipeline.definitions import build_defs
 from dandi_pipeline.orchestration.assembly import assemble
 from dandi_pipeline.orchestration.connections import Watcher
-from dandi_pipeline.orchestration.sources import MirroredSource
+from dandi_pipeline.orchestration.sources import MirroredSource, mirrored
 from dandi_pipeline.platforms.dandi.platform import DandiPlatform
+from dandi_pipeline.platforms.registry import SETTINGS
+from dandi_pipeline.settings import Settings, load_sources
 from dandi_pipeline_tests.orchestration.site import ASSETS, DANDISETS
 
 LOAD = "from dandi_pipeline.definitions import build_defs; build_defs().resolve_asset_graph()"
@@ -75,6 +77,38 @@ def test_a_team_or_an_address_becomes_the_owner_and_a_plain_name_a_tag() -> None
     assert plain.tags["user"] == "ann"
 
 
+SOURCES = """
+sources:
+  - {platform: dandi, every: 6h}
+  - {alias: sandbox, platform: dandi, enabled: false}
+  - {alias: tasks, platform: notion, application: skyflow, component: artefact, user: "team:data"}
+  - {alias: notes, platform: notion, application: skyflow, user: ann}
+  - alias: stock
+    platform: airtable
+    application: skyflow
+    user: "team:data"
+    settings: {bases: [{base: appAAAAAAAAAAAAAA}]}
+"""
+
+SCHEDULES = ("full_check", "sweep")
+
+
+def definitions_of_several(folder: Path) -> dg.Definitions:
+    """Return the definitions of several platforms' sources."""
+    (folder / "sources.yaml").write_text(SOURCES)
+    settings = Settings.from_environment({}, folder)
+    sources = [source for source in load_sources(settings.sources_path, SETTINGS) if source.enabled]
+    return assemble([mirrored(source, settings) for source in sources], {"connections": None, "watcher": Watcher()})
+
+
+def test_sensors_look_as_often_as_the_source_says_and_a_disabled_source_has_none(tmp_path: Path) -> None:
+    definitions = definitions_of_several(tmp_path)
+    every = {sensor.name: sensor.minimum_interval_seconds for sensor in definitions.sensors or ()}
+    assert every == {"dandi_changes": 6 * 3600, "tasks_changes": 900, "notes_changes": 900, "stock_changes": 900}
+    schedules = {schedule.name for schedule in definitions.schedules or ()}
+    assert schedules == {f"{alias}_{what}" for alias in ("dandi", "tasks", "notes", "stock") for what in SCHEDULES}
+
+
 # Dagster's own parser calls something of Dagster's that is in beta.
 @pytest.mark.filterwarnings("ignore:Parameter .include_sources.:dagster.BetaWarning")
 @pytest.mark.parametrize(
@@ -85,3 +119,20 @@ def test_a_source_is_selected_by_what_it_is_labelled(selection: str) -> None:
     definitions = assemble([labelled], {"connections": None, "watcher": Watcher()})
     chosen = dg.AssetSelection.from_string(selection).resolve(definitions.resolve_asset_graph())
     assert chosen == {DANDISETS, ASSETS}
+
+
+@pytest.mark.filterwarnings("ignore:Parameter .include_sources.:dagster.BetaWarning")
+@pytest.mark.parametrize(
+    ("selection", "aliases"),
+    [
+        ('tag:"application"="skyflow" and kind:notion and owner:"team:data"', {"tasks"}),
+        ('tag:"application"="skyflow"', {"tasks", "notes", "stock"}),
+        ('kind:notion and not tag:"component"="artefact"', {"notes"}),
+        ("group:stock or kind:dandi", {"stock", "dandi"}),
+        ('tag:"user"="ann"', {"notes"}),
+    ],
+)
+def test_dagsters_selections_find_sources_among_several(tmp_path: Path, selection: str, aliases: set[str]) -> None:
+    graph = definitions_of_several(tmp_path).resolve_asset_graph()
+    chosen = dg.AssetSelection.from_string(selection).resolve(graph)
+    assert {key.path[0] for key in chosen} == aliases

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.platforms.registry import SETTINGS
@@ -42,7 +42,7 @@ class WikiSettings(PlatformSettings):
     token_env: EnvironmentName
 
 
-REGISTRY: Mapping[str, type[BaseModel]] = {"dandi": ArchiveSettings, "wiki": WikiSettings}
+REGISTRY: Mapping[str, type[PlatformSettings]] = {"dandi": ArchiveSettings, "wiki": WikiSettings}
 
 
 def load(tmp_path: Path, text: str) -> tuple[Source, ...]:
@@ -128,7 +128,7 @@ def dandi(*lines: str) -> str:
     return "\n".join(["sources:", "  - platform: dandi", *(f"    {line}" for line in lines)])
 
 
-ACCEPTED = "accepted: alias, application, component, enabled, every, platform, settings, user, vault"
+ACCEPTED = "accepted: alias, application, component, enabled, every, platform, settings, sweep, user, vault"
 NOT_AN_INTERVAL = "not an interval; accepted: a number and a unit (15m, 6h, 2d, 1w), hourly, daily, weekly"
 
 WRONG = {

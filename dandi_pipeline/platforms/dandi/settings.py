@@ -10,6 +10,7 @@ from dandi_pipeline.settings import ApiUrl, EnvironmentName, PlatformSettings
 class DandiSettings(PlatformSettings):
     """One DANDI archive; every member has a default that suits the public one."""
 
+    SWEEP: ClassVar[str] = "weekly"
     LARGEST_PAGE: ClassVar[int] = 1000
 
     api_url: ApiUrl | None = Field(default=None, description="The API's address; DANDI_API_URL unless set")

@@ -1,0 +1,81 @@
+"""A target and filters mean the sources that a reader of the sources file would expect, or say why not."""
+
+from pathlib import Path
+
+import pytest
+
+from dandi_pipeline.cli.selection import Selection
+from dandi_pipeline.errors import ConfigurationError
+from dandi_pipeline.platforms.registry import SETTINGS
+from dandi_pipeline.settings import Source, load_sources
+
+SOURCES = """
+sources:
+  - {platform: dandi, application: Neuro, user: "team:data"}
+  - {alias: sandbox, platform: dandi, enabled: false, application: skyflow, component: ingest}
+  - {alias: notion, platform: notion, application: skyflow, component: artefact, vault: lab-keys, user: ann}
+  - {alias: notes, platform: notion, application: notes, component: feature}
+  - alias: stock
+    platform: airtable
+    application: skyflow
+    component: artefact
+    settings: {bases: [{base: appAAAAAAAAAAAAAA}]}
+"""
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> tuple[Source, ...]:
+    (tmp_path / "sources.yaml").write_text(SOURCES)
+    return load_sources(tmp_path / "sources.yaml", SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("selection", "aliases"),
+    [
+        (Selection(), ["dandi", "notion", "notes", "stock"]),
+        (Selection("all"), ["dandi", "notion", "notes", "stock"]),
+        (Selection("airtable"), ["stock"]),
+        (Selection("skyflow"), ["notion", "stock"]),
+        (Selection("SkyFlow"), ["notion", "stock"]),
+        (Selection("stock"), ["stock"]),
+        (Selection("notes"), ["notes"]),
+        (Selection("sandbox"), ["sandbox"]),
+        (Selection(source="sandbox"), ["sandbox"]),
+        (Selection(platform="dandi"), ["dandi"]),
+        (Selection(app="skyflow"), ["notion", "stock"]),
+        (Selection(component="artefact"), ["notion", "stock"]),
+        (Selection(vault="lab-keys"), ["notion"]),
+        (Selection(user="team:data"), ["dandi"]),
+        (Selection(app="skyflow", component="artefact", platform="notion"), ["notion"]),
+        (Selection("skyflow", platform="airtable"), ["stock"]),
+        (Selection("all", platform="notion", only_enabled=True), ["notion", "notes"]),
+    ],
+)
+def test_a_selection_means(sources: tuple[Source, ...], selection: Selection, aliases: list[str]) -> None:
+    assert [source.alias for source in selection.of(sources)] == aliases
+
+
+@pytest.mark.parametrize(
+    ("selection", "says"),
+    [
+        (
+            Selection("notion"),
+            "'notion' is ambiguous: the platform, --platform notion: notion, notes; the source, --source notion: ",
+        ),
+        (Selection("notoin"), "unknown target 'notoin' (did you mean 'notion'?); accepted: Neuro, airtable, all, "),
+        (Selection(platform="airtabel"), "unknown --platform 'airtabel' (did you mean 'airtable'?); accepted: "),
+        (Selection(component="x"), "unknown --component 'x'; accepted: artefact, feature, ingest"),
+        (Selection("notes", platform="airtable"), "no source matches notes --platform airtable; dandi-pipeline list"),
+        (Selection("sandbox", only_enabled=True), "disabled: sandbox; enable"),
+        (Selection(component="ingest"), "disabled: sandbox; enable"),
+    ],
+)
+def test_what_means_nothing_or_too_much_is_said(sources: tuple[Source, ...], selection: Selection, says: str) -> None:
+    with pytest.raises(ConfigurationError) as e:
+        selection.of(sources)
+    assert str(e.value).startswith(says)
+
+
+def test_a_label_that_no_source_has_is_said_to_be_had_by_none() -> None:
+    with pytest.raises(ConfigurationError, match="--vault keys: no source has any"):
+        Selection(vault="keys").of(load_sources(None, SETTINGS))
