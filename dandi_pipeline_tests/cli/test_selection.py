@@ -66,8 +66,8 @@ def test_a_selection_means(sources: tuple[Source, ...], selection: Selection, al
         (Selection(platform="airtabel"), "unknown --platform 'airtabel' (did you mean 'airtable'?); accepted: "),
         (Selection(component="x"), "unknown --component 'x'; accepted: artefact, feature, ingest"),
         (Selection("notes", platform="airtable"), "no source matches notes --platform airtable; dandi-pipeline list"),
-        (Selection("sandbox", only_enabled=True), "disabled: sandbox; enable"),
-        (Selection(component="ingest"), "disabled: sandbox; enable"),
+        (Selection("sandbox", only_enabled=True), "disabled: sandbox; in sources.yaml, enable"),
+        (Selection(component="ingest"), "disabled: sandbox; in sources.yaml, enable"),
     ],
 )
 def test_what_means_nothing_or_too_much_is_said(sources: tuple[Source, ...], selection: Selection, says: str) -> None:

@@ -29,7 +29,7 @@ MESSAGES = README.first_cells("When something goes wrong")
 def test_every_option_of_sync_is_in_the_table_and_no_other() -> None:
     command = commands.commands["sync"]
     taken = {option for parameter in command.get_params(click.Context(command)) for option in parameter.opts}
-    told = {re.findall(r"--[a-z-]+", cell)[0] for cell in README.first_cells("Options of `sync`")}
+    told = {option for cell in README.first_cells("Options of `sync`") for option in re.findall(r"--[a-z-]+", cell)}
     assert told == {option for option in taken if option.startswith("--")}
 
 
