@@ -49,7 +49,7 @@ class Selection:
             _require_known(name, wanted, sources)
             meant = [source for source in meant if _is(source, _FILTERS[name], wanted)]
         if not meant:
-            raise ConfigurationError(f"no source matches {self}; dandi-pipeline list shows what there is")
+            raise ConfigurationError(f"no source matches {self}; sources.yaml lists what there is")
         return self._enabled(meant)
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ class Selection:
         }
         if not readings:
             names = {name for attribute in _TARGETS.values() for name in _names(attribute, sources)}
-            raise ConfigurationError(f"{unknown('target', self.target, [ALL, *names])} (dandi-pipeline list)")
+            raise ConfigurationError(f"{unknown('target', self.target, [ALL, *names])}")
         first, *others = readings.values()
         if any(other != first for other in others):
             candidates = "; ".join(

@@ -65,7 +65,7 @@ def test_a_selection_means(sources: tuple[Source, ...], selection: Selection, al
         (Selection("notoin"), "unknown target 'notoin' (did you mean 'notion'?); accepted: Neuro, airtable, all, "),
         (Selection(platform="airtabel"), "unknown --platform 'airtabel' (did you mean 'airtable'?); accepted: "),
         (Selection(component="x"), "unknown --component 'x'; accepted: artefact, feature, ingest"),
-        (Selection("notes", platform="airtable"), "no source matches notes --platform airtable; dandi-pipeline list"),
+        (Selection("notes", platform="airtable"), "no source matches notes --platform airtable; sources.yaml lists"),
         (Selection("sandbox", only_enabled=True), "disabled: sandbox; in sources.yaml, enable"),
         (Selection(component="ingest"), "disabled: sandbox; in sources.yaml, enable"),
     ],

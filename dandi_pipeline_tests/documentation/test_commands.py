@@ -53,7 +53,7 @@ def test_the_ui_is_served_where_the_readme_says(folder: Folder) -> None:
         assert wait_for(lambda: _title(port), seconds=240)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 def _title(port: int) -> bool:

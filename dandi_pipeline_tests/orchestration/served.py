@@ -61,7 +61,7 @@ def dagster_dev(site: Site) -> Iterator[Served]:
         )
         served = Served(f"http://127.0.0.1:{port}")
         try:
-            wait_for(served.is_up, seconds=90, log=log)
+            wait_for(served.is_up, seconds=300, log=log)
             yield served
         finally:
             stop(process)
@@ -71,7 +71,7 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
     """Interrupt the process as Ctrl-C does, then make sure that nothing of its group is left."""
     process.send_signal(signal.SIGINT)
     try:
-        process.wait(timeout=30)
+        process.wait(timeout=120)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

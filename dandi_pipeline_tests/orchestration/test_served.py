@@ -52,7 +52,7 @@ def test_the_sensor_syncs_what_is_stale_and_a_backfill_repairs_what_failed(site:
 
     site.archive.faults.clear()
     backfill(served, ["000001", "000002", "000004"])
-    runs = wait_for(lambda: all_ended(served, at_least=3), seconds=90)
+    runs = wait_for(lambda: all_ended(served, at_least=3), seconds=300)
     assert sorted(tags(run)["sync/scope"] for run in runs) == ["000001, 000002", "000004", "6 partitions"]
 
     for part in ("assets", "dandisets"):
