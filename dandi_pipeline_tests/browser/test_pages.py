@@ -44,6 +44,6 @@ def test_a_sync_from_the_command_line_is_a_run_with_its_log(pages: Pages, shown:
     )
 
 
-def test_the_sensor_and_the_nightly_schedule_are_listed_and_on(pages: Pages, shown: Scene) -> None:
-    pages.open("/automation", "dandi_changes", "dandi_full_check", "02:00 AM UTC")
-    assert pages.switches == [True, True]
+def test_the_sensor_and_both_schedules_are_listed_and_on(pages: Pages, shown: Scene) -> None:
+    pages.open("/automation", "dandi_changes", "dandi_full_check", "02:00 AM UTC", "dandi_sweep")
+    assert pages.switches == [True, True, True]
