@@ -245,11 +245,17 @@ class HttpClient:
         """Send within the budget, and follow a GET's redirects as long as they stay on the same host."""
         for _ in range(_MOST_REDIRECTS + 1):
             self._wait_for_budget()
-            reply = self._connection.send(method, url, body)
+            reply = self._answered(method, url, body)
             if method != "GET" or reply.status not in _REDIRECTS:
                 return reply
             url = self.base_url.redirected(url, reply.headers.get("Location"))
         raise ContractError(f"{self._quoting.url(url)}: redirected more than {_MOST_REDIRECTS} times")
+
+    def _answered(self, method: str, url: str, body: bytes | None) -> Reply:
+        try:
+            return self._connection.send(method, url, body)
+        finally:
+            self._budget.answered()
 
     def _wait_for_budget(self) -> None:
         seconds = self._budget.take()

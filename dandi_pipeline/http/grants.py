@@ -7,10 +7,10 @@ from bisect import bisect_right, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-HORIZON = 0.75
-"""How many seconds ahead requests are granted: a pause reaches whoever holds a grant no later than that."""
+HORIZON = 0.4
+"""How many seconds ahead requests are granted: what is learnt meanwhile, a pause or a delay, cannot take them back."""
 
-_ASK_AGAIN = 0.4
+_ASK_AGAIN = 0.2
 """Who finds everything up to the horizon granted asks again when this many seconds have opened: for several at once."""
 
 _ROUNDING = 1e-6
@@ -48,68 +48,77 @@ class RateLimit:
         return min(0.08 * self.seconds, 1.0)
 
     @property
+    def span(self) -> float:
+        """In any so many seconds, `requests` are granted at most."""
+        return self.seconds + self.slack
+
+    @property
     def window(self) -> float:
         """In any so many seconds, `burst` requests are granted at most."""
-        return (self.seconds + self.slack) * self.burst / self.requests
+        return self.span * self.burst / self.requests
 
 
 class Grants:
     """What was granted under one limit, as far back as it still counts at `now`.
 
-    After a pause the burst is used up: a platform that has just asked for patience does not get all of it at once.
+    After a pause the burst counts as used up: a platform that has just asked for patience does not get it all at once.
     """
 
     def __init__(self, limit: RateLimit, instants: Iterable[float], paused_until: float | None, now: float) -> None:
-        window, burst = limit.window, limit.burst
-        self._window = window
-        self._burst = burst
+        self._limit = limit
         self._open = now if paused_until is None else max(now, paused_until)
-        self.instants: list[float] = []
-        since = now - window
-        if paused_until is not None and paused_until > since:
-            since = paused_until
-            self.instants += [paused_until - window * (burst - k) / burst for k in range(burst)]
         # Nothing is granted beyond the horizon: what lies there was, before the clock was set back.
-        self.instants += sorted(instant for instant in instants if since <= instant <= now + HORIZON)
+        self.instants = sorted(instant for instant in instants if now - limit.span < instant <= now + HORIZON)
+        self._assumed: list[float] = []
+        if paused_until is not None and paused_until > now - limit.window:
+            self._assumed = [paused_until - limit.window * (limit.burst - k) / limit.burst for k in range(limit.burst)]
 
     def earliest(self, not_before: float) -> float:
         """Return the first instant at which one more request fits."""
-        instant = max(not_before, self._open)
-        while not self._fits(instant):
-            instant = self.instants[bisect_right(self.instants, instant - self._window + _ROUNDING)] + self._window
+        instant = self._first(self.instants, self._limit.requests, self._limit.span, max(not_before, self._open))
+        recent = sorted([*self._assumed, *self.instants])
+        while (later := self._first(recent, self._limit.burst, self._limit.window, instant)) > instant:
+            instant = self._first(self.instants, self._limit.requests, self._limit.span, later)
         return instant
 
     def add(self, instant: float) -> None:
         """Count a request that goes at `instant`."""
         insort(self.instants, instant)
 
-    def _fits(self, instant: float) -> bool:
-        position = bisect_right(self.instants, instant)
-        near = self.instants[max(0, position - self._burst) : position + self._burst]
-        insort(near, instant)
-        spans = (last - first for first, last in zip(near, near[self._burst :], strict=False))
-        return all(span >= self._window - _ROUNDING for span in spans)
+    def postpone(self, granted: float, by: float) -> None:
+        """Count a request that was granted for the instant `granted` as one that went so many seconds later."""
+        if granted in self.instants:
+            self.instants.remove(granted)
+        self.add(granted + by)
+
+    @staticmethod
+    def _first(taken: Sequence[float], most: int, span: float, instant: float) -> float:
+        """Return the first instant from `instant` on that leaves at most `most` in any `span` seconds around it."""
+        while not _fits(taken, most, span, instant):
+            instant = taken[bisect_right(taken, instant - span + _ROUNDING)] + span
+        return instant
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """In how many seconds each granted request may go; if none was granted, ask again in `retry_in` seconds."""
+    """For when requests were granted, by the clock that says `now`; if none was, when to ask again."""
 
-    delays: Sequence[float]
-    retry_in: float = 0.0
+    now: float
+    instants: Sequence[float]
+    retry_at: float
 
 
 def grant(kept: Sequence[Grants], now: float, count: int) -> Claim:
     """Grant up to `count` requests that fit every limit, the soonest ones within the horizon, and add them."""
-    delays: list[float] = []
-    while len(delays) < count:
+    instants: list[float] = []
+    while len(instants) < count:
         instant = _earliest(kept, now)
         if instant > now + HORIZON:
             break
         for grants in kept:
             grants.add(instant)
-        delays.append(instant - now)
-    return Claim(delays, 0.0 if delays else instant - now - HORIZON + _ASK_AGAIN)
+        instants.append(instant)
+    return Claim(now, instants, instant - HORIZON + _ASK_AGAIN)
 
 
 def _earliest(kept: Sequence[Grants], now: float) -> float:
@@ -118,3 +127,9 @@ def _earliest(kept: Sequence[Grants], now: float) -> float:
     while (later := max((grants.earliest(instant) for grants in kept), default=instant)) > instant:
         instant = later
     return instant
+
+
+def _fits(taken: Sequence[float], most: int, span: float, instant: float) -> bool:
+    position = bisect_right(taken, instant)
+    near = [*taken[max(0, position - most) : position], instant, *taken[position : position + most]]
+    return all(last - first >= span - _ROUNDING for first, last in zip(near, near[most:], strict=False))

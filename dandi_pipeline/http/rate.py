@@ -6,22 +6,33 @@ one for every process in the mirror.
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
-from threading import Lock
+from threading import Lock, local
 from typing import Protocol
 
 from dandi_pipeline.http.grants import Claim, Grants, RateLimit, grant
 
+_NOTICED = 0.01
+"""Seconds below which nobody has waited: to ask a ledger takes that long."""
+
+_LATELY = 50
+"""Of so many answers the quickest tells how long one takes that nothing delays."""
+
 _LATEST = 0.2
-"""Seconds after its time that a grant is still used, at most; with the horizon it keeps pauses within a second."""
+"""Seconds after its time that a grant is still used; with the horizon, a pause reaches everybody within a second."""
 
 
 class RateBudget(Protocol):
     """What everybody who uses one credential (or one base, or one archive) shares."""
 
     def take(self) -> float:
-        """Wait until one more request may be sent; return the seconds waited."""
+        """Wait until one more request may be sent; return the seconds waited, 0 if there was no need to."""
+        ...
+
+    def answered(self) -> None:
+        """Say that the request is answered, or given up, for which this thread has taken last."""
         ...
 
     def pause(self, seconds: float) -> None:
@@ -47,16 +58,50 @@ class Ledger(Protocol):
         """Grant up to `count` requests under all the limits; `unused` of those granted before were never sent."""
         ...
 
+    def postpone(self, limits: Sequence[RateLimit], granted: float, by: float) -> None:
+        """Count a request that was granted for the instant `granted` as one that went so many seconds later."""
+        ...
+
     def pause(self, limit: RateLimit, seconds: float) -> None:
         """Grant nothing under the limit for `seconds` from now; a shorter pause never ends a longer one early."""
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A granted request: its instant by the ledger's clock, and by this process's."""
+
+    granted: float
+    at: float
+
+
+class _Offset:
+    """How far the ledger's clock is ahead of this process's: at least what any of the last questions has shown."""
+
+    def __init__(self) -> None:
+        self._bounds: deque[tuple[float, float]] = deque(maxlen=_LATELY)
+
+    def learn(self, asked: float, now: float, answered: float) -> None:
+        """Take that the ledger's clock said `now` at some moment between these two."""
+        self._bounds.append((now - answered, now - asked))
+        if self.least > min(most for _, most in self._bounds):
+            # They contradict each other: one of the clocks was set.
+            while len(self._bounds) > 1:
+                self._bounds.popleft()
+
+    @property
+    def least(self) -> float:
+        """What makes an instant come out as late as it may be, and never too early."""
+        return max(least for least, _ in self._bounds)
+
+
 class LedgerBudget:
     """A budget for any number of threads, over a ledger.
 
-    The thread that finds no grant left asks the ledger, for all that wait at that moment. A grant that a thread
-    comes to use too late, or after a pause was called, is given up: the request would arrive where others do.
+    The thread that finds no grant left asks the ledger, for all that wait at that moment. A grant that comes to be
+    used too late, or after a pause was called, is given up. A request whose answer takes longer than usual may have
+    arrived as late as that, and is counted so: also where the machine or the network is busy, no more arrive within
+    any window than the limit allows.
     """
 
     def __init__(
@@ -71,21 +116,35 @@ class LedgerBudget:
         self._limits = tuple(limits)
         self._sleep = sleep
         self._clock = clock
-        self._tolerance = min((limit.slack / 2 for limit in limits), default=_LATEST)
-        self._tolerance = min(self._tolerance, _LATEST)
+        self._tolerance = min((limit.slack / 2 for limit in limits), default=0.0)
         self._counting = Lock()
         self._waiting = 0
         self._unused = 0
         self._resume_at = clock()
+        self._answers: deque[float] = deque(maxlen=_LATELY)
         self._asking = Lock()
-        self._granted: deque[float] = deque()
+        self._offset = _Offset()
+        self._granted: deque[_Turn] = deque()
+        self._taken = local()
 
     def take(self) -> float:
-        """Wait until one more request may be sent; return the seconds waited."""
+        """Wait until one more request may be sent; return the seconds waited, 0 if there was no need to."""
         started = self._clock()
-        while not self._await(self._next_grant()):
+        while not self._await(turn := self._next_turn()):
             self._count(unused=1)
-        return self._clock() - started
+        self._taken.turn = turn
+        waited = self._clock() - started
+        return waited if waited >= _NOTICED else 0.0
+
+    def answered(self) -> None:
+        """Say that the request is answered, or given up, for which this thread has taken last."""
+        turn: _Turn = self._taken.turn
+        seconds = self._clock() - turn.at
+        with self._counting:
+            self._answers.append(seconds)
+            late = seconds - min(self._answers)
+        if self._limits and late > self._tolerance:
+            self._ledger.postpone(self._limits, turn.granted, late - self._tolerance)
 
     def pause(self, seconds: float) -> None:
         """Let nobody send anything for `seconds` from now; a shorter pause never ends a longer one early."""
@@ -94,8 +153,7 @@ class LedgerBudget:
         for limit in self._limits[:1]:
             self._ledger.pause(limit, seconds)
 
-    def _next_grant(self) -> float:
-        """Return when a request may go, by this process's clock."""
+    def _next_turn(self) -> _Turn:
         self._count(waiting=1)
         with self._asking:
             try:
@@ -106,19 +164,21 @@ class LedgerBudget:
                 self._count(waiting=-1)
 
     def _ask(self) -> None:
+        """Ask for all who wait; if nothing is granted yet, wait until it is time to ask again."""
         self._sleep_until(self._resume_at)
-        unused = self._unused
+        unused, asked = self._unused, self._clock()
         claim = self._ledger.claim(self._limits, self._waiting, unused)
         self._count(unused=-unused)
-        now = self._clock()
-        self._granted.extend(now + delay for delay in claim.delays)
-        if not claim.delays:
-            self._sleep_until(now + claim.retry_in)
+        self._offset.learn(asked, claim.now, self._clock())
+        ahead = self._offset.least
+        self._granted.extend(_Turn(instant, instant - ahead) for instant in claim.instants)
+        if not claim.instants:
+            self._sleep_until(claim.retry_at - ahead)
 
-    def _await(self, grant: float) -> bool:
-        """Wait for a grant's time; return whether it still stands."""
-        self._sleep_until(grant)
-        return grant >= self._resume_at and self._clock() - grant <= self._tolerance
+    def _await(self, turn: _Turn) -> bool:
+        """Wait for a turn; return whether it still stands."""
+        self._sleep_until(turn.at)
+        return turn.at >= self._resume_at and self._clock() - turn.at <= _LATEST
 
     def _sleep_until(self, instant: float) -> None:
         if (delay := instant - self._clock()) > 0:
@@ -150,19 +210,33 @@ class LocalBudgets:
         """Grant up to `count` requests under all the limits."""
         with self._lock:
             now = self._clock()
-            kept = [
-                Grants(limit, self._instants.get(limit.key, ()), self._paused_until.get(limit.key), now)
-                for limit in limits
-            ]
-            claim = grant(kept, now, count)
-            self._instants.update({limit.key: grants.instants for limit, grants in zip(limits, kept, strict=True)})
+            kept = self._kept(limits, now)
+            claim = grant(list(kept.values()), now, count)
+            self._keep(kept)
             return claim
+
+    def postpone(self, limits: Sequence[RateLimit], granted: float, by: float) -> None:
+        """Count a request that was granted for the instant `granted` as one that went so many seconds later."""
+        with self._lock:
+            kept = self._kept(limits, self._clock())
+            for grants in kept.values():
+                grants.postpone(granted, by)
+            self._keep(kept)
 
     def pause(self, limit: RateLimit, seconds: float) -> None:
         """Grant nothing under the limit for `seconds` from now; a shorter pause never ends a longer one early."""
         with self._lock:
             until = self._clock() + seconds
             self._paused_until[limit.key] = max(until, self._paused_until.get(limit.key, until))
+
+    def _kept(self, limits: Sequence[RateLimit], now: float) -> dict[str, Grants]:
+        return {
+            limit.key: Grants(limit, self._instants.get(limit.key, ()), self._paused_until.get(limit.key), now)
+            for limit in limits
+        }
+
+    def _keep(self, kept: Mapping[str, Grants]) -> None:
+        self._instants.update({key: grants.instants for key, grants in kept.items()})
 
 
 class CappedBudgets:

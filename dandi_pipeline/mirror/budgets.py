@@ -47,18 +47,17 @@ class MirrorLedger:
 
         Raises `MirrorBusy`, `MirrorLost` or `DatabaseUnavailable` where the database fails.
         """
-        with self._entries([limit.key for limit in limits]) as (connection, now, entries):
-            found = [entries[limit.key] for limit in limits]
-            kept = [
-                Grants(limit, entry.granted, entry.paused_until, now)
-                for limit, entry in zip(limits, found, strict=True)
-            ]
+        with self._grants(limits) as (now, entries, kept):
             claim = grant(kept, now, count)
-            for limit, entry, grants in zip(limits, found, kept, strict=True):
-                entry.granted = grants.instants
-                entry.calls = max(0, entry.calls + len(claim.delays) - unused)
-                self._store(connection, limit.key, entry, now)
+            for entry in entries:
+                entry.calls = max(0, entry.calls + len(claim.instants) - unused)
         return claim
+
+    def postpone(self, limits: Sequence[RateLimit], granted: float, by: float) -> None:
+        """Count a request that was granted for the instant `granted` as one that went so many seconds later."""
+        with self._grants(limits) as (_, _, kept):
+            for grants in kept:
+                grants.postpone(granted, by)
 
     def pause(self, limit: RateLimit, seconds: float) -> None:
         """Grant nothing under the limit for `seconds` from now; a shorter pause never ends a longer one early."""
@@ -78,6 +77,20 @@ class MirrorLedger:
     def close(self) -> None:
         """Close the connections."""
         self._database.close()
+
+    @contextmanager
+    def _grants(self, limits: Sequence[RateLimit]) -> Iterator[tuple[float, Sequence[_Entry], Sequence[Grants]]]:
+        """Hold what was granted under each limit for one transaction, at whose end it is stored."""
+        with self._entries([limit.key for limit in limits]) as (connection, now, by_key):
+            entries = [by_key[limit.key] for limit in limits]
+            kept = [
+                Grants(limit, entry.granted, entry.paused_until, now)
+                for limit, entry in zip(limits, entries, strict=True)
+            ]
+            yield now, entries, kept
+            for limit, entry, grants in zip(limits, entries, kept, strict=True):
+                entry.granted = grants.instants
+                self._store(connection, limit.key, entry, now)
 
     @contextmanager
     def _entries(self, keys: Sequence[str]) -> Iterator[tuple[sa.Connection, float, Mapping[str, _Entry]]]:

@@ -517,6 +517,24 @@ class TestManyAtOnce:
         assert sum(bench.time.sleeps) == pytest.approx(2.7)
         assert client.metrics.snapshot().seconds_slept == pytest.approx(2.7)
 
+    def test_the_budget_learns_when_each_request_was_answered_or_failed(self, bench: Bench) -> None:
+        events: list[str] = []
+
+        class Told:
+            def take(self) -> float:
+                events.append("take")
+                return 0.0
+
+            def answered(self) -> None:
+                events.append("answered")
+
+            def pause(self, seconds: float) -> None:
+                events.append("pause")
+
+        server = bench.server(answer(status=429, Retry_After="1"), raw(b"nonsense", keep=False), OK)
+        bench.client(server, budget=Told()).get_json("x")
+        assert events == ["take", "answered", "pause", "take", "answered", "take", "answered"]
+
 
 @pytest.mark.parametrize("make", [lambda: Limits(attempts=0), lambda: Limits(read_timeout=0)])
 def test_limits_that_never_send_anything_are_refused(make: Callable[[], Limits]) -> None:

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -149,20 +149,26 @@ def test_a_pause_reaches_a_thread_that_already_waits(limits: tuple[RateLimit, ..
 
 @dataclass
 class CountingLedger:
-    """Grants everything at once, or after `delay`, and remembers what it was asked."""
+    """Grants everything at once, or after `delay`, and remembers what it was asked and told."""
 
+    clock: Callable[[], float]
     delay: float = 0.0
     asked: list[tuple[int, int]] = field(default_factory=list)
+    postponed: list[tuple[float, float]] = field(default_factory=list)
 
     def claim(self, limits: Sequence[RateLimit], count: int, unused: int) -> Claim:
         self.asked.append((count, unused))
-        return Claim([self.delay] * count)
+        now = self.clock()
+        return Claim(now, [now + self.delay] * count, now)
+
+    def postpone(self, limits: Sequence[RateLimit], granted: float, by: float) -> None:
+        self.postponed.append((granted, by))
 
     def pause(self, limit: RateLimit, seconds: float) -> None: ...
 
 
 def test_the_ledger_is_asked_once_for_all_that_wait() -> None:
-    ledger, gate = CountingLedger(), threading.Barrier(9)
+    gate = threading.Barrier(9)
 
     class Held(FakeTime):
         def sleep(self, seconds: float) -> None:
@@ -173,6 +179,7 @@ def test_the_ledger_is_asked_once_for_all_that_wait() -> None:
                 time.sleep(0.2)
 
     fake = Held()
+    ledger = CountingLedger(fake.clock)
     budget = LedgerBudget(ledger, [ONE_BY_ONE], sleep=fake.sleep, clock=fake.clock)
     budget.pause(1)
 
@@ -188,15 +195,86 @@ def test_the_ledger_is_asked_once_for_all_that_wait() -> None:
 
 
 def test_a_grant_that_is_used_too_late_is_given_up_for_another() -> None:
-    ledger = CountingLedger(delay=0.5)
-
     class Overslept(FakeTime):
         def sleep(self, seconds: float) -> None:
-            super().sleep(seconds + (0.05 if not self.sleeps else 0))
+            super().sleep(seconds + (0.25 if not self.sleeps else 0))
 
     fake = Overslept()
-    assert LedgerBudget(ledger, [ONE_BY_ONE], sleep=fake.sleep, clock=fake.clock).take() == pytest.approx(1.05)
+    ledger = CountingLedger(fake.clock, delay=0.5)
+    assert LedgerBudget(ledger, [ONE_BY_ONE], sleep=fake.sleep, clock=fake.clock).take() == pytest.approx(1.25)
     assert ledger.asked == [(1, 0), (1, 1)]
+
+
+def test_a_request_that_is_answered_later_than_usual_counts_from_then() -> None:
+    fake = FakeTime()
+    limit = RateLimit("host", 5, 1, burst=5)
+    ledger = CountingLedger(fake.clock)
+    budget = LedgerBudget(ledger, [limit], sleep=fake.sleep, clock=fake.clock)
+    for seconds in (0.3, 0.33, 0.3, 0.8):
+        budget.take()
+        fake.sleep(seconds)
+        budget.answered()
+    [(granted, by)] = ledger.postponed
+    assert granted == pytest.approx(1000.93)
+    assert by == pytest.approx(0.8 - 0.3 - limit.slack / 2)
+
+
+def test_a_late_request_keeps_its_place_from_others() -> None:
+    fake = FakeTime()
+    budget = local(fake, RateLimit("host", 2, 1, burst=2))
+    budget.take()
+    budget.answered()
+    budget.take()
+    fake.sleep(0.54)
+    budget.answered()
+    assert [budget.take(), budget.take()] == pytest.approx([0.54, 0.5])
+
+
+@pytest.mark.parametrize("burst", [1, 5])
+def test_late_requests_do_not_let_more_of_them_arrive_than_the_limit_allows(burst: int) -> None:
+    fake, arrived = FakeTime(), []
+    budget = local(fake, RateLimit("host", 5, 1, burst))
+    for delay in [0, *([0.3, 0.0, 0.12, 0.0, 0.0, 0.25, 0.0] * 20)]:
+        budget.take()
+        fake.sleep(delay)
+        arrived.append(fake.clock())
+        budget.answered()
+    assert _most_within(1, arrived) <= 5
+
+
+@pytest.mark.parametrize("ahead", [0.0, 1e9, -1e6])
+def test_the_ledgers_clock_need_not_agree_with_the_processs(ahead: float) -> None:
+    fake = FakeTime()
+
+    class Elsewhere(FakeTime):
+        def __init__(self) -> None:
+            super().__init__()
+            self.ahead = ahead
+
+        def clock(self) -> float:
+            return fake.clock() + self.ahead
+
+    elsewhere = Elsewhere()
+    ledger = LocalBudgets(clock=elsewhere.clock)
+    budget = LedgerBudget(ledger, [ONE_BY_ONE], sleep=fake.sleep, clock=fake.clock)
+    assert [budget.take() for _ in range(3)] == pytest.approx([0, 0.27, 0.27], abs=1e-5)
+    elsewhere.ahead += 3600
+    assert [budget.take() for _ in range(3)] == pytest.approx([0, 0.27, 0.27], abs=1e-5)
+    elsewhere.ahead -= 7200
+    assert [budget.take() for _ in range(3)] == pytest.approx([0, 0.27, 0.27], abs=1e-5)
+
+
+def test_asking_that_takes_its_time_makes_no_request_early_and_later_ones_no_later() -> None:
+    fake = FakeTime()
+
+    class Slow(CountingLedger):
+        def claim(self, limits: Sequence[RateLimit], count: int, unused: int) -> Claim:
+            claim = super().claim(limits, count, unused)
+            fake.sleep(0.1 if len(self.asked) == 1 else 0)
+            return claim
+
+    budget = LedgerBudget(Slow(fake.clock, delay=0.3), [ONE_BY_ONE], sleep=fake.sleep, clock=fake.clock)
+    assert [budget.take(), budget.take()] == pytest.approx([0.4, 0.3])
 
 
 @pytest.mark.parametrize(("requests", "seconds", "burst"), [(0, 1, 1), (1, 0, 1), (1, -1, 1), (1, 1, 0), (5, 1, 2)])
@@ -237,10 +315,11 @@ def test_no_window_of_any_limit_ever_holds_more_than_it_allows(
     for pause, chosen, count in claims:
         fake.sleep(pause)
         named = [shared[limit.key] for limit in all_limits[chosen % len(all_limits)]]
-        for delay in ledger.claim(named, count, 0).delays:
-            assert 0 <= delay <= HORIZON
+        claim = ledger.claim(named, count, 0)
+        for instant in claim.instants:
+            assert claim.now <= instant <= claim.now + HORIZON
             for limit in named:
-                granted[limit.key].append(fake.clock() + delay)
+                granted[limit.key].append(instant)
     for key, instants in granted.items():
         assert _most_within(shared[key].seconds, instants) <= shared[key].requests
         assert _most_within(shared[key].window - 1e-3, instants) <= shared[key].burst

@@ -120,17 +120,23 @@ class AirtablePlatform:
         return listed
 
     def look_up(self, key: str) -> Sighting:
-        """Return how one table stands. Refused means hidden, as does what the source is no longer to mirror."""
+        """Return how one table stands. What the source is no longer to mirror counts as hidden.
+
+        So does a table that the schema shows but that cannot be asked for, whatever the refusal says: its rows are
+        not to go before a schema lacks it.
+        """
         base_id, _, table_id = key.partition("/")
         base = self._bases.get(base_id)
         if base is None:
             return Hidden(key)
         try:
-            return self._sight(base, None, table_id)
+            schema = base.api.schema()
         except ResourceMissing:
             return Gone(key)
         except AccessRefused:
             return Hidden(key)
+        sighting = self._sighting_or_refusal(base, schema, table_id)
+        return sighting if not isinstance(sighting, PipelineError) else Hidden(key)
 
     def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
         """Yield the table's schema and records; see `TableReading`."""
@@ -150,14 +156,14 @@ class AirtablePlatform:
         except (AccessRefused, ResourceMissing) as refusal:
             return refusal
 
-    def _sight(self, base: Base, schema: BaseSchema | None, table_id: str) -> Sighting:
+    def _sight(self, base: Base, schema: BaseSchema, table_id: str) -> Sighting:
         """Check a table under its base's schema, or under a new one if that turns out to be out of date."""
         for _ in range(CHECK_ATTEMPTS - 1):
             try:
-                return self._check(base, schema or base.api.schema(), table_id)
+                return self._check(base, schema, table_id)
             except SchemaMoved:
-                schema = None
-        return self._check(base, schema or base.api.schema(), table_id)
+                schema = base.api.schema()
+        return self._check(base, schema, table_id)
 
     def _check(self, base: Base, schema: BaseSchema, table_id: str) -> Sighting:
         key, row = f"{base.api.base_id}/{table_id}", schema.table(table_id)

@@ -162,6 +162,12 @@ def test_a_table_with_more_changes_than_fit_a_page_is_fresh_once_read(rig: Rig) 
     assert rig.differences() == []
 
 
+def test_a_sync_of_what_changed_since_a_moment_leaves_quiet_tables_out(rig: Rig) -> None:
+    edit(rig, 3, "recent")
+    assert set(rig.sync(since=NOON - timedelta(days=1))) == {rig.key("Sessions")}
+    assert set(rig.sync(since=LAST_BOUND)) == {rig.key("Labs"), rig.key("Subjects")}
+
+
 @pytest.mark.parametrize("blank", [True, False])
 def test_records_that_nobody_edited_are_followed_too(rig: Rig, blank: bool) -> None:
     rig.world.set_blank_when_never_edited(blank)

@@ -17,6 +17,7 @@ from dandi_pipeline.platforms.registry import SETTINGS, open_platform
 from dandi_pipeline.settings import Settings, Source, load_sources
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
+from dandi_pipeline.sync.report import Outcome
 from dandi_pipeline_tests.platforms.airtable.equality import differences
 from dandi_pipeline_tests.platforms.airtable.rig import Rig
 from dandi_pipeline_tests.simulators.airtable import SimulatedAirtable
@@ -97,6 +98,9 @@ class RecordedBudgets:
 
     def take(self) -> float:
         return 0.0
+
+    def answered(self) -> None:
+        """Take no note: nothing is waited for."""
 
     def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -194,3 +198,24 @@ class TestTables:
             assert isinstance(platform.look_up(f"{OTHER}/tblNobodyKnows001"), Hidden)
             rig.world.revoke_base(rig.bases[0])
             assert isinstance(platform.look_up(rig.key("Sessions")), Hidden)
+
+    @pytest.mark.parametrize("status", [403, 404])
+    def test_a_base_that_does_not_exist_any_more_takes_its_tables_along(
+        self, rig: Rig, airtable: SimulatedAirtable, status: int
+    ) -> None:
+        airtable.faults.add("status", status=status, kind="tables")
+        with closing(rig.open_platform()) as platform:
+            assert platform.look_up(rig.key("Labs")) == {403: Hidden, 404: Gone}[status](rig.key("Labs"))
+
+    @pytest.mark.parametrize("status", [403, 404])
+    def test_a_table_that_the_schema_shows_is_kept_though_its_records_are_refused(
+        self, rig: Rig, airtable: SimulatedAirtable, caplog: pytest.LogCaptureFixture, status: int
+    ) -> None:
+        rig.sync()
+        airtable.faults.add("status", status=status, path=f"{rig.table('Sessions')}/listRecords")
+        assert rig.sync()[rig.key("Sessions")].outcome is Outcome.HIDDEN
+        assert rig.table("Sessions") in caplog.text
+        assert rig.differences() == []
+        airtable.faults.clear()
+        rig.sync()
+        assert rig.stale() == ()

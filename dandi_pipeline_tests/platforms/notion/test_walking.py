@@ -64,6 +64,12 @@ def test_more_pages_than_a_query_shows_are_read(
     assert _held(rig, plain) == set(pages)
 
 
+def test_pages_made_one_by_one_are_read_once(rig: Rig, world: World, plain: str) -> None:
+    _fill(world, plain, 91, seconds=61)
+    rig.sync()
+    assert rig.asked()["query"] == 1 + 10, "one look at the newest edit, then nine new pages a query, and one again"
+
+
 def test_more_pages_in_one_minute_than_a_query_shows_are_an_error_and_delete_nothing(
     rig: Rig, world: World, notion: SimulatedNotion, plain: str
 ) -> None:
@@ -115,6 +121,8 @@ def test_a_known_page_that_slips_through_a_cursor_is_not_deleted(
     """Within one minute only cursors lead on, and these may be positions."""
     notion.behaviour.cursors = "live"
     pages = _fill(world, plain, 40)
+    world.clock.advance(86_400)
+    pages += _fill(world, plain, 1)
     rig.sync()
     rig.settle()
     trashed: list[str] = []
