@@ -11,7 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from dandi_pipeline.cli.guides import cheatsheet, examples, quick
+from dandi_pipeline.cli.health import health
 from dandi_pipeline.cli.history import history
+from dandi_pipeline.cli.inspecting import inspect_sources
+from dandi_pipeline.cli.listing import list_targets
+from dandi_pipeline.cli.stats import stats
 from dandi_pipeline.cli.sync import sync
 from dandi_pipeline.cli.terminal import one_line, tell, tolerate_any_encoding
 from dandi_pipeline.cli.ui import ui
@@ -49,10 +54,20 @@ def commands(context: click.Context) -> None:
         context.exit(WRONG_USAGE)
 
 
-commands.add_command(sync)
-commands.add_command(verify)
-commands.add_command(history)
-commands.add_command(ui)
+for _command in (
+    sync,
+    verify,
+    history,
+    ui,
+    list_targets,
+    inspect_sources,
+    health,
+    stats,
+    quick,
+    cheatsheet,
+    examples,
+):
+    commands.add_command(_command)
 
 
 def run() -> None:

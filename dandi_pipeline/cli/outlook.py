@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from dandi_pipeline.cli.spans import in_words, why
 from dandi_pipeline.cli.tables import table
 from dandi_pipeline.cli.terminal import one_line, quantity
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.history import past_syncs
-from dandi_pipeline.orchestration.standing import Standing, in_words
+from dandi_pipeline.orchestration.standing import Standing
 from dandi_pipeline.platforms.registry import open_platform
 from dandi_pipeline.settings import Mode, Settings, Source
 from dandi_pipeline.sync.engine import Sync
@@ -66,7 +67,7 @@ def outlooks(
 
         def look(source: Source) -> Outlook:
             at = standing[source.alias]
-            outlook = Outlook(source.alias, source.platform, at.is_due(now), at.why(now))
+            outlook = Outlook(source.alias, source.platform, at.is_due(now), why(at, now))
             if only_due and not outlook.due:
                 return outlook
             try:

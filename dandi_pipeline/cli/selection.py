@@ -38,8 +38,8 @@ class Selection:
     user: str | None = None
     only_enabled: bool = False
 
-    def of(self, sources: Sequence[Source]) -> list[Source]:
-        """Return the sources that are meant, in their order, at least one.
+    def of(self, sources: Sequence[Source], *, with_disabled: bool = False) -> list[Source]:
+        """Return the sources that are meant, in their order, at least one; disabled ones only if they are asked for.
 
         Raises `ConfigurationError`: for a word that nothing is called, with the nearest there is; for a target that
         may mean different things, with each of them; where nothing is left, with the reason.
@@ -49,8 +49,8 @@ class Selection:
             _require_known(name, wanted, sources)
             meant = [source for source in meant if _is(source, _FILTERS[name], wanted)]
         if not meant:
-            raise ConfigurationError(f"no source matches {self}; sources.yaml lists what there is")
-        return self._enabled(meant)
+            raise ConfigurationError(f"no source matches {self}; dandi-pipeline list shows what there is")
+        return meant if with_disabled and not self.only_enabled else self._enabled(meant)
 
     def __str__(self) -> str:
         """Spell it as on the command line."""
@@ -72,9 +72,9 @@ class Selection:
         }
         if not readings:
             names = {name for attribute in _TARGETS.values() for name in _names(attribute, sources)}
-            raise ConfigurationError(f"{unknown('target', self.target, [ALL, *names])}")
+            raise ConfigurationError(f"{unknown('target', self.target, [ALL, *names])} (dandi-pipeline list)")
         first, *others = readings.values()
-        if any(other != first for other in others):
+        if any(_enabled(other) != _enabled(first) for other in others):
             candidates = "; ".join(
                 f"the {noun}, --{_option(noun)} {self.target}: {', '.join(source.alias for source in found)}"
                 for noun, found in readings.items()
@@ -94,6 +94,11 @@ class Selection:
 def _is(source: Source, attribute: str, wanted: str) -> bool:
     value: str | None = getattr(source, attribute)
     return value is not None and value.casefold() == wanted.casefold()
+
+
+def _enabled(sources: Sequence[Source]) -> list[Source]:
+    """Return what a target would sync: two readings that come to the same are not ambiguous."""
+    return [source for source in sources if source.enabled] or list(sources)
 
 
 def _names(attribute: str, sources: Sequence[Source]) -> list[str]:

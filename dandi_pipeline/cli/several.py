@@ -17,6 +17,7 @@ from dandi_pipeline.cli.children import Child, Children
 from dandi_pipeline.cli.interrupts import interrupts_kept
 from dandi_pipeline.cli.merged import merged_json, merged_summary
 from dandi_pipeline.cli.outlook import outlook_json, outlook_table, outlooks
+from dandi_pipeline.cli.spans import why
 from dandi_pipeline.cli.terminal import plain, tell
 from dandi_pipeline.orchestration.launch import sigterm_interrupts
 from dandi_pipeline.orchestration.standing import Standing, standings
@@ -63,7 +64,7 @@ def _sync(sources: Sequence[Source], arguments: Sequence[str], *, at_once: int, 
 
 def _say_left_out(sources: Sequence[Source], standing: Mapping[str, Standing], now: datetime) -> None:
     for source in sources:
-        tell(plain(f"{source.alias}: not due ({standing[source.alias].why(now)})"))
+        tell(plain(f"{source.alias}: not due ({why(standing[source.alias], now)})"))
 
 
 def _interleaved(sources: Sequence[Source]) -> list[Source]:

@@ -103,7 +103,7 @@ def sync(context: click.Context, /, **given: Any) -> int:
     """Bring the mirror up to date with its sources, reading only what has changed.
 
     TARGET is all, a platform, an application or a source's alias; without one, every enabled source is synced.
-    sources.yaml lists what there is. Filters may be combined.
+    `dandi-pipeline list` shows what there is. Filters may be combined.
 
     Every sync of a source is a run in Dagster's history. What fails stays stale and is tried again by the next sync.
 

@@ -22,10 +22,14 @@ _CHECKS_LOOKED_AT = 20
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """When a source was last looked at, by a sync of all of it or by its sensor; None if never."""
+    """When a source was last looked at, by a sync of all of it or by its sensor; None if never.
+
+    `partitions` is how many Dagster shows.
+    """
 
     checked: datetime | None
     every: timedelta
+    partitions: int = 0
 
     @property
     def next_due(self) -> datetime | None:
@@ -40,13 +44,6 @@ class Standing:
         """Tell whether it should have been looked at long ago: nobody keeps it fresh."""
         return self.checked is None or self.checked + _LATE * self.every <= now
 
-    def why(self, now: datetime) -> str:
-        """Say why it is due or not, e.g. "last sync 2 h ago, every 15 min"."""
-        if self.checked is None:
-            return "never synced"
-        due = "" if self.is_due(now) else f", due in {in_words(self.checked + self.every - now)}"
-        return f"last looked at {in_words(now - self.checked)} ago, every {in_words(self.every)}{due}"
-
 
 def standings(home: Path, sources: Iterable[Source]) -> dict[str, Standing]:
     """Return how each source stands, by alias; a home that was never used has seen none of them."""
@@ -58,21 +55,10 @@ def standings(home: Path, sources: Iterable[Source]) -> dict[str, Standing]:
             source.alias: Standing(
                 max(filter(None, (_last_sync(instance, source), ticks.get(sensor_name(source.alias)))), default=None),
                 source.every,
+                len(instance.get_dynamic_partitions(source.alias)),
             )
             for source in sources
         }
-
-
-def in_words(span: timedelta) -> str:
-    """Return a span in its largest unit, e.g. "15 min"."""
-    seconds = max(0, int(span.total_seconds()))
-    for size, unit in _UNITS:
-        if seconds >= 2 * size or seconds == size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
-
-
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 def _last_sync(instance: dg.DagsterInstance, source: Source) -> datetime | None:

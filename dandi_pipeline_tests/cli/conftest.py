@@ -71,7 +71,7 @@ class Shell:
             env=self.environment(**environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=600,
+            timeout=300,
         )
         return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
 

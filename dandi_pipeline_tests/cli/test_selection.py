@@ -39,6 +39,7 @@ def sources(tmp_path: Path) -> tuple[Source, ...]:
         (Selection("SkyFlow"), ["notion", "stock"]),
         (Selection("stock"), ["stock"]),
         (Selection("notes"), ["notes"]),
+        (Selection("dandi"), ["dandi"]),  # the platform and the source: but for a disabled one they are the same
         (Selection("sandbox"), ["sandbox"]),
         (Selection(source="sandbox"), ["sandbox"]),
         (Selection(platform="dandi"), ["dandi"]),
@@ -65,7 +66,7 @@ def test_a_selection_means(sources: tuple[Source, ...], selection: Selection, al
         (Selection("notoin"), "unknown target 'notoin' (did you mean 'notion'?); accepted: Neuro, airtable, all, "),
         (Selection(platform="airtabel"), "unknown --platform 'airtabel' (did you mean 'airtable'?); accepted: "),
         (Selection(component="x"), "unknown --component 'x'; accepted: artefact, feature, ingest"),
-        (Selection("notes", platform="airtable"), "no source matches notes --platform airtable; sources.yaml lists"),
+        (Selection("notes", platform="airtable"), "no source matches notes --platform airtable; dandi-pipeline list"),
         (Selection("sandbox", only_enabled=True), "disabled: sandbox; in sources.yaml, enable"),
         (Selection(component="ingest"), "disabled: sandbox; in sources.yaml, enable"),
     ],

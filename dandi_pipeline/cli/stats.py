@@ -1,0 +1,78 @@
+"""`dandi-pipeline stats`: what the connection pool and the rate limiter did, by host."""
+
+import json
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dandi_pipeline.cli.arguments import positive_number
+from dandi_pipeline.cli.selecting import selection_of, selection_options
+from dandi_pipeline.cli.summary import byte_size
+from dandi_pipeline.cli.tables import table
+from dandi_pipeline.cli.terminal import plain, tell
+
+if TYPE_CHECKING:
+    from dandi_pipeline.http import Traffic
+
+_HEADINGS = ("HOST", "REQUESTS", "OPENED", "REUSED", "WAITED", "SLEPT", "RETRIES", "429S", "RECEIVED")
+
+
+@click.command(short_help="Show what the connection pool and the rate limiter did, by host.")
+@click.argument("target", required=False)
+@selection_options
+@click.option(
+    "--hours", metavar="N", default="24", callback=positive_number, help="Look at the last N hours (default: 24)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, and nothing else, on standard output.")
+def stats(*, hours: int, as_json: bool, **given: Any) -> int:
+    """Show, for each host that syncs of the last 24 hours asked: connections opened and reused, requests that waited
+    for the rate, and the seconds that were waited. TARGET and the filters are those of `sync`.
+    """
+    # Imported here, so that --help does not wait for Dagster.
+    from dandi_pipeline.cli.configured import configured_sources
+    from dandi_pipeline.http import Traffic
+    from dandi_pipeline.orchestration.history import past_syncs
+
+    selection = selection_of(given)
+    settings, sources = configured_sources()
+    aliases = {source.alias for source in selection.of(sources, with_disabled=True)}
+    syncs = past_syncs(settings.dagster_home, since=datetime.now(timezone.utc) - timedelta(hours=hours))
+    total = sum((sync.traffic for sync in syncs if sync.source in aliases), Traffic())
+    text = json.dumps(_as_json(total, hours), indent=2) if as_json else _text(total, hours)
+    tell(text, to=sys.stdout)
+    return 0
+
+
+def _as_json(total: "Traffic", hours: int) -> Mapping[str, Any]:
+    hosts = {host: _counts(traffic) for host, traffic in sorted(total.hosts.items())}
+    return {"hours": hours, "hosts": hosts, "counters": dict(total.counters)}
+
+
+def _counts(traffic: "Traffic") -> dict[str, Any]:
+    return {
+        "requests": traffic.requests,
+        "opened": traffic.opened,
+        "reused": max(0, traffic.requests - traffic.opened),
+        "waited": traffic.waited,
+        "seconds_slept": round(traffic.seconds_slept, 3),
+        "retries": traffic.retries,
+        "throttled": traffic.throttled,
+        "bytes_received": traffic.bytes_received,
+    }
+
+
+def _text(total: "Traffic", hours: int) -> str:
+    if not total.hosts:
+        return f"No requests in the last {hours} h."
+    rows = [_row(host, _counts(traffic)) for host, traffic in sorted(total.hosts.items())]
+    lines = [table(_HEADINGS, rows, numbers=_HEADINGS[1:])]
+    return "\n".join([*lines, *(plain(f"{name}: {count:,}") for name, count in total.counters.items())])
+
+
+def _row(host: str, counts: Mapping[str, Any]) -> tuple[str, ...]:
+    plainly = [f"{counts[name]:,}" for name in ("requests", "opened", "reused", "waited")]
+    slept, received = f"{counts['seconds_slept']:,.1f} s", byte_size(counts["bytes_received"])
+    return (plain(host), *plainly, slept, f"{counts['retries']:,}", f"{counts['throttled']:,}", received)
