@@ -34,6 +34,13 @@ class PostgresqlServer:
         self.execute(f"CREATE DATABASE {name}")
         return f"postgresql://postgres@/{name}?host={self._socket_folder}"
 
+    @property
+    def version(self) -> str:
+        """The server's version, e.g. 18.4."""
+        with closing(self._connect()) as connection:
+            major, minor = divmod(connection.server_version, 10_000)
+        return f"{major}.{minor}"
+
     def execute(self, statement: str) -> None:
         """Run one statement outside any transaction, as the server's superuser."""
         with closing(self._connect()) as connection, connection.cursor() as cursor:

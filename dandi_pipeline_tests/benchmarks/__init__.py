@@ -1,1 +1,1 @@
-"""What a sync costs, measured side by side with doing the same by hand; never part of the test run."""
+"""What a sync costs, measured side by side with other ways of doing the same; `make bench`, never a test."""

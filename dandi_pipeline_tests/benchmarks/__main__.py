@@ -1,82 +1,52 @@
-"""`make bench`: a first copy against a bare fetch of the same pages, and a check against a copy, in one run.
-
-The simulated archive works as slowly as the real one was measured to: a page of assets with metadata costs it 3.6 ms
-an asset, one without 0.6 ms, an asset alone 30 ms, and it has three workers. Ratios are what counts: the machine's
-own speed is in both sides.
-"""
+"""`make bench`: measures ours side by side with other ways, and prints each table as soon as it is there."""
 
 import argparse
-import tempfile
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from math import ceil
-from pathlib import Path
+from importlib import import_module
+from importlib.util import find_spec
 
-import requests
+from dandi_pipeline_tests.benchmarks.circumstances import circumstances
+from dandi_pipeline_tests.benchmarks.page import PAGE, replace_section
+from dandi_pipeline_tests.benchmarks.tables import Scale, Table
 
-from dandi_pipeline_tests.end_to_end.rig import Rig
-from dandi_pipeline_tests.simulators.dandi import Costs, SimulatedArchive, World, generated_world
-
-COSTS = Costs(full=0.0036, bare=0.0006, single=0.030, workers=3)
-PAGE_SIZE = 1000
+MODULES = {
+    "server": "server",
+    "load": "load",
+    "successor": "successor",
+    "incremental": "incremental",
+    "growth": "growth",
+    "dagster": "dagster_events",
+}
+"""The benchmarks by name, in the order of the page; each module measures with its `measure(scale) -> Table`."""
 
 
 def main() -> None:
-    """Print how long each way takes, and its ratio to the bare fetch."""
+    """Measure the named benchmarks, or all of them."""
+    there = [name for name, module in MODULES.items() if find_spec(_path(module))]
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--dandisets", type=int, default=20)
-    parser.add_argument("--assets", type=int, default=300, help="about how many each dandiset has")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"which of {', '.join(there)}; all if none is named")
+    parser.add_argument("--full", action="store_true", help="at the scale of the page, which takes its time")
+    parser.add_argument(
+        "--write", action="store_true", help=f"put each table on {PAGE.name}, with machine and versions"
+    )
     options = parser.parse_args()
-    world = quiet_world(options.dandisets, options.assets)
-    with SimulatedArchive(world, costs=COSTS) as archive, tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        place = Path(folder)
-        by_hand = timed(lambda: fetch_by_hand(archive))
-        print(f"{'bare fetch of full pages, 4 at a time':40} {by_hand:7.2f} s   1.00")
-        plain = Rig(archive, f"sqlite:///{place / 'plain.sqlite'}", place)
-        show("sync, by the API alone", timed(plain.sync), by_hand)
-        bulk = Rig(archive, f"sqlite:///{place / 'bulk.sqlite'}", place, manifest_url=archive.bucket_url)
-        show("sync, with the manifests", timed(bulk.sync), by_hand)
-        assert not plain.differences()
-        assert not bulk.differences()
-        archive.requests.reset()
-        show("a check that finds nothing", timed(bulk.sync), by_hand)
-        print(f"requests of that check: {bulk.requests()}")
+    if unknown := sorted(set(options.names) - set(there)):
+        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(there)}")
+    for name in options.names or there:
+        table: Table = import_module(_path(MODULES[name])).measure(Scale.FULL if options.full else Scale.QUICK)
+        print(f"\n{table.to_markdown()}", flush=True)
+        if options.write:
+            _write(name, table)
 
 
-def quiet_world(dandisets: int, assets: int) -> World:
-    """Return an archive whose bulk files were written well after its assets, as in years of quiet."""
-    world = generated_world(dandisets=dandisets, assets=assets)
-    for dandiset in world.dandisets.values():
-        for version in dandiset.versions.values():
-            version.modified += timedelta(days=1)
-    return world
+def _path(module: str) -> str:
+    return f"dandi_pipeline_tests.benchmarks.{module}"
 
 
-def fetch_by_hand(archive: SimulatedArchive) -> None:
-    """Fetch every page of every visible draft with metadata and throw it away, as the fastest client could."""
-    with requests.Session() as session, ThreadPoolExecutor(4) as threads:
-        rows = session.get(f"{archive.api_url}/dandisets/?page_size=1000", timeout=60).json()["results"]
-        pages = [
-            f"{archive.api_url}/dandisets/{row['identifier']}/versions/draft/assets/"
-            f"?metadata=true&order=path&page_size={PAGE_SIZE}&page={page + 1}"
-            for row in rows
-            for page in range(max(1, ceil(row["draft_version"]["asset_count"] / PAGE_SIZE)))
-        ]
-        list(threads.map(lambda url: session.get(url, timeout=60).json(), pages))
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Return how many seconds `work` takes."""
-    started = time.monotonic()
-    work()
-    return time.monotonic() - started
-
-
-def show(what: str, seconds: float, by_hand: float) -> None:
-    """Print one line: how long, and how many times as long as by hand."""
-    print(f"{what:40} {seconds:7.2f} s {seconds / by_hand:6.2f}", flush=True)
+def _write(name: str, table: Table) -> None:
+    """Replace the benchmark's section of the page, and say there on what it was measured."""
+    section = f"{table.to_markdown()}\n\nMeasured by `{table.command}` on {circumstances()}."
+    page = replace_section(PAGE.read_text(encoding="utf-8"), name, section, list(MODULES))
+    PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
