@@ -11,6 +11,7 @@ PipelineError
 ├── ConfigurationError        fix a setting, a credential or the command (exit code 2)
 │   ├── CredentialRejected    the platform refused the key itself
 │   ├── AccessRefused         401 or 403 for one resource: it exists, hidden from us
+│   ├── QuotaExhausted        the account may send nothing more until its quota is renewed
 │   ├── PartitionUnknown      a named partition does not exist
 │   ├── DatabaseUnavailable   the mirror cannot be opened
 │   └── MassDeletionRefused   a guard: read what would go, then allow it or not

@@ -1,12 +1,11 @@
 """The DANDI Archive as the command line speaks of it: its source, and how its things are named."""
 
 from collections.abc import Sequence
-from contextlib import closing
 
 from dandi_pipeline.cli.configured import configured_sources
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.platforms.dandi.records import ASSETS, DANDISETS
-from dandi_pipeline.platforms.registry import open_platform
+from dandi_pipeline.platforms.registry import described
 from dandi_pipeline.settings import Settings, Source
 
 _PLATFORM = "dandi"
@@ -26,7 +25,7 @@ def configured_archive() -> tuple[Settings, Source]:
 
 def dandiset_keys(spellings: Sequence[str], source: Source, settings: Settings) -> tuple[str, ...]:
     """Return each dandiset's key once, in the order given; ConfigurationError for what cannot be an identifier."""
-    with closing(open_platform(source, settings)) as platform:
+    with described(source, settings) as platform:
         return tuple(dict.fromkeys(platform.partition_key(text) for text in spellings))
 
 

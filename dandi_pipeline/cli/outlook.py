@@ -13,6 +13,7 @@ from dandi_pipeline.cli.spans import in_words, why
 from dandi_pipeline.cli.tables import table
 from dandi_pipeline.cli.terminal import one_line, quantity
 from dandi_pipeline.errors import PipelineError
+from dandi_pipeline.http import LocalBudgets
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.history import past_syncs
 from dandi_pipeline.orchestration.standing import Standing
@@ -89,7 +90,7 @@ def _asked(
     full: bool,
     pace: float | None,
 ) -> Outlook:
-    with closing(open_platform(source, settings, mirror, mode)) as platform:
+    with closing(open_platform(source, settings, mirror or LocalBudgets(), mode)) as platform:
         plan = Sync(source.alias, platform, mirror, SyncOptions(full=full, mode=mode)).plan()
         sent = platform.traffic.requests
     chosen = mode.applied_to(source.settings)

@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 
 from dandi_pipeline.cli.progress import Display
 from dandi_pipeline.cli.terminal import plain
+from dandi_pipeline.http import LocalBudgets
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.registry import open_platform
 from dandi_pipeline.settings import Settings, Source
@@ -28,7 +29,7 @@ def preview(source: Source, settings: Settings, options: SyncOptions, watcher: D
         mirror = Mirror.peek(settings.mirror_database_url)
         if mirror is not None:
             stack.enter_context(mirror)
-        platform = stack.enter_context(closing(open_platform(source, settings, mirror, options.mode)))
+        platform = stack.enter_context(closing(open_platform(source, settings, mirror or LocalBudgets(), options.mode)))
         sync = Sync(source.alias, platform, mirror, options, watcher)
         plan = sync.plan()
         reports = []

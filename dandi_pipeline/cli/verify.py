@@ -71,7 +71,7 @@ def _compare(
     mirror = Mirror.peek(settings.mirror_database_url)
     if mirror is None:
         raise ConfigurationError("there is no mirror yet; dandi-pipeline sync makes it")
-    with mirror, closing(open_platform(source, settings)) as platform:
+    with mirror, closing(open_platform(source, settings, mirror)) as platform:
         sync = Sync(source.alias, platform, mirror, options, watcher)
         plan = sync.plan()
         return plan.checked, sorted(sync.preview(plan), key=lambda report: report.partition)

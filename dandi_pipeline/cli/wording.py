@@ -1,16 +1,15 @@
 """What the things of a source are called while it is synced."""
 
 from collections.abc import Sequence
-from contextlib import closing
 
 from dandi_pipeline.cli.progress import Wording
-from dandi_pipeline.platforms.registry import PLATFORMS, open_platform
+from dandi_pipeline.platforms.registry import PLATFORMS, described
 from dandi_pipeline.settings import Settings, Source
 
 
 def wording_of(source: Source, settings: Settings, parts: Sequence[str], *, dry_run: bool) -> Wording:
     """Return what the steps of a sync of these parts (none: of all) are called."""
-    with closing(open_platform(source, settings)) as platform:
+    with described(source, settings) as platform:
         bulk, noun = platform.kinds[-1], platform.partition_noun
     return Wording(
         platform=title_of(source.platform),

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import dagster as dg
 
 from dandi_pipeline.platforms.contract import RecordKind
-from dandi_pipeline.platforms.registry import open_platform
+from dandi_pipeline.platforms.registry import described
 from dandi_pipeline.settings import Settings, Source
 
 
@@ -109,7 +108,7 @@ _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 def mirrored(source: Source, settings: Settings) -> MirroredSource:
     """Return a configured source as Dagster shows it. Nothing is sent: what a platform offers it says by itself."""
     labels = {"application": source.application, "component": source.component, "vault": source.vault}
-    with closing(open_platform(source, settings)) as platform:
+    with described(source, settings) as platform:
         return MirroredSource(
             alias=source.alias,
             platform=source.platform,

@@ -205,8 +205,8 @@ Observation = Planned | Expected | Shape | Observed | Unchanged | Outdated | Com
 """What a reading yields. `Settled` comes last, once; a reading that was torn raises `TornRead` instead."""
 
 
-class Platform(Protocol):
-    """One configured archive or account. Every method may raise the three groups of `errors`."""
+class Description(Protocol):
+    """What a platform is, which it says without asking anybody anything."""
 
     @property
     def name(self) -> str:
@@ -228,13 +228,17 @@ class Platform(Protocol):
         """What a partition is called here, e.g. "dandiset"."""
         ...
 
+    def partition_key(self, text: str) -> str:
+        """Return the key that a user's spelling means; raise `ConfigurationError` if it can mean none."""
+        ...
+
+
+class Platform(Description, Protocol):
+    """One configured archive or account. Every method may raise the three groups of `errors`."""
+
     @property
     def traffic(self) -> Traffic:
         """What has been sent and received so far."""
-        ...
-
-    def partition_key(self, text: str) -> str:
-        """Return the key that a user's spelling means; raise `ConfigurationError` if it can mean none."""
         ...
 
     def list_partitions(self) -> Sequence[Listed]:

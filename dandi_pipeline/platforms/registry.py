@@ -1,12 +1,13 @@
 """The platforms there are: one line each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from dandi_pipeline.http import Budgets, CappedBudgets, LocalBudgets, RateLimit
 from dandi_pipeline.platforms.airtable.platform import open_airtable
 from dandi_pipeline.platforms.airtable.settings import AirtableSettings
-from dandi_pipeline.platforms.contract import Platform
+from dandi_pipeline.platforms.contract import Description, Platform
 from dandi_pipeline.platforms.dandi.platform import open_dandi
 from dandi_pipeline.platforms.dandi.settings import DandiSettings
 from dandi_pipeline.platforms.notion.platform import open_notion
@@ -38,16 +39,23 @@ SETTINGS: Mapping[str, type[PlatformSettings]] = {name: entry.settings for name,
 """What each platform accepts under `settings:`, for `load_sources`."""
 
 
-def open_platform(source: Source, settings: Settings, budgets: Budgets | None = None, mode: Mode = AS_SET) -> Platform:
+def open_platform(source: Source, settings: Settings, budgets: Budgets, mode: Mode = AS_SET) -> Platform:
     """Return the platform behind a source, ready to be asked in this mode; nothing has been sent yet.
 
-    `budgets` is where its rate is shared: a `Mirror`, for all who use that mirror; None means this process alone.
+    `budgets` is where its rate is shared: a `Mirror`, for all who use that mirror. Where there is none yet,
+    `LocalBudgets` share it within this process.
     """
-    budgets = budgets or LocalBudgets()
     if mode.rate_limit is not None:
         budgets = CappedBudgets(budgets, _cap(source.alias, mode.rate_limit))
     chosen = source.model_copy(update={"settings": mode.applied_to(source.settings)})
     return PLATFORMS[source.platform].open(chosen, settings, budgets)
+
+
+@contextmanager
+def described(source: Source, settings: Settings) -> Iterator[Description]:
+    """Lend the description of the platform behind a source, which can be asked nothing."""
+    with closing(open_platform(source, settings, LocalBudgets())) as platform:
+        yield platform
 
 
 def _cap(alias: str, requests_per_second: float) -> RateLimit:

@@ -11,6 +11,7 @@ from dandi_pipeline.errors import (
     PartitionUnknown,
     PipelineError,
     PlatformUnreachable,
+    QuotaExhausted,
 )
 from dandi_pipeline.mirror import HIDDEN_TOKEN, Mirror
 from dandi_pipeline.platforms.contract import Gone, Hidden, Listed, Platform, Sighting
@@ -168,7 +169,7 @@ class Sync:
                 raise _stopped_by(report.error, remaining=sum(not future.done() for future in futures))
 
 
-_FATAL = (CredentialRejected, DatabaseUnavailable)
+_FATAL = (CredentialRejected, QuotaExhausted, DatabaseUnavailable)
 """Errors that every other partition would meet as well."""
 
 

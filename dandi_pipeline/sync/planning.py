@@ -1,7 +1,7 @@
 """Which partitions are stale: the platform's tokens against those the mirror holds. Pure, no I/O."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dandi_pipeline.mirror import HIDDEN_TOKEN
 from dandi_pipeline.platforms.contract import Hidden, Listed, Sighting
@@ -15,12 +15,16 @@ StoredTokens = Mapping[str, Mapping[str, str | None]]
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A partition to sync and why. `listed` is None for one that the listing no longer shows."""
+    """A partition to sync and why. `listed` is None for one that the listing no longer shows.
+
+    `tokens` holds, for each part, the token under which the mirror had it when this was planned.
+    """
 
     key: str
     reason: str
     parts: tuple[str, ...]
     listed: Listed | None = None
+    tokens: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def new(self) -> bool:
@@ -69,11 +73,11 @@ def judge(
     if tokens is None:
         return Stale(listed.key, NEW, tuple(parts), listed)
     if options.full:
-        return Stale(listed.key, "full sync asked for", tuple(parts), listed)
+        return Stale(listed.key, "full sync asked for", tuple(parts), listed, tokens)
     differing = tuple(part for part in parts if tokens.get(part) != listed.token)
     if not differing:
         return None
-    return Stale(listed.key, _reason([tokens.get(part) for part in differing]), differing, listed)
+    return Stale(listed.key, _reason([tokens.get(part) for part in differing]), differing, listed, tokens)
 
 
 def absent(stored: StoredTokens, listed: Collection[str], parts: Sequence[str], *, recheck_hidden: bool) -> list[Stale]:

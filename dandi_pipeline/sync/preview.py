@@ -52,7 +52,14 @@ class PartitionPreview:
     def _read(self, listed: Listed) -> PartitionReport:
         known, differing = self._known(), Differing()
         reading = Reading(
-            self.tools, listed, self.item.parts, known, {}, differing.take, shape=_ignored, fetch=self.complete
+            self.tools,
+            listed,
+            self.item.parts,
+            known,
+            self.item.tokens,
+            differing.take,
+            shape=_ignored,
+            fetch=self.complete,
         )
         reading.run()
         tallies = reading.comparison.tallies()

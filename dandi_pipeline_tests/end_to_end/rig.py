@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dandi_pipeline.http.client import HttpClient, Limits
+from dandi_pipeline.http import HttpClient, Limits, LocalBudgets
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.contract import Platform
 from dandi_pipeline.platforms.dandi.platform import DandiPlatform
@@ -57,7 +57,7 @@ class Rig:
         if self.limits:
             return dandi_at(self.archive.api_url, self.limits, key=self.key, published_assets=self.published_assets)
         environ = {"DANDI_API_URL": self.archive.api_url, **({"DANDI_API_KEY": self.key} if self.key else {})}
-        return open_platform(self._source, Settings.from_environment(environ, Path.cwd()))
+        return open_platform(self._source, Settings.from_environment(environ, Path.cwd()), LocalBudgets())
 
     def sync(self, **options: Any) -> Mapping[str, PartitionReport]:
         """Run one sync to its end; return the partitions' reports by key."""

@@ -73,7 +73,7 @@ def large_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with SimulatedArchive(generated_world(dandisets=1_501, assets=0)) as archive:
         site = Site(archive, Path(tmp_path_factory.mktemp("large")))
         prepare_home(site.settings.dagster_home)
-        with closing(open_platform(site.source, site.settings)) as platform, site.mirror() as mirror:
+        with site.mirror() as mirror, closing(open_platform(site.source, site.settings, mirror)) as platform:
             for listed in platform.list_partitions():
                 with mirror.session("dandi", listed.key, platform.parts) as session:
                     session.commit(run_id="copy", tokens=dict.fromkeys(platform.parts, listed.token))

@@ -10,7 +10,7 @@ from dandi_pipeline.platforms.contract import Complete, Listed, Observation, Obs
 from dandi_pipeline.platforms.notion.api import NotionApi
 from dandi_pipeline.platforms.notion.content import Json
 from dandi_pipeline.platforms.notion.page_reading import Manner, PageReading
-from dandi_pipeline.platforms.notion.records import PAGE, PAGES, SCHEMA, schema_record, shape_of
+from dandi_pipeline.platforms.notion.records import PAGES, SCHEMA, schema_record, shape_of
 from dandi_pipeline.platforms.notion.tokens import StateToken, parse_token, token_of
 
 
@@ -53,14 +53,10 @@ class DataSourceReading:
         yield Settled(self._sight.token.stored, [] if self._pages.cut_short else [PAGES])
 
     def _bound(self) -> str | None:
-        """Return the instant from which on edits may be unknown, None where there is none to go by.
-
-        A preview has no token, so it goes by the newest edit that it knows.
-        """
-        newest = self._stored.newest if self._stored else None
-        if not self._request.fetch:
-            newest = max((str(edited) for _, edited in self._request.known[PAGE.name].values()), default=None)
-        return None if newest is None else _spelled_before(newest, self._overlap)
+        """Return the instant from which on edits may be unknown, None where there is none to go by."""
+        if self._stored is None or self._stored.newest is None:
+            return None
+        return _spelled_before(self._stored.newest, self._overlap)
 
     def _edits_suffice(self) -> bool:
         """Tell whether pages changed only where their times moved.
@@ -68,9 +64,9 @@ class DataSourceReading:
         Every page spells out the names and options of its properties, so a change of these changes all pages and
         moves no page's time.
         """
-        if self._request.full:
+        if self._request.full or self._stored is None:
             return False
-        return not self._request.fetch or (self._stored is not None and self._stored.rows == self._sight.token.rows)
+        return self._stored.rows == self._sight.token.rows
 
     def _require_same_schema(self) -> None:
         """Raise `TornRead` unless the data source says of itself what it said at the check.

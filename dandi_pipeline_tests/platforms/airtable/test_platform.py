@@ -82,7 +82,7 @@ class TestOpened:
 
 
 def opened(source: Source, environ: Mapping[str, str]) -> Platform:
-    return open_platform(source, Settings.from_environment(environ, Path.cwd()))
+    return open_platform(source, Settings.from_environment(environ, Path.cwd()), LocalBudgets())
 
 
 class RecordedBudgets:

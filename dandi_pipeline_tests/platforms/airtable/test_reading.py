@@ -149,6 +149,19 @@ def test_a_preview_writes_nothing_and_foresees_a_deletion(rig: Rig) -> None:
     assert len(rig.differences()) == 1
 
 
+def test_a_preview_of_an_edit_costs_what_its_sync_does(rig: Rig) -> None:
+    rig.page_size = 4
+    rig.sync()
+    rig.world.edit_record(rig.table("Sessions"), rig.records("Sessions")[0], {"Notes": "edited"})
+    rig.requests()
+    preview = rig.preview()[rig.key("Sessions")]
+    previewed = rig.requests()
+    report = rig.sync()[rig.key("Sessions")]
+    assert (preview.tallies["record"], preview.plan) == (report.tallies["record"], report.plan)
+    assert report.tallies["record"].updated == 1
+    assert previewed == rig.requests()
+
+
 class TestInSql:
     """What a user of the mirror finds."""
 

@@ -74,16 +74,19 @@ def test_a_spent_quota_stops_the_sync_and_is_not_tried_again(
     assert rig.differences() == []
 
 
-def test_a_quota_that_runs_out_while_tables_are_read_is_reported(rig: Rig, airtable: SimulatedAirtable) -> None:
-    airtable.gate.limits = Limits(per_base=None, per_user=None, monthly_calls=5)
-    reports = rig.sync()
-    failed = [report.error for report in reports.values() if report.error]
-    assert failed
-    assert all(isinstance(error, QuotaExhausted) for error in failed)
-    assert rig.requests() < 15
-    airtable.gate.limits = UNLIMITED
-    rig.sync()
-    assert rig.differences() == []
+def test_a_quota_that_runs_out_while_tables_are_read_ends_the_sync(sqlite_url: str) -> None:
+    with SimulatedAirtable(small_world(tables=4), limits=UNLIMITED) as airtable:
+        rig = Rig(sqlite_url, airtable)
+        rig.stale()
+        checked = rig.requests()
+        airtable.gate.reset()
+        airtable.gate.limits = Limits(per_base=None, per_user=None, monthly_calls=checked + 1)
+        with pytest.raises(QuotaExhausted, match=r"no API calls left this month.*; [1-9] more were not tried"):
+            rig.sync(max_concurrent=1)
+        assert airtable.gate.refused_for_billing <= 2
+        airtable.gate.limits = UNLIMITED
+        rig.sync()
+        assert rig.differences() == []
 
 
 @pytest.mark.parametrize(

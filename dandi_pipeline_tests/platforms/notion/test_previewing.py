@@ -41,6 +41,13 @@ def test_a_preview_foresees_edits_at_the_price_of_a_sync(edited: Rig, ids: dict[
     assert edited.changes() == before
 
 
+def test_a_preview_foresees_that_a_renamed_property_changes_every_page(edited: Rig, ids: dict[str, str]) -> None:
+    edited.world.rename_property(ids["Projects"], "Name", "Title")
+    tally = _preview(edited)[ids["Projects"]].tallies["page"]
+    assert (tally.checked, tally.updated) == (12, 12)
+    assert edited.sync()[ids["Projects"]].tallies["page"] == tally
+
+
 def test_a_verification_finds_what_moves_no_time(edited: Rig, ids: dict[str, str]) -> None:
     reports = _preview(edited, full=True)
     assert reports[ids["Done tasks"]].tallies["page"] == Tally(checked=12, added=1, updated=1, deleted=1, unchanged=10)
