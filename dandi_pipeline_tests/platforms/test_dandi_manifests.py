@@ -152,7 +152,6 @@ def test_a_manifest_that_fails_is_made_up_for_by_the_api(
 def test_a_stale_manifest_is_used_for_what_it_can_vouch_for_alone(
     archive: SimulatedArchive, sqlite_url: str, tmp_path: Path
 ) -> None:
-    archive.manifests.freeze("000002")
     paths = sorted(archive.world.dandisets["000002"].draft.assets)
     archive.world.edit_asset("000002", paths[0], metadata={"keywords": ["edited"]})
     archive.world.remove_asset("000002", paths[1])

@@ -1,11 +1,13 @@
-"""Bulk copies hold every asset's metadata, lag when told to, and fail the ways object stores fail."""
+"""Bulk copies hold every asset's metadata, lag behind, and fail the ways object stores fail."""
 
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 
 import orjson
 import pytest
 
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_world
+from dandi_pipeline_tests.simulators.dandi.manifests import BEAT
 
 from .asking import ask
 
@@ -26,21 +28,44 @@ def test_a_manifest_is_every_assets_metadata_in_default_order(archive: Simulated
 def test_a_published_version_has_one_of_its_own(archive: SimulatedArchive) -> None:
     version = archive.world.publish("000001").version
     path = next(iter(archive.world.dandisets["000001"].draft.assets))
+    assert ask(archive, DRAFT.replace("draft", version)).status == 404
+    archive.world.clock.advance(61)
     archive.world.remove_asset("000001", path)
+    archive.world.clock.advance(61)
     published = ask(archive, DRAFT.replace("draft", version)).json
     assert path in {metadata["path"] for metadata in published}
     assert path not in {metadata["path"] for metadata in ask(archive, DRAFT).json}
 
 
-def test_a_frozen_manifest_stays_behind_until_it_thaws(archive: SimulatedArchive) -> None:
+def test_a_file_is_written_anew_some_time_after_a_change(archive: SimulatedArchive) -> None:
     before = ask(archive, DRAFT)
-    archive.manifests.freeze("000001")
+    moved = archive.world.add_asset("000001", "new.nwb").created
+    behind = ask(archive, DRAFT)
+    assert (behind.json, behind.headers["Last-Modified"]) == (before.json, before.headers["Last-Modified"])
+    archive.world.clock.advance(61)
+    after = ask(archive, DRAFT)
+    assert len(after.json) == len(before.json) + 1
+    assert after.headers["ETag"] != before.headers["ETag"]
+    assert parsedate_to_datetime(after.headers["Last-Modified"]) > moved + BEAT
+
+
+def test_what_changes_silently_is_not_in_the_file(archive: SimulatedArchive) -> None:
+    before = ask(archive, DRAFT).raw
+    path = next(iter(archive.world.dandisets["000001"].draft.assets))
+    archive.world.compute_sha256("000001", path)
+    archive.world.clock.advance(3_600)
+    assert ask(archive, DRAFT).raw == before
+    archive.world.edit_dandiset("000001", {"description": "Edited."})
+    archive.world.clock.advance(61)
+    assert ask(archive, DRAFT).raw != before
+
+
+def test_a_stale_file_is_never_written_anew(archive: SimulatedArchive) -> None:
+    before = ask(archive, DRAFT).raw
+    archive.manifests.set_mode("stale")
     archive.world.add_asset("000001", "new.nwb")
-    assert ask(archive, DRAFT).headers["Last-Modified"] == before.headers["Last-Modified"]
-    assert ask(archive, DRAFT).json == before.json
-    archive.manifests.thaw("000001")
-    assert len(ask(archive, DRAFT).json) == len(before.json) + 1
-    assert ask(archive, DRAFT).headers["ETag"] != before.headers["ETag"]
+    archive.world.clock.advance(3_600)
+    assert ask(archive, DRAFT).raw == before
 
 
 def test_conditions_and_ranges_are_honoured_and_nothing_is_compressed(archive: SimulatedArchive) -> None:
@@ -69,7 +94,7 @@ def test_a_manifest_can_be_damaged(archive: SimulatedArchive) -> None:
         _ = ask(archive, DRAFT).json
     archive.manifests.set_mode("malformed")
     assert not isinstance(ask(archive, DRAFT).json, list)
-    archive.manifests.set_mode("current")
+    archive.manifests.set_mode("written")
     assert isinstance(ask(archive, DRAFT).json, list)
 
 

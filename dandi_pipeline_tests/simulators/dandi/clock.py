@@ -18,6 +18,10 @@ class Clock:
         self._last = max(real, self._last + TICK)
         return self._last
 
+    def peek(self) -> datetime:
+        """Return the time without a tick: the next `now` is later."""
+        return self._last if self._held else max(datetime.now(timezone.utc), self._last)
+
     def set(self, instant: datetime) -> None:
         """Hold the clock at an instant, earlier ones allowed: the next reading is a tick after it."""
         self._held = True

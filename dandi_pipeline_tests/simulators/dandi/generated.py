@@ -25,18 +25,25 @@ _APPROACHES = ["electrophysiological approach", "behavioral approach", "optogene
 
 
 def generated_world(
-    *, dandisets: int = 12, assets: int = 20, large: int = 0, seed: int = 0, clock: Clock | None = None
+    *,
+    dandisets: int = 12,
+    assets: int = 20,
+    large: int = 0,
+    seed: int = 0,
+    clock: Clock | None = None,
+    digested: bool = False,
 ) -> World:
     """Return an archive of `dandisets` dandisets with about `assets` assets each.
 
     Among every six: one is empty, one has zarrs, some were published one to three times. The second to last was
-    never published, the last one is embargoed; with `large`, the first one has that many assets.
+    never published, the last one is embargoed; with `large`, the first one has that many assets. A tenth of the
+    files still lack their sha256, none if they are `digested`.
     """
     world = World(seed=seed, clock=Clock(STARTED))
     chance = random.Random(seed)
     for number in range(dandisets):
         count = large if large and not number else _asset_count(number, assets, chance)
-        _add_dandiset(world, number, count, chance, embargoed=number == dandisets - 1 > 0)
+        _add_dandiset(world, number, count, chance, embargoed=number == dandisets - 1 > 0, digested=digested)
         if number < dandisets - 2 or dandisets == 1:
             _publish(world, f"{number + 1:06d}", number % 4)
     world.clock = clock or Clock()
@@ -47,7 +54,9 @@ def _asset_count(number: int, assets: int, chance: random.Random) -> int:
     return 0 if number % 6 == 4 else chance.randint(assets // 2, assets + assets // 2)
 
 
-def _add_dandiset(world: World, number: int, assets: int, chance: random.Random, embargoed: bool) -> None:
+def _add_dandiset(
+    world: World, number: int, assets: int, chance: random.Random, *, embargoed: bool, digested: bool
+) -> None:
     topic, region = chance.choice(_TOPICS), chance.choice(_REGIONS)
     identifier = f"{number + 1:06d}"
     world.create_dandiset(
@@ -62,7 +71,7 @@ def _add_dandiset(world: World, number: int, assets: int, chance: random.Random,
             path,
             size=chance.choice([chance.randint(1_000, 9_000_000), chance.randint(2**31, 2**38)]),
             metadata=_asset_metadata(path, chance),
-            sha256=chance.random() > 0.1,
+            sha256=chance.random() > 0.1 or digested,
         )
         world.clock.advance(chance.random() * 5)
     if number % 6 == 2:

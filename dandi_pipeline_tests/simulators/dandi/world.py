@@ -63,6 +63,8 @@ class World:
         self.dandisets: dict[str, Dandiset] = {}
         self.assets: dict[str, Asset] = {}
         """Every asset there ever was: removal from a draft does not delete the row."""
+        self.before_change: list[Callable[[str], None]] = []
+        """Called with the identifier of the dandiset that is about to change, the lock held."""
         self._derived: dict[object, Any] = {}
 
     # Reading
@@ -380,7 +382,7 @@ class World:
         metadata: Metadata | None = None,
     ) -> Asset:
         """Overwrite an asset's timestamps, size or whole metadata; nothing else moves."""
-        with self._change():
+        with self._changing(self.assets[asset_id].dandiset_id):
             asset = self.assets[asset_id]
             _rewrite_instants(asset, created, modified)
             asset.size = asset.size if size is None else size
@@ -424,7 +426,10 @@ class World:
     def _changing(self, dandiset_id: str) -> Iterator[Dandiset]:
         """Change one dandiset, which must exist."""
         with self._change():
-            yield self._dandiset(dandiset_id)
+            dandiset = self._dandiset(dandiset_id)
+            for notice in self.before_change:
+                notice(dandiset_id)
+            yield dandiset
 
     def _dandiset(self, dandiset_id: str) -> Dandiset:
         if dandiset_id not in self.dandisets:
