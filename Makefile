@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+PLATFORMS ?= dandi
 SECONDS ?= 300
 
 .PHONY: help sync ui demo test browser check bench soak clean
 
 help:
-	@echo "make demo   the whole job against a simulated archive, no network (UI=1 leaves Dagster's UI running)"
+	@echo "make demo   the whole job against a simulated archive, no network; PLATFORMS=all: with Notion and Airtable"
+	@echo "            (UI=1 leaves Dagster's UI running)"
 	@echo "make sync   mirror the DANDI Archive; options in ARGS, e.g. make sync ARGS='--dandiset-id 3'"
 	@echo "make ui     Dagster's UI on the same mirror"
 	@echo "make test   the tests;  make check: ruff, mypy, import contracts"
@@ -34,7 +36,7 @@ ui: $(VENV)/.runtime
 	@$(BIN)/dandi-pipeline ui $(ARGS)
 
 demo: $(VENV)/.runtime
-	@$(BIN)/python -m dandi_pipeline_tests.demo $(if $(UI),--ui)
+	@$(BIN)/python -m dandi_pipeline_tests.demo --platforms $(PLATFORMS) $(if $(UI),--ui)
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n auto --ignore dandi_pipeline_tests/browser $(ARGS)

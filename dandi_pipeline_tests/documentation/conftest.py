@@ -75,8 +75,17 @@ def folder(tmp_path: Path, archive: SimulatedArchive) -> Folder:
 @pytest.fixture(scope="session")
 def demonstrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the demonstration; return the folder that it ran in, with what it showed in a file."""
-    path = tmp_path_factory.mktemp("demonstrated")
-    done = Folder(path, "").run("make demo")
+    return _demonstrated("make demo", tmp_path_factory.mktemp("demonstrated"))
+
+
+@pytest.fixture(scope="session")
+def demonstrated_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Do the same with the demonstration of all platforms."""
+    return _demonstrated("make demo PLATFORMS=all", tmp_path_factory.mktemp("demonstrated_all"))
+
+
+def _demonstrated(command: str, path: Path) -> Path:
+    done = Folder(path, "").run(command)
     assert done.returncode == 0, done.stdout + done.stderr
     (path / "demonstration.txt").write_text(done.stdout, encoding="utf-8")
     return path

@@ -46,6 +46,24 @@ def test_the_demonstration_shows_two_syncs_and_what_changed_between_them(demonst
     assert re.search(r"000001 +asset +sub-new/sub-new_ecephys.nwb +insert", shown)
 
 
+def test_the_demonstration_of_all_platforms_syncs_what_is_due_and_shows_what_changed_on_each(
+    demonstrated_all: Path,
+) -> None:
+    shown = (demonstrated_all / "demonstration.txt").read_text(encoding="utf-8")
+    first, due, feed = _steps(shown, 3, 6, 7)
+    assert "Sources synced: 5" in first
+    assert "Sources synced: 3" in due
+    assert re.search(r"^notes +notion +no ", due, re.MULTILINE)
+    assert set(re.findall(r"^\d+ +(\w+)", feed, re.MULTILINE)) == {"dandi", "planning", "notebook"}
+    assert "Electrode array, second try" in feed
+    assert shown.rstrip().endswith("Healthy")
+
+
+def _steps(shown: str, *numbers: int) -> list[str]:
+    """Return what was shown under the headings with these numbers."""
+    return [shown.split(f"\n{number}. ", 1)[1].split(f"\n{number + 1}. ", 1)[0] for number in numbers]
+
+
 def test_the_ui_is_served_where_the_readme_says(folder: Folder) -> None:
     port = free_port()
     process = folder.start(f"make ui ARGS='--port {port}'")
