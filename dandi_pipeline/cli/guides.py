@@ -17,6 +17,9 @@ Entries = Iterator[tuple[str, str]]
 
 _PROGRAM = "dandi-pipeline"
 
+_LONGEST = 32
+"""Characters of a command up to which its meaning stands beside it: both fit the usual terminal."""
+
 
 @click.command(short_help="Show the most useful commands on one screen.")
 def quick() -> int:
@@ -43,11 +46,18 @@ def _show(guide: "Callable[[Sequence[Source]], Entries]") -> int:
     _, sources = configured_sources()
     enabled = [source for source in sources if source.enabled] or list(sources)
     entries = list(guide(enabled))
-    width = max(len(command) for command, _ in entries)
-    for command, meaning in entries:
-        line = f"  {_PROGRAM} {command:<{width}}  {meaning}" if command else f"\n{meaning}"
-        tell(line.rstrip(), to=sys.stdout)
+    widths = [len(command) for command, _ in entries if len(command) <= _LONGEST]
+    tell("\n".join(_line(command, meaning, max(widths)) for command, meaning in entries).strip("\n"), to=sys.stdout)
     return 0
+
+
+def _line(command: str, meaning: str, width: int) -> str:
+    """Return a command beside its meaning, a long one above it; without a command the meaning is a heading."""
+    if not command:
+        return f"\n{meaning}"
+    if len(command) > width:
+        return f"  {_PROGRAM} {command}\n{'':<{len(_PROGRAM) + width + 5}}{meaning}".rstrip()
+    return f"  {_PROGRAM} {command:<{width}}  {meaning}".rstrip()
 
 
 def _quick(sources: "Sequence[Source]") -> Entries:
@@ -95,10 +105,14 @@ def _cheatsheet(sources: "Sequence[Source]") -> Entries:
     yield "sync --legacy", "no optimization at all, to compare with"
     yield "", "Watching"
     yield from (
-        ("list", "names"),
-        ("inspect", "holdings"),
-        ("health", "health"),
+        ("list", "sources, and names to select by"),
+        ("inspect", "what is held and what failed"),
+        (f"inspect {sources[0].alias}", "all that is known of one source"),
+        ("health", "the last 24 hours, and what is wrong"),
         ("stats", "connections and waits by host"),
+        ("history", "the past syncs"),
+        ("verify", "the archive compared with the mirror"),
+        ("ui", "Dagster's UI"),
     )
 
 

@@ -12,7 +12,7 @@ import click
 
 from dandi_pipeline.cli.arguments import positive_number
 from dandi_pipeline.cli.tables import table
-from dandi_pipeline.cli.terminal import plain, tell
+from dandi_pipeline.cli.terminal import plain, screen_width, tell
 
 if TYPE_CHECKING:
     from dandi_pipeline.orchestration.history import PastSync
@@ -55,7 +55,8 @@ def history(*, limit: int, source: str | None, as_json: bool) -> int:
     if as_json:
         tell(json.dumps([_as_json(sync) for sync in syncs], indent=2), to=sys.stdout)
     elif syncs:
-        tell(table(_HEADINGS, [_row(sync) for sync in syncs], numbers=_NUMBERS), to=sys.stdout)
+        rows = [_row(sync) for sync in syncs]
+        tell(table(_HEADINGS, rows, numbers=_NUMBERS, width=screen_width()), to=sys.stdout)
     else:
         of_source = f" of {plain(source)}" if source else ""
         tell(f"No sync{of_source} yet in {settings.dagster_home}; dandi-pipeline sync makes the first.", to=sys.stdout)

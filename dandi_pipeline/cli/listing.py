@@ -9,7 +9,7 @@ import click
 
 from dandi_pipeline.cli.spans import in_words
 from dandi_pipeline.cli.tables import table
-from dandi_pipeline.cli.terminal import tell
+from dandi_pipeline.cli.terminal import screen_width, tell
 
 if TYPE_CHECKING:
     from dandi_pipeline.settings import Source
@@ -67,7 +67,7 @@ def _entry(source: "Source") -> Mapping[str, Any]:
 
 
 def _text(sources: "Sequence[Source]") -> str:
-    lines = [table(_HEADINGS, [_row(source) for source in sources])]
+    lines = [table(_HEADINGS, [_row(source) for source in sources], width=screen_width())]
     for noun, (attribute, option) in LABELS.items():
         if found := labelled(sources, attribute):
             lines += ["", f"{noun.capitalize()} ({option}):"]

@@ -44,7 +44,7 @@ def _show_version(context: click.Context, parameter: click.Parameter, wanted: bo
 )
 @click.pass_context
 def commands(context: click.Context) -> None:
-    """Keep an exact, fresh SQL mirror of the DANDI Archive's metadata.
+    """Keep an exact, fresh SQL mirror of the DANDI Archive's metadata, and of what else sources.yaml lists.
 
     The archive, the mirror's database and Dagster's folder are set by DANDI_API_URL, DANDI_API_KEY,
     MIRROR_DATABASE_URL, DAGSTER_HOME and sources.yaml.

@@ -1,4 +1,4 @@
-"""How much of a platform's quota the sources have used this month."""
+"""How much of the platforms' monthly quotas has been used."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,23 +8,46 @@ from dandi_pipeline.mirror import Usage
 from dandi_pipeline.platforms.registry import open_platform
 from dandi_pipeline.settings import Settings, Source
 
+_NEARLY = 0.9
+"""The part of a quota from which on it is nearly used up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """The requests of the present month (UTC) under one limit, and the sources that share it."""
+    """The requests of the present month (UTC) that sources of a platform sent under limits that they share.
 
-    limit: str
+    `quota` is how many the platform allows, None if it was not said.
+    """
+
+    platform: str
     sources: tuple[str, ...]
     requests: int
+    quota: int | None
+
+    @property
+    def nearly_all(self) -> bool:
+        """Whether hardly any are left."""
+        return self.quota is not None and self.requests >= _NEARLY * self.quota
 
 
 def used(sources: Sequence[Source], settings: Settings, usage: Mapping[str, Usage]) -> list[Used]:
-    """Return what was used under each limit that the sources' platforms keep; a platform without any has none."""
-    shared: dict[str, list[str]] = {}
+    """Return what was used by the sources that share a limit; a platform without any limit has nothing to tell."""
+    sharing: dict[str, list[Source]] = {}
     for source in sources:
         for limit in dict.fromkeys(_limits(source, settings)):
-            shared.setdefault(limit.key, []).append(source.alias)
-    return [Used(key, tuple(aliases), usage[key].calls) for key, aliases in sorted(shared.items()) if key in usage]
+            sharing.setdefault(limit.key, []).append(source)
+    calls: dict[tuple[str, ...], int] = {}
+    for key, sharers in sharing.items():
+        aliases = tuple(source.alias for source in sharers)
+        calls[aliases] = calls.get(aliases, 0) + (usage[key].calls if key in usage else 0)
+    by_alias = {source.alias: source for source in sources}
+    return [_used([by_alias[alias] for alias in aliases], requests) for aliases, requests in calls.items()]
+
+
+def _used(sources: Sequence[Source], requests: int) -> Used:
+    quotas = [quota for source in sources if (quota := source.settings.requests_per_month) is not None]
+    aliases = tuple(source.alias for source in sources)
+    return Used(sources[0].platform, aliases, requests, min(quotas, default=None))
 
 
 def _limits(source: Source, settings: Settings) -> list[RateLimit]:

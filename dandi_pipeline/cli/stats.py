@@ -10,9 +10,9 @@ import click
 
 from dandi_pipeline.cli.arguments import positive_number
 from dandi_pipeline.cli.selecting import selection_of, selection_options
-from dandi_pipeline.cli.summary import byte_size
+from dandi_pipeline.cli.summary import byte_size, counter_heading
 from dandi_pipeline.cli.tables import table
-from dandi_pipeline.cli.terminal import plain, tell
+from dandi_pipeline.cli.terminal import plain, quantity, screen_width, tell
 
 if TYPE_CHECKING:
     from dandi_pipeline.http import Traffic
@@ -66,10 +66,11 @@ def _counts(traffic: "Traffic") -> dict[str, Any]:
 
 def _text(total: "Traffic", hours: int) -> str:
     if not total.hosts:
-        return f"No requests in the last {hours} h."
+        return f"No requests in the last {quantity(hours, 'hour')}."
     rows = [_row(host, _counts(traffic)) for host, traffic in sorted(total.hosts.items())]
-    lines = [table(_HEADINGS, rows, numbers=_HEADINGS[1:])]
-    return "\n".join([*lines, *(plain(f"{name}: {count:,}") for name, count in total.counters.items())])
+    lines = [table(_HEADINGS, rows, numbers=_HEADINGS[1:], width=screen_width())]
+    lines += [plain(f"{counter_heading(name)}: {count:,}") for name, count in total.counters.items()]
+    return "\n".join(lines)
 
 
 def _row(host: str, counts: Mapping[str, Any]) -> tuple[str, ...]:

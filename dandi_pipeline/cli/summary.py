@@ -27,13 +27,18 @@ def _figures(report: SyncReport) -> Iterator[str]:
     yield f"Requests: {report.traffic.requests}"
     yield f"Data received: {byte_size(report.traffic.bytes_received)}"
     for name, count in report.traffic.counters.items():
-        yield f"{name.replace('_', ' ').capitalize()}: {count}"
+        yield f"{counter_heading(name)}: {count}"
     yield f"Errors: {len(report.problems)}"
 
 
 def heading(noun: str) -> str:
     """Return a noun as it begins a line of the summary, e.g. "Data sources"."""
     return f"{noun.replace('_', ' ').capitalize()}s"
+
+
+def counter_heading(name: str) -> str:
+    """Return what a platform counts beside the usual as it begins a line, e.g. "Manifests read"."""
+    return name.replace("_", " ").capitalize()
 
 
 def _counts(name: str, tally: Tally) -> Iterator[str]:

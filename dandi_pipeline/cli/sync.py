@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dandi_pipeline.cli.arguments import instant, positive_number
+from dandi_pipeline.cli.grouped import Grouped
 from dandi_pipeline.cli.interrupts import interrupts_kept
 from dandi_pipeline.cli.log import warnings_beside
 from dandi_pipeline.cli.modes import mode_of, mode_options
@@ -52,7 +53,17 @@ class Asked:
     as_json: bool
 
 
-@click.command(short_help="Bring the mirror up to date.")
+@click.command(
+    cls=Grouped,
+    headings={
+        "platform": "Which sources",
+        "dry_run": "What of them",
+        "preset": "How hard they are asked",
+        "verbose": "What is shown",
+    },
+    short_help="Bring the mirror up to date.",
+    epilog="`dandi-pipeline examples` shows what to type in situations that come up.",
+)
 @click.argument("target", required=False)
 @selection_options
 @click.option("--only-due", is_flag=True, help="Leave out sources that were looked at within their interval (`every`).")
@@ -78,7 +89,7 @@ class Asked:
     "--since",
     metavar="WHEN",
     callback=instant,
-    help="Sync only dandisets whose draft was modified at or after this date or date and time, e.g. 2024-01-01 or "
+    help="Only dandisets (tables, data sources) modified at or after this date or date and time, e.g. 2024-01-01 or "
     "2024-01-01T12:00:00Z. A date means its midnight; without a time zone it is UTC.",
 )
 @click.option("--dandisets-only", is_flag=True, help="DANDI: sync dandisets and versions, not assets.")

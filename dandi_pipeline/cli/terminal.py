@@ -1,5 +1,6 @@
 """Text on its way to a person: nothing that comes from outside may steer the terminal it is shown on."""
 
+import os
 import sys
 import unicodedata
 from io import TextIOWrapper
@@ -27,6 +28,14 @@ def tell(line: str, *, to: TextIO | None = None) -> None:
     stream = to or sys.stderr
     stream.write(line + "\n")
     stream.flush()
+
+
+def screen_width() -> int | None:
+    """Return how many columns the terminal shows that results go to; None where it is none, or does not say."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except (OSError, ValueError):
+        return None  # a file, a pipe, or a stream in memory
 
 
 def tolerate_any_encoding() -> None:

@@ -14,10 +14,11 @@ import dagster as dg
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.orchestration.config import SyncConfig
 from dandi_pipeline.orchestration.connections import Connection, Connections, Watcher
+from dandi_pipeline.orchestration.events import printable
 from dandi_pipeline.orchestration.journal import Journal, failure_of, stopped
 from dandi_pipeline.orchestration.liveness import at_work
 from dandi_pipeline.orchestration.partition_set import partitions_of
-from dandi_pipeline.orchestration.run_tags import INTERRUPTED
+from dandi_pipeline.orchestration.run_tags import INTERRUPTED, STOPPED_BY
 from dandi_pipeline.orchestration.sources import MirroredSource
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
@@ -83,7 +84,7 @@ def _sync(
 ) -> None:
     """Run the sync and fail the step for what failed in it, after everything else is committed."""
     try:
-        watcher.report = _recorded(context, source, requested(context, config, source), connections, watcher.progress)
+        watcher.report = _recorded(context, source, requested(context, config, source), connections, watcher)
     except PipelineError as error:
         watcher.stopped_by = error
         raise stopped(error) from None
@@ -96,17 +97,18 @@ def _recorded(
     source: MirroredSource,
     options: SyncOptions,
     connections: Connections,
-    progress: Progress,
+    watcher: Watcher,
 ) -> SyncReport:
     """Run the sync and leave its sums on the run, however it ends."""
-    journal = Journal(context, source, options)
+    journal = Journal(context, source, options, watcher.log)
     ended_early: str | None = INTERRUPTED
     try:
         with connections.open(source.alias, options.mode) as connection:
-            _follow(journal, source, options, connection, progress, context.run.run_id)
+            _follow(journal, source, options, connection, watcher.progress, context.run.run_id)
         ended_early = None
     except PipelineError as error:
         ended_early = error.group
+        context.instance.add_run_tags(context.run.run_id, {STOPPED_BY: printable(str(error))})
         raise
     finally:
         report = journal.close(ended_early)

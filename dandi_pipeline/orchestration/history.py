@@ -1,8 +1,8 @@
 """The syncs of the past, read from Dagster's run storage alone."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import dagster as dg
@@ -20,7 +20,8 @@ class PastSync:
 
     `status` is one of "done", "done with errors" (some partitions failed), "failed" (stopped before every partition
     had its turn), "interrupted", "running" and "queued". `duration_seconds` is None for one that has not ended.
-    `errors` counts the failed partitions by the group of their error; `stopped` is the group of what ended it early.
+    `errors` counts the failed partitions by the group of their error; `stopped` is the group of what ended it early,
+    `stopped_by` its message.
     """
 
     run_id: str
@@ -40,6 +41,32 @@ class PastSync:
     traffic: Traffic
     errors: Mapping[str, int]
     stopped: str | None
+    stopped_by: str | None
+
+    @property
+    def ended(self) -> datetime | None:
+        """When it came to an end of its own; None if it goes on or was interrupted, which tells of no trouble."""
+        if self.status not in _ENDS or self.duration_seconds is None:
+            return None
+        return self.started + timedelta(seconds=self.duration_seconds)
+
+    @property
+    def why_failed(self) -> str:
+        """What a sync that "failed" says of the reason."""
+        return self.stopped_by or f"it ended without a word: killed, or the machine went down (run {self.run_id})"
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """How many errors it met, by their group: the failed partitions', or else what ended it early."""
+        if self.errors or self.status != "failed":
+            return self.errors
+        return {self.stopped or UNKNOWN: 1}
+
+
+_ENDS = ("done", "done with errors", "failed")
+
+UNKNOWN = "unknown"
+"""The group of what ended a run that could not say it, e.g. because its process was killed."""
 
 
 def past_syncs(
@@ -49,13 +76,28 @@ def past_syncs(
 
     `since` leaves out what was launched before.
     """
-    tags = {run_tags.KIND: run_tags.SYNC, **({run_tags.SOURCE: source} if source else {})}
     with open_used(home) as instance:
         if instance is None:
             return []
         end_abandoned_runs(instance)
-        wanted = dg.RunsFilter(tags=tags, created_after=since)
-        return [_past_sync(record) for record in instance.get_run_records(wanted, limit=limit)]
+        return _latest(instance, limit=limit, source=source, since=since)
+
+
+def latest_syncs(home: Path, sources: Iterable[str], *, limit: int) -> dict[str, list[PastSync]]:
+    """Return the latest syncs of each source, newest first, by alias."""
+    with open_used(home) as instance:
+        if instance is None:
+            return {alias: [] for alias in sources}
+        end_abandoned_runs(instance)
+        return {alias: _latest(instance, limit=limit, source=alias) for alias in sources}
+
+
+def _latest(
+    instance: dg.DagsterInstance, *, limit: int | None, source: str | None, since: datetime | None = None
+) -> list[PastSync]:
+    tags = {run_tags.KIND: run_tags.SYNC, **({run_tags.SOURCE: source} if source else {})}
+    wanted = dg.RunsFilter(tags=tags, created_after=since)
+    return [_past_sync(record) for record in instance.get_run_records(wanted, limit=limit)]
 
 
 def _past_sync(record: dg.RunRecord) -> PastSync:
@@ -78,6 +120,7 @@ def _past_sync(record: dg.RunRecord) -> PastSync:
         traffic=run_tags.traffic_from(tags),
         errors=run_tags.errors_from(tags),
         stopped=tags.get(run_tags.STOPPED),
+        stopped_by=tags.get(run_tags.STOPPED_BY),
     )
 
 

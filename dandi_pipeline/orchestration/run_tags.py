@@ -43,6 +43,9 @@ STOPPED = "sync/stopped"
 
 INTERRUPTED = "interrupted"
 
+STOPPED_BY = "sync/stopped_by"
+"""The message of the error that ended the sync early."""
+
 _RECORD_COUNTS = ("checked", "added", "updated", "deleted", "unchanged")
 _LONGEST_SCOPE = 200
 

@@ -43,6 +43,11 @@ class PlatformSettings(Section):
         """The rate at which the platform may be asked, None where it names none."""
         return None
 
+    @property
+    def requests_per_month(self) -> int | None:
+        """How many requests the platform allows in a month, None where it allows any number, or it was not said."""
+        return None
+
 
 class Source(Section):
     """One configured account or archive. `every` is how often it is looked at for changes."""

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from dandi_pipeline_tests.cli.conftest import Finished, Shell
 from dandi_pipeline_tests.simulators import airtable as airtables
 from dandi_pipeline_tests.simulators import notion as notions
@@ -60,6 +62,19 @@ class Estate:
     @property
     def credentials(self) -> dict[str, str]:
         return {"NOTION_TOKEN": self.notion.token, "AIRTABLE_TOKEN": self.airtable.token}
+
+    @property
+    def sources(self) -> Path:
+        """The sources file."""
+        return self.shell.folder / "sources.yaml"
+
+    def enter(self, patch: pytest.MonkeyPatch) -> None:
+        """Let this process be one in the estate's folder, with its environment, until `patch` is undone."""
+        patch.chdir(self.shell.folder)
+        for name in ("DANDI_API_KEY", "DAGSTER_HOME", "MIRROR_DATABASE_URL", "DANDI_PIPELINE_SOURCES"):
+            patch.delenv(name, raising=False)
+        for name, value in self.shell.environment(**self.credentials).items():
+            patch.setenv(name, value)
 
     def forget_requests(self) -> None:
         for platform in (self.archive, self.notion, self.airtable):

@@ -26,11 +26,7 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
     """An estate whose sources are synced, but for `notes`, with one dandiset that fails."""
     folder = tmp_path_factory.mktemp("estate")
     with estate(folder) as opened, pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for name in ("DANDI_API_KEY", "DAGSTER_HOME", "MIRROR_DATABASE_URL", "DANDI_PIPELINE_SOURCES"):
-            patch.delenv(name, raising=False)
-        for name, value in {"DANDI_API_URL": opened.archive.api_url, **opened.credentials}.items():
-            patch.setenv(name, value)
+        opened.enter(patch)
         opened.archive.faults.add("without_field", name="modified", kind="assets_full", path="000002")
         assert run("sync", "--platform", "dandi").code == 1
         assert run("sync", "tasks").code == run("sync", "stock").code == 0
@@ -124,7 +120,9 @@ def test_health_counts_the_last_day_and_says_what_is_wrong(synced: Estate) -> No
     assert quota == {("stock",): sent["stock"], ("tasks", "notes"): sent["tasks"]}
     text = run("health").out
     assert "Success rate: 66.7%" in text
-    assert re.search(r"^  dandi: its newest sync is done with errors \(1 contract; run ", text, re.MULTILINE)
+    problem = r"^  dandi: the newest sync ended \d+ s ago with errors \(1 contract\); see dandi-pipeline inspect dandi$"
+    assert re.search(problem, text, re.MULTILINE)
+    assert re.search(r"^Used this month by tasks, notes \(notion\): \d+ requests$", text, re.MULTILINE)
 
 
 def test_stats_add_up_by_host_what_the_pool_and_the_limiter_did(synced: Estate) -> None:

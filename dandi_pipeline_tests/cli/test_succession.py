@@ -87,13 +87,9 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
     """An estate of which everything is synced, but DANDI, which that system did not know."""
     folder = tmp_path_factory.mktemp("estate")
     with estate(folder) as opened, pytest.MonkeyPatch.context() as patch:
-        sources = (folder / "sources.yaml").read_text()
-        (folder / "sources.yaml").write_text("sources:\n" + sources[sources.index("  - alias: tasks") :])
-        patch.chdir(folder)
-        for name in ("DAGSTER_HOME", "MIRROR_DATABASE_URL", "DANDI_PIPELINE_SOURCES"):
-            patch.delenv(name, raising=False)
-        for name, value in opened.shell.environment(**opened.credentials).items():
-            patch.setenv(name, value)
+        sources = opened.sources.read_text()
+        opened.sources.write_text("sources:\n" + sources[sources.index("  - alias: tasks") :])
+        opened.enter(patch)
         for alias in ("tasks", "notes", "stock"):
             assert run("sync", "--source", alias).code == 0
         yield opened

@@ -48,11 +48,21 @@ class AirtableSettings(PlatformSettings):
         description="How long an edit may take until every query shows it: what is younger is always asked for again",
     )
     max_concurrent: int = Field(default=5, ge=1, le=50, description="Requests in flight at most, for each base")
+    calls_per_month: int | None = Field(
+        default=None,
+        ge=1,
+        description="API calls that the workspace's plan has a month: 1000 (Free), 100000 (Team); `health` warns in time",
+    )
 
     @property
     def requests_per_second(self) -> float:
         """What all bases together may be asked."""
         return min(PER_BASE * len(self.bases), PER_USER)
+
+    @property
+    def requests_per_month(self) -> int | None:
+        """What the workspace's plan allows, if it was said."""
+        return self.calls_per_month
 
     @field_validator("bases")
     @classmethod
