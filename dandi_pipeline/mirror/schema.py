@@ -113,6 +113,19 @@ airtable_records = sa.Table(
     sa.Column("content_hash", sa.Text, nullable=False),
 )
 
+# The records of every platform that needs no table of its own (see `platforms/items.py`).
+items = sa.Table(
+    "items",
+    METADATA,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Text, primary_key=True),
+    sa.Column("item_id", sa.Text, primary_key=True),
+    sa.Column("modified", Instant),
+    sa.Column("cells", Cells, nullable=False),
+    sa.Column("metadata", Document),
+    sa.Column("content_hash", sa.Text, nullable=False),
+)
+
 # What a platform says of the properties of a partition's records, to the letter.
 schemas = sa.Table(
     "schemas",
@@ -251,5 +264,6 @@ RECORD_TABLES: Mapping[str, RecordTable] = {
         RecordTable("schema", schemas, partition="partition", name="partition"),
         RecordTable("page", notion_pages, partition="data_source_id", name="page_id"),
         RecordTable("record", airtable_records, partition="table_id", name="record_id"),
+        RecordTable("item", items, partition="partition", name="item_id"),
     )
 }

@@ -1,39 +1,26 @@
-"""The platforms there are: one line each."""
+"""The platforms there are: one folder each, of which the module `platform` has an `ENTRY`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
 
+from dandi_pipeline import platforms
 from dandi_pipeline.http import Budgets, CappedBudgets, LocalBudgets, RateLimit
-from dandi_pipeline.platforms.airtable.platform import open_airtable
-from dandi_pipeline.platforms.airtable.settings import AirtableSettings
 from dandi_pipeline.platforms.contract import Description, Platform
-from dandi_pipeline.platforms.dandi.platform import open_dandi
-from dandi_pipeline.platforms.dandi.settings import DandiSettings
-from dandi_pipeline.platforms.notion.platform import open_notion
-from dandi_pipeline.platforms.notion.settings import NotionSettings
+from dandi_pipeline.platforms.entry import Entry
 from dandi_pipeline.settings import AS_SET, Mode, PlatformSettings, Settings, Source
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What a platform is configured by, and how it is opened.
-
-    `title` is how people write the platform's name, unless they write it as it is, with a capital; `spelling` how
-    they write a partition's key, in place of the braces.
-    """
-
-    settings: type[PlatformSettings]
-    open: Callable[[Source, Settings, Budgets], Platform]
-    title: str | None = None
-    spelling: str = "{}"
+def _entry(folder: str) -> Entry:
+    entry: Entry = import_module(f"{platforms.__name__}.{folder}.platform").ENTRY
+    return entry
 
 
 PLATFORMS: Mapping[str, Entry] = {
-    "dandi": Entry(DandiSettings, open_dandi, title="DANDI", spelling="DANDI:{}"),
-    "airtable": Entry(AirtableSettings, open_airtable),
-    "notion": Entry(NotionSettings, open_notion),
+    module.name: _entry(module.name) for module in iter_modules(platforms.__path__) if module.ispkg
 }
+"""Every platform by its name, which is that of its folder."""
 
 SETTINGS: Mapping[str, type[PlatformSettings]] = {name: entry.settings for name, entry in PLATFORMS.items()}
 """What each platform accepts under `settings:`, for `load_sources`."""

@@ -26,6 +26,7 @@ from dandi_pipeline.platforms.contract import (
     RecordKind,
     Sighting,
 )
+from dandi_pipeline.platforms.entry import Entry
 from dandi_pipeline.settings import Settings, Source
 
 USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
@@ -210,3 +211,6 @@ def open_airtable(source: Source, settings: Settings, budgets: Budgets) -> Airta
         return Base(AirtableApi(client, configured.base, page_size=chosen.page_size), configured.tables)
 
     return AirtablePlatform([base(configured) for configured in chosen.bases], overlap=chosen.overlap)
+
+
+ENTRY = Entry(AirtableSettings, open_airtable)

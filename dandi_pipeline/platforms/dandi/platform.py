@@ -23,6 +23,7 @@ from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE
 from dandi_pipeline.platforms.dandi.reading import DandisetReading
 from dandi_pipeline.platforms.dandi.records import ASSET, ASSETS, DANDISET, DANDISETS, VERSION
 from dandi_pipeline.platforms.dandi.settings import DandiSettings
+from dandi_pipeline.platforms.entry import Entry
 from dandi_pipeline.settings import Settings, Source
 
 USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
@@ -131,3 +132,6 @@ def _refused_key(variable: str) -> Refusal:
         )
 
     return judge
+
+
+ENTRY = Entry(DandiSettings, open_dandi, title="DANDI", spelling="DANDI:{}")

@@ -20,6 +20,7 @@ from dandi_pipeline.platforms.contract import (
     RecordKind,
     Sighting,
 )
+from dandi_pipeline.platforms.entry import Entry
 from dandi_pipeline.platforms.notion.api import LARGEST_PAGE, VERSION, NotionApi
 from dandi_pipeline.platforms.notion.identifiers import dashed
 from dandi_pipeline.platforms.notion.page_reading import Manner
@@ -212,3 +213,6 @@ def rate_limit(token: str, requests_per_minute: int) -> RateLimit:
     """Return what Notion allows a connection: so many requests in each minute, whenever it lets that begin."""
     burst = gcd(requests_per_minute, LARGEST_BURST)
     return RateLimit(f"notion {pseudonym(token)}", requests_per_minute, WINDOW, burst)
+
+
+ENTRY = Entry(NotionSettings, open_notion)

@@ -1,0 +1,229 @@
+"""All but the endpoints of a platform whose partitions are lists of items.
+
+Such a platform has no table, no reading and no client of its own: its items go to the table `items`, every partition
+gets a typed view, and a partition that has changed is read whole, page by page.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from math import ceil
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import Field
+
+from dandi_pipeline.errors import (
+    AccessRefused,
+    ConfigurationError,
+    ContractError,
+    CredentialRejected,
+    PipelineError,
+    ResourceMissing,
+    TornRead,
+    UnexpectedPayload,
+)
+from dandi_pipeline.http import Budgets, ErrorAnswer, HttpClient, Limits, RateLimit, Refusal, Traffic, pseudonym
+from dandi_pipeline.http.instants import instant
+from dandi_pipeline.platforms.canonical import canonical, digest_of
+from dandi_pipeline.platforms.contract import (
+    CellType,
+    Complete,
+    Expected,
+    Gone,
+    Hidden,
+    Listed,
+    Observation,
+    Observed,
+    Planned,
+    ReadRequest,
+    Record,
+    RecordKind,
+    Settled,
+    Shape,
+    ShapeColumn,
+    Sighting,
+)
+from dandi_pipeline.settings import ApiUrl, EnvironmentName, PlatformSettings, Settings, Source
+
+ITEMS = "items"
+
+ITEM = RecordKind("item", ITEMS, key=("item_id",))
+
+USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
+
+LISTING_ATTEMPTS = 3
+"""How often the partitions are listed whose pages shift meanwhile."""
+
+Json = Mapping[str, Any]
+
+Opened = TypeVar("Opened", bound="ItemsPlatform")
+
+
+class ItemsSettings(PlatformSettings):
+    """What such a platform accepts under `settings:`; a platform gives both members its own defaults."""
+
+    RATE: ClassVar[int] = 5
+    """Requests a second that the platform allows whoever uses one token."""
+
+    api_url: ApiUrl = Field(description="The API's address")
+    token_env: EnvironmentName = Field(description="The NAME of the environment variable that holds the token")
+
+    @property
+    def requests_per_second(self) -> float:
+        """The rate that the platform allows."""
+        return self.RATE
+
+
+class ItemsPlatform(ABC):
+    """One account of such a platform. The three abstract methods may raise the three groups of `errors`.
+
+    `columns` are the members of an item that the views show, with what each is read as; an item's complete JSON is
+    kept whatever they are.
+    """
+
+    name: ClassVar[str]
+    partition_noun: ClassVar[str]
+    columns: ClassVar[Mapping[str, CellType]]
+    parts = (ITEMS,)
+    kinds: tuple[RecordKind, ...] = (ITEM,)
+
+    def __init__(self, client: HttpClient, *, page_size: int) -> None:
+        self.client = client
+        self.page_size = page_size
+
+    @classmethod
+    def open(cls: type[Opened], source: Source, settings: Settings, budgets: Budgets) -> Opened:
+        """Open the account that a source names, its rate shared by all who use the same token."""
+        chosen: ItemsSettings = source.settings
+        token = settings.credential(chosen.token_env)
+        client = HttpClient(
+            chosen.api_url,
+            user_agent=USER_AGENT,
+            authorization=f"Bearer {token}" if token else None,
+            limits=Limits(
+                pool_size=chosen.pool_size, max_concurrent=chosen.max_concurrent, keep_alive=chosen.keep_alive
+            ),
+            budget=budgets.budget(
+                RateLimit(f"{cls.name} {pseudonym(token or chosen.api_url)}", chosen.RATE, seconds=1)
+            ),
+            refusal=_refused_token(cls.name, chosen.token_env),
+        )
+        return cls(client, page_size=chosen.page_size)
+
+    # What a platform writes
+
+    @abstractmethod
+    def partitions(self) -> Iterator[Listed]:
+        """Yield every partition. Its token changes with any of its items; `record_count` is 0 where nobody says."""
+
+    @abstractmethod
+    def partition(self, key: str) -> Listed:
+        """Return one partition as `partitions` would; let pass what the client raises if there is none."""
+
+    @abstractmethod
+    def pages(self, listed: Listed) -> Iterator[Sequence[Record]]:
+        """Yield a partition's every item (see `item`), page by page."""
+
+    # What it has from here
+
+    @property
+    def traffic(self) -> Traffic:
+        """What has been sent and received so far."""
+        return self.client.traffic
+
+    def partition_key(self, text: str) -> str:
+        """Take a key as the platform spells it."""
+        key = text.strip()
+        if not key or not key.isprintable():
+            raise ConfigurationError(f"{text!r} is not a {self.partition_noun}; write it as {self.name} spells it")
+        return key
+
+    def list_partitions(self) -> Sequence[Listed]:
+        """Return every partition, or raise: pages that shifted while they turned are read again."""
+        for _ in range(LISTING_ATTEMPTS):
+            listed = list(self.partitions())
+            if len({each.key for each in listed}) == len(listed):
+                return listed
+        raise ContractError(
+            f"the list of {self.name} shows a {self.partition_noun} twice, {LISTING_ATTEMPTS} times in a row;"
+            " nothing was changed: try again later"
+        )
+
+    def look_up(self, key: str) -> Sighting:
+        """Return how one partition stands: 404 means gone, 401 and 403 mean hidden."""
+        try:
+            return self.partition(key)
+        except ResourceMissing:
+            return Gone(key)
+        except AccessRefused:
+            return Hidden(key)
+
+    def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
+        """Yield all items, then look again whether the partition is still the same."""
+        yield Planned("all items", max(1, ceil(listed.record_count / self.page_size)))
+        yield Expected(listed.record_count)
+        yield self._shape(listed)
+        shown = 0
+        for records in self.pages(listed):
+            left = None if request.limit is None else request.limit - shown
+            shown += len(records)
+            if left is not None and len(records) > left:
+                yield Observed(records[:left])
+                yield Settled(listed.token, [])
+                return
+            yield Observed(records)
+        self._refuse_torn(listed, shown)
+        yield Complete(ITEM)
+        yield Settled(listed.token, self.parts)
+
+    def close(self) -> None:
+        """Release the connections."""
+        self.client.close()
+
+    def item(self, row: Json, *, key: str, modified: str | None = None) -> Record:
+        """Make the record of an item from its row; all that the row shows is content."""
+        document = canonical(row)
+        cells = {name: _cell(row[name], kind) for name, kind in self.columns.items() if row.get(name) is not None}
+        return Record(
+            kind=ITEM,
+            key=(key,),
+            columns={"modified": modified, "cells": canonical(cells).decode()},
+            metadata=document.decode(),
+            content_hash=digest_of(document),
+        )
+
+    def _shape(self, listed: Listed) -> Shape:
+        return Shape(ITEM, listed.name, [ShapeColumn(name, name, kind) for name, kind in self.columns.items()])
+
+    def _refuse_torn(self, listed: Listed, shown: int) -> None:
+        if listed.record_count and shown != listed.record_count:
+            raise TornRead(f"{listed.key}: says it has {listed.record_count} items but shows {shown}")
+        now = self.look_up(listed.key)
+        if not isinstance(now, Listed) or now.token != listed.token:
+            raise TornRead(f"{listed.key}: changed while it was read")
+
+
+def token_of(row: Json) -> str:
+    """Return a state token that covers all that a partition's row shows."""
+    return digest_of(canonical(row))
+
+
+def _cell(value: Any, kind: CellType) -> Any:
+    """Spell an instant canonically; what is none stays as it came, for its column to pass over."""
+    if kind != "instant" or not isinstance(value, str):
+        return value
+    try:
+        return instant(value)
+    except UnexpectedPayload:
+        return value
+
+
+def _refused_token(platform: str, token_env: str) -> Refusal:
+    """Return what a 401 means: always the token, never the resource."""
+
+    def judge(answer: ErrorAnswer) -> PipelineError | None:
+        if answer.status != 401:
+            return None
+        return CredentialRejected(f"{answer.where}: {platform} takes no token from {token_env}; check how it is set")
+
+    return judge
