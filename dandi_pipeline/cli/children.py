@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+from dandi_pipeline.cli.interrupts import INTERRUPTED
 from dandi_pipeline.cli.terminal import plain, tell
 
 _ERROR = "Error: "
-_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,18 @@ class Children:
                 self._interrupt()
                 raise
 
+    def kill(self) -> None:
+        """End those at work at once."""
+        with self._lock:
+            self._interrupted = True
+            for process in self._at_work:
+                process.kill()
+
     def _run(self, child: Child) -> Ended:
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
             process = self._start(child, output.fileno())
             if process is None:
-                return Ended(child.platform, _INTERRUPTED, None, "not begun")
+                return Ended(child.platform, INTERRUPTED, None, "not begun")
             with process:
                 error = self._show(child, process)
                 code = process.wait()

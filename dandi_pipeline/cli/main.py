@@ -15,6 +15,7 @@ from dandi_pipeline.cli.guides import cheatsheet, examples, quick
 from dandi_pipeline.cli.health import health
 from dandi_pipeline.cli.history import history
 from dandi_pipeline.cli.inspecting import inspect_sources
+from dandi_pipeline.cli.interrupts import INTERRUPTED
 from dandi_pipeline.cli.listing import list_targets
 from dandi_pipeline.cli.stats import stats
 from dandi_pipeline.cli.sync import sync
@@ -24,7 +25,7 @@ from dandi_pipeline.cli.verify import verify
 from dandi_pipeline.errors import PipelineError, PlatformUnreachable
 
 PROGRAM = "dandi-pipeline"
-WRONG_USAGE, INTERRUPTED, NOBODY_READS = 2, 130, 141
+WRONG_USAGE, NOBODY_READS = 2, 141
 
 
 def _show_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:

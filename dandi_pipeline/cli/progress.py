@@ -96,6 +96,11 @@ class Lines:
             else:
                 self._held.append(line)
 
+    def call_out(self, line: str) -> None:
+        """Write one line at once."""
+        with self._lock:
+            tell(line)
+
     def begin(self, stage: Stage, partition: str | None, total: int | None) -> None:
         """Announce a stage, or take note of a total that has become known."""
         with self._lock:
@@ -185,6 +190,10 @@ class Bars:
 
         with self._lock:
             tqdm.write(line, file=to or sys.stderr)
+
+    def call_out(self, line: str) -> None:
+        """Write one line at once, above the bars."""
+        self.say(line)
 
     def begin(self, stage: Stage, partition: str | None, total: int | None) -> None:
         """Show a bar, or give one the total that has become known."""

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 import click
 
 from dandi_pipeline.cli.children import Child, Children
-from dandi_pipeline.cli.interrupts import interrupts_kept
+from dandi_pipeline.cli.interrupts import interrupts_heeded
 from dandi_pipeline.cli.merged import merged_json, merged_summary
 from dandi_pipeline.cli.outlook import outlook_json, outlook_table, outlooks
 from dandi_pipeline.cli.spans import why
@@ -52,9 +52,9 @@ def sync_several(
 
 def _sync(sources: Sequence[Source], arguments: Sequence[str], *, at_once: int, as_json: bool) -> int:
     started = time.monotonic()
-    children = [Child(source.alias, source.platform, arguments) for source in _interleaved(sources)]
-    with interrupts_kept(), sigterm_interrupts():
-        ends = Children(at_once).run(children)
+    children = Children(at_once)
+    with interrupts_heeded(tell, give_up=children.kill), sigterm_interrupts():
+        ends = children.run([Child(source.alias, source.platform, arguments) for source in _interleaved(sources)])
     ordered = {source.alias: ends[source.alias] for source in sources}
     seconds = time.monotonic() - started
     text = json.dumps(merged_json(ordered, seconds), indent=2) if as_json else merged_summary(ordered, seconds)

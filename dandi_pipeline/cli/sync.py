@@ -12,7 +12,7 @@ import click
 
 from dandi_pipeline.cli.arguments import instant, positive_number
 from dandi_pipeline.cli.grouped import Grouped
-from dandi_pipeline.cli.interrupts import interrupts_kept
+from dandi_pipeline.cli.interrupts import interrupts_heeded
 from dandi_pipeline.cli.log import warnings_beside
 from dandi_pipeline.cli.modes import mode_of, mode_options
 from dandi_pipeline.cli.progress import Display, display
@@ -154,7 +154,7 @@ def _sync_one(source: "Source", settings: "Settings", asked: Asked, mode: "Mode"
     options = _options(source, settings, asked, mode)
     wording = wording_of(source, settings, options.parts, dry_run=asked.dry_run)
     shown = display(wording, bars=not (asked.no_progress or asked.verbose), hold=not asked.verbose)
-    with interrupts_kept(), shown as watcher, warnings_beside(watcher, of_libraries=asked.verbose):
+    with shown as watcher, interrupts_heeded(watcher.call_out), warnings_beside(watcher, of_libraries=asked.verbose):
         watcher.say(f"Initializing {wording.platform} client...")
         if asked.dry_run:
             report = _preview(source, settings, options, watcher, quiet=asked.as_json)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dandi_pipeline.cli.interrupts import interrupts_heeded
 from dandi_pipeline.cli.log import warnings_beside
 from dandi_pipeline.cli.progress import Display, display
 from dandi_pipeline.cli.terminal import one_line, plain, quantity, tell
@@ -51,7 +52,8 @@ def verify(*, dandiset_ids: tuple[str, ...], repair: bool, no_progress: bool, as
         max_concurrent=source.settings.max_concurrent,
     )
     wording = wording_of(source, settings, (), dry_run=True)
-    with display(wording, bars=not no_progress, hold=True) as watcher, warnings_beside(watcher, of_libraries=False):
+    shown = display(wording, bars=not no_progress, hold=True)
+    with shown as watcher, interrupts_heeded(watcher.call_out), warnings_beside(watcher, of_libraries=False):
         checked, reports = _compare(source, settings, options, watcher)
         differing = [report for report in reports if report.changed]
         repaired = _repair(source, settings, options, differing, watcher) if repair and differing else None

@@ -9,13 +9,11 @@ import sqlite3
 import struct
 import subprocess
 import termios
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dandi_pipeline_tests.cli.conftest import Finished, Shell
+from dandi_pipeline_tests.cli.conftest import Finished, Shell, wait_for
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive
 
 RULE = "=" * 50
@@ -244,15 +242,6 @@ def test_ctrl_c_keeps_what_is_committed_and_ends_in_one_line(shell: Shell, archi
     assert "Traceback" not in err.decode()
     archive.faults.clear()
     assert "Found 1 dandiset to update" in steps(shell.run("sync", "--dry-run"))
-
-
-def wait_for(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if happened():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it did not happen within a minute")
 
 
 def shell_has(shell: Shell, dandiset: str) -> bool:
