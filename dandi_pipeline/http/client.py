@@ -31,11 +31,12 @@ from dandi_pipeline.http.exchange import AttemptFailed, Connection, Reply, Timeo
 from dandi_pipeline.http.metrics import Metrics, Traffic
 from dandi_pipeline.http.quoting import Quoting
 from dandi_pipeline.http.rate import LocalBudgets, RateBudget
-from dandi_pipeline.http.retry_after import last_modified, retry_after, server_date
+from dandi_pipeline.http.retry_after import http_date, last_modified, retry_after, server_date
 
 _log = logging.getLogger(__name__)
 
 _PASSING = frozenset({429, 500, 502, 503, 504, 529})
+_OVERBURDENED = frozenset({502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
 _KEPT_HEADERS = ("Content-Type", "ETag", "Last-Modified")
@@ -95,6 +96,10 @@ class Download:
     where: str
     last_modified: datetime | None
     pieces: Iterator[bytes] = field(repr=False)
+
+
+class Overburdened(PlatformFailing):
+    """The platform could not make an answer in time; it may manage a smaller one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,34 +188,40 @@ class HttpClient:
         """Close every pooled connection."""
         self._connection.close()
 
-    def get_json(self, path_or_url: str, params: Parameters | None = None) -> Answer:
-        """GET a path below the base URL, or an absolute link on the same host, and return its JSON."""
-        return self._answer("GET", self.base_url.resolve(path_or_url, params))
+    def get_json(self, path_or_url: str, params: Parameters | None = None, *, divisible: bool = False) -> Answer:
+        """GET a path below the base URL, or an absolute link on the same host, and return its JSON.
+
+        Where the caller can ask for less at a time, `divisible`, a 502, 503, 504 or a timeout is not met by the same
+        request again: `Overburdened` is raised, once it is time for another attempt.
+        """
+        return self._answer("GET", self.base_url.resolve(path_or_url, params), divisible=divisible)
 
     def post_json(self, path_or_url: str, query: Any) -> Answer:
         """POST a read-only query as JSON; like a GET it is repeated until an answer arrives whole."""
         return self._answer("POST", self.base_url.resolve(path_or_url), orjson.dumps(query))
 
     @contextmanager
-    def stream(self, path_or_url: str) -> Iterator[Download]:
+    def stream(self, path_or_url: str, *, written_after: datetime) -> Iterator[Download | None]:
         """GET a document that is too large to hold, in one attempt: who can do without it falls back at once.
 
-        Raises `TransientError` where no answer comes, or its body breaks off while it is read, and what an error
-        status means otherwise.
+        Gives None where the server says that the document is not newer than that; nothing is sent then. Raises
+        `TransientError` where no answer comes, or its body breaks off while it is read, and what an error status
+        means otherwise.
         """
         url = self.base_url.resolve(path_or_url, None)
         where = self._quoting.url(url)
         try:
             with self._in_flight:
                 self._wait_for_budget()
-                with self._connection.streaming("GET", url) as (status, headers, pieces):
-                    if status != HTTPStatus.OK:
+                condition = {"If-Modified-Since": http_date(written_after)}
+                with self._connection.streaming(url, condition) as (status, headers, pieces):
+                    if status not in (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED):
                         raise self._final(ErrorAnswer(status, where, "", b""))
-                    yield Download(where, last_modified(headers), pieces)
+                    yield Download(where, last_modified(headers), pieces) if status == HTTPStatus.OK else None
         except AttemptFailed as failure:
             raise PlatformFailing(f"{where}: {failure.reason}") from None
 
-    def _answer(self, method: str, url: str, body: bytes | None = None) -> Answer:
+    def _answer(self, method: str, url: str, body: bytes | None = None, *, divisible: bool = False) -> Answer:
         """Attempt until an attempt succeeds, its error is final, or there have been enough."""
         where = self._quoting.url(url)
         answered = False
@@ -223,6 +234,8 @@ class HttpClient:
             self._heed(last, where)
             if attempt < self._limits.attempts:
                 self._back_off(last, where, attempt)
+                if divisible and last.overburdened:
+                    raise Overburdened(f"{where}: {last.reason}")
         raise self._given_up(last, where, answered=answered)
 
     def _attempt(self, method: str, url: str, body: bytes | None, where: str) -> Answer:
@@ -269,7 +282,12 @@ class HttpClient:
         if verdict := self._refusal(answer):
             return verdict
         if reply.status in _PASSING:
-            return AttemptFailed(_said(answer), answered=True, pause=self._pause_asked(reply))
+            return AttemptFailed(
+                _said(answer),
+                answered=True,
+                overburdened=reply.status in _OVERBURDENED,
+                pause=self._pause_asked(reply),
+            )
         return self._final(answer)
 
     def _final(self, answer: ErrorAnswer) -> PipelineError:

@@ -21,18 +21,21 @@ from dandi_pipeline.http.metrics import Metrics
 from dandi_pipeline.http.quoting import Quoting
 
 _CHUNK = 64 * 1024
+_COMPRESSED = {"Accept-Encoding": "gzip"}
 
 
 class AttemptFailed(Exception):
     """This attempt gave nothing usable, another one may.
 
-    `answered` tells whether an HTTP answer began to arrive; `pause` how many seconds the answer asks to wait.
+    `answered` tells whether an HTTP answer began to arrive; `overburdened` whether it looks as if the platform could
+    not make it in time; `pause` how many seconds the answer asks to wait.
     """
 
-    def __init__(self, reason: str, *, answered: bool, pause: float | None = None) -> None:
+    def __init__(self, reason: str, *, answered: bool, overburdened: bool = False, pause: float | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.answered = answered
+        self.overburdened = overburdened
         self.pause = pause
 
 
@@ -92,20 +95,23 @@ class Connection:
             return Reply(response.status_code, response.headers, content, len(wire))
 
     @contextmanager
-    def streaming(self, method: str, url: str) -> Iterator[tuple[int, Mapping[str, str], Iterator[bytes]]]:
-        """Give an answer's status and headers, and its body in pieces; `AttemptFailed` if it breaks off.
+    def streaming(
+        self, url: str, conditions: Mapping[str, str]
+    ) -> Iterator[tuple[int, Mapping[str, str], Iterator[bytes]]]:
+        """GET an answer's status and headers, and its body in pieces; `AttemptFailed` if it breaks off.
 
         Meant for documents that are not compressed: the pieces are as they came over the wire.
         """
         self._metrics.add(requests=1)
         started = self._clock()
-        with self._begun(method, url, None, encoding="identity") as response:
+        with self._begun("GET", url, None, {"Accept-Encoding": "identity", **conditions}) as response:
             deadline = started + self._timeouts.total
             yield response.status_code, response.headers, self._pieces(response, deadline=deadline)
 
-    def _begun(self, method: str, url: str, body: bytes | None, *, encoding: str = "gzip") -> requests.Response:
+    def _begun(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str] = _COMPRESSED
+    ) -> requests.Response:
         """Return an answer whose head has arrived."""
-        headers = {"Accept-Encoding": encoding}
         try:
             return self._session.request(
                 method,
@@ -123,7 +129,7 @@ class Connection:
                 f"{self._quoting.url(url)}: cannot be asked ({reason}); check the URL and the proxy settings"
             ) from None
         except (RequestException, HTTPError) as error:
-            raise AttemptFailed(self._reason(error), answered=False) from None
+            raise AttemptFailed(self._reason(error), answered=False, overburdened=_is_late(error)) from None
 
     def _pieces(self, response: requests.Response, *, deadline: float) -> Iterator[bytes]:
         """Yield the body as it arrives, still compressed, until it is complete or the time is up.
@@ -136,9 +142,10 @@ class Connection:
                 yield piece
                 if self._clock() > deadline:
                     reason = f"the body took longer than {self._timeouts.total:g} s"
-                    raise AttemptFailed(reason, answered=True)
+                    raise AttemptFailed(reason, answered=True, overburdened=True)
         except HTTPError as error:
-            raise AttemptFailed(f"the body broke off ({self._reason(error)})", answered=True) from None
+            reason = f"the body broke off ({self._reason(error)})"
+            raise AttemptFailed(reason, answered=True, overburdened=_is_late(error)) from None
 
     def _decompressed(self, wire: bytes, encoding: str, url: str) -> bytes:
         """Return the body as it was; a stream cut short is an error here, as it is not in urllib3."""
@@ -231,6 +238,11 @@ def _session(headers: Mapping[str, str], adapter: HTTPAdapter) -> requests.Sessi
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
+
+
+def _is_late(error: Exception) -> bool:
+    """Tell whether a connection that was made stayed silent for too long."""
+    return not isinstance(error, requests.ConnectTimeout) and isinstance(_root(error), TimeoutError)
 
 
 def _root(error: BaseException) -> BaseException:

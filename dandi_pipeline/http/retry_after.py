@@ -1,9 +1,9 @@
-"""Reads the headers that tell time: Date, Last-Modified, and Retry-After in both forms (RFC 9110, 5.6.7, 10.2.3)."""
+"""The headers that tell time: Date, Last-Modified, and Retry-After in both forms (RFC 9110, 5.6.7, 10.2.3)."""
 
 import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 
 _SECONDS = re.compile(r"\d{1,12}(\.\d+)?", re.ASCII)
 
@@ -16,6 +16,11 @@ def server_date(headers: Mapping[str, str]) -> datetime | None:
 def last_modified(headers: Mapping[str, str]) -> datetime | None:
     """Return when the server says that the document was written, in UTC."""
     return _http_date(headers.get("Last-Modified", ""))
+
+
+def http_date(instant: datetime) -> str:
+    """Spell an instant for a header, which has whole seconds: the one that it lies in."""
+    return format_datetime(instant.astimezone(timezone.utc), usegmt=True)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

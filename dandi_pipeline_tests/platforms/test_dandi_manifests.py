@@ -16,6 +16,7 @@ from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.platforms.dandi.manifests import MARGIN, Entry, array_items
 from dandi_pipeline_tests.end_to_end.rig import Rig
 from dandi_pipeline_tests.simulators.dandi import OWNER_TOKEN, SimulatedArchive, generated_world
+from dandi_pipeline_tests.simulators.dandi.records import OPEN
 
 WRITTEN = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
 OLD = "2026-11-01T00:00:00Z"
@@ -105,10 +106,36 @@ def test_an_entry_that_a_change_may_have_passed_by_is_not_trusted(entry: Any, li
     assert not Entry(entry, WRITTEN).describes(listed, access="dandi:OpenAccess")
 
 
+JUST_NOW = WRITTEN.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("changes", "listed", "trusted"),
+    [
+        pytest.param({"datePublished": JUST_NOW}, {}, True, id="published"),
+        pytest.param({}, {}, False, id="not published"),
+        pytest.param({"datePublished": OLD}, {}, False, id="moved since it was published"),
+        pytest.param({"datePublished": "2026-11-20T12:00:00"}, {}, False, id="published at no instant"),
+        pytest.param({"datePublished": 2026}, {}, False, id="published, but no text says when"),
+        pytest.param(
+            {"datePublished": JUST_NOW, "digest": {"dandi:dandi-zarr-checksum": "x"}},
+            {"zarr": "z"},
+            False,
+            id="a zarr, which may be ingested again",
+        ),
+    ],
+)
+def test_a_published_file_is_final_however_soon_it_was_written_down(
+    changes: dict[str, Any], listed: dict[str, Any], trusted: bool
+) -> None:
+    entry = Entry(metadata(**changes), WRITTEN)
+    assert entry.describes(row(modified=JUST_NOW, **listed), access="dandi:OpenAccess") is trusted
+
+
 @pytest.fixture
 def archive() -> Iterator[SimulatedArchive]:
-    """An archive whose files were written well after its assets, as in years of quiet."""
-    world = generated_world(dandisets=7, assets=60)
+    """An archive whose files were written well after its assets, as in years of quiet, when every digest is there."""
+    world = generated_world(dandisets=7, assets=60, digested=True)
     for dandiset in world.dandisets.values():
         for version in dandiset.versions.values():
             version.modified += timedelta(days=1)
@@ -127,15 +154,54 @@ def test_a_first_copy_takes_metadata_from_the_manifests(
     rig = Rig(archive, sqlite_url, tmp_path, manifest_url=archive.bucket_url)
     rig.sync()
     assert rig.differences() == []
+    drafts = [dandiset.draft.assets for dandiset in archive.world.dandisets.values() if dandiset.embargo_status == OPEN]
     counts = requests_by_kind(archive)
-    assert counts["manifest"] > 0
-    assert counts["assets_bare"] >= counts["manifest"]
+    assert counts["manifest"] == sum(len(assets) > 0 for assets in drafts)
+    assert counts["assets_bare"] == counts["manifest"]
+    assert counts["asset_info"] == 0
 
 
-def test_published_versions_are_one_file_each(archive: SimulatedArchive, sqlite_url: str, tmp_path: Path) -> None:
+def test_a_first_copy_with_manifests_keeps_within_its_bound_of_requests(
+    archive: SimulatedArchive, sqlite_url: str, tmp_path: Path
+) -> None:
+    rig = Rig(archive, sqlite_url, tmp_path, manifest_url=archive.bucket_url)
+    rig.sync()
+    snapshot = archive.world.snapshot()
+    assert rig.requests() <= rig.request_bound() + len(snapshot)
+
+
+def test_published_versions_are_one_file_each_as_soon_as_it_is_written(
+    archive: SimulatedArchive, sqlite_url: str, tmp_path: Path
+) -> None:
+    archive.world.publish("000001")
+    archive.world.clock.advance(61)
     rig = Rig(archive, sqlite_url, tmp_path, manifest_url=archive.bucket_url, versions="all")
     rig.sync()
     assert rig.differences() == []
+    held = [
+        version
+        for dandiset in archive.world.dandisets.values()
+        if dandiset.embargo_status == OPEN
+        for version in dandiset.versions.values()
+        if version.assets
+    ]
+    assert len(held) > 7
+    counts = requests_by_kind(archive)
+    assert (counts["manifest"], counts["asset_info"]) == (len(held), 0)
+
+
+def test_a_file_from_before_everything_that_differs_is_not_even_sent(
+    archive: SimulatedArchive, sqlite_url: str, tmp_path: Path
+) -> None:
+    rig = Rig(archive, sqlite_url, tmp_path, manifest_url=archive.bucket_url)
+    archive.manifests.set_mode("stale")
+    for number in range(200):
+        archive.world.add_asset("000006", f"new/{number}.nwb")
+    for path in [path for path in archive.world.dandisets["000006"].draft.assets if not path.startswith("new/")]:
+        archive.world.remove_asset("000006", path)
+    rig.sync()
+    assert rig.differences() == []
+    assert archive.requests.counts()["by_status"].get("304") == 1
 
 
 @pytest.mark.parametrize("mode", ["missing", "forbidden", "truncated", "malformed"])
@@ -147,6 +213,7 @@ def test_a_manifest_that_fails_is_made_up_for_by_the_api(
     reports = rig.sync()
     assert [report.error for report in reports.values() if report.error] == []
     assert rig.differences() == []
+    assert requests_by_kind(archive)["manifest"] > 0
 
 
 def test_a_stale_manifest_is_used_for_what_it_can_vouch_for_alone(

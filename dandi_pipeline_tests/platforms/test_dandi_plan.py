@@ -5,6 +5,7 @@ import pytest
 from dandi_pipeline.platforms.dandi.plan import (
     BARE_COST,
     FULL_COST,
+    MANIFEST_ASSET_COST,
     MANIFEST_COST,
     PAGE_SIZE,
     SINGLE_COST,
@@ -67,11 +68,11 @@ def test_a_short_last_page_is_cheaper_to_read_whole() -> None:
 
 
 def test_a_first_copy_uses_the_manifest_from_where_one_more_request_pays() -> None:
-    break_even = int(MANIFEST_COST / (FULL_COST - BARE_COST))
+    break_even = int(MANIFEST_COST / (FULL_COST - BARE_COST - MANIFEST_ASSET_COST))
     few = plan_reading(known=0, listed=break_even, full=False, fetch=True, manifests=True)
     more = plan_reading(known=0, listed=break_even + 1, full=False, fetch=True, manifests=True)
     assert (few.manner, more.manner) == (Manner.FULL, Manner.BULK)
-    assert more.requests == 2
+    assert more.requests == 1
 
 
 def test_a_manifest_is_of_no_use_where_most_is_known() -> None:

@@ -7,10 +7,11 @@ from math import ceil
 from typing import Any
 
 from dandi_pipeline.errors import ContractError, TornRead, UnexpectedPayload
-from dandi_pipeline.http.client import HttpClient
+from dandi_pipeline.http.client import HttpClient, Overburdened
 from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import instant, integer, mapping, mappings, optional_mapping, text
 from dandi_pipeline.platforms.contract import Listed
+from dandi_pipeline.platforms.dandi.page_size import Page, PageSize, Portions
 from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE
 from dandi_pipeline.platforms.dandi.records import Json, canonical, digest_of
 
@@ -38,6 +39,8 @@ class DandiApi:
         self.page_size = page_size
         self._client = client
         self._lists_embargoed = lists_embargoed
+        self._listing_size = PageSize(PAGE_SIZE)
+        self._sizes = {metadata: PageSize(page_size) for metadata in (True, False)}
 
     def dandisets(self) -> list[Listed]:
         """Return every visible dandiset, or raise: pages that shifted while they turned are read again."""
@@ -61,7 +64,7 @@ class DandiApi:
             where = f"versions of dandiset {identifier}, page {page}"
             answer = self._get(f"dandisets/{identifier}/versions/", {"page": page, "page_size": PAGE_SIZE})
             found += mappings(answer, "results", where=where)
-            if answer.get("next") is None:
+            if not _has_next(answer):
                 break
         count, names = integer(answer, "count", where=where), {text(row, "version", where=where) for row in found}
         if not len(names) == len(found) == count:
@@ -77,15 +80,17 @@ class DandiApi:
         return self._get(f"dandisets/{identifier}/versions/draft/info/")
 
     def asset_page(self, identifier: str, version: str, number: int, *, metadata: bool, page_size: int) -> AssetPage:
-        """Return one page of assets ordered by path, the only order that is total."""
+        """Return one page of assets ordered by path, the only order that is total.
+
+        What is too much for the server at a time is asked for as smaller pages that hold the same rows.
+        """
         where = f"assets of dandiset {identifier} {version}, page {number}"
-        answer = self._get(
-            f"dandisets/{identifier}/versions/{version}/assets/",
-            {"order": "path", "page": number, "page_size": page_size, "metadata": str(metadata).lower()},
-        )
-        count = integer(answer, "count", where=where) if number == 1 else None
-        more = answer.get("next") is not None
-        return AssetPage(number, count, mappings(answer, "results", where=where), where, more)
+        path = f"dandisets/{identifier}/versions/{version}/assets/"
+        params = {"order": "path", "metadata": str(metadata).lower()}
+        answers = list(self._portions(path, params, Page(number, page_size), self._sizes[metadata]))
+        count = integer(answers[0], "count", where=where) if number == 1 else None
+        rows = [row for answer in answers for row in mappings(answer, "results", where=where)]
+        return AssetPage(number, count, rows, where, more=_has_next(answers[-1]))
 
     def asset_info(self, asset_id: str) -> Json:
         """Return one asset's row with metadata. Says nothing about whether any version still holds it."""
@@ -93,26 +98,44 @@ class DandiApi:
 
     def _dandiset_pages(self) -> tuple[int, list[Listed], bool]:
         """Return how many dandisets there are to be, those that are listed, and whether there are more pages."""
-        answer = self._dandiset_page(1)
-        count = integer(answer, "count", where="list of dandisets")
-        listed = list(_listed_rows(answer, 1))
+        answers = self._dandiset_page(1)
+        count = integer(answers[0], "count", where="list of dandisets")
         for page in range(2, ceil(count / PAGE_SIZE) + 1):
-            answer = self._dandiset_page(page)
-            listed += _listed_rows(answer, page)
-        return count, listed, answer.get("next") is not None
+            answers += self._dandiset_page(page)
+        listed = [item for answer in answers for item in _listed_rows(answer)]
+        return count, listed, _has_next(answers[-1])
 
-    def _dandiset_page(self, page: int) -> Json:
+    def _dandiset_page(self, number: int) -> list[Json]:
         """Return one page by `id`: what is created while pages turn comes last. A key alone shows no embargoed one."""
-        params: dict[str, Any] = {"page": page, "page_size": PAGE_SIZE, "ordering": "id"}
-        return self._get("dandisets/", {**params, "embargoed": "true"} if self._lists_embargoed else params)
+        params = {"ordering": "id", **({"embargoed": "true"} if self._lists_embargoed else {})}
+        return list(self._portions("dandisets/", params, Page(number, PAGE_SIZE), self._listing_size))
 
-    def _get(self, path: str, params: dict[str, Any] | None = None) -> Json:
-        payload = self._client.get_json(path, params).payload
+    def _portions(self, path: str, params: dict[str, Any], page: Page, size: PageSize) -> Iterator[Json]:
+        """Yield the answers that hold a page's rows, up to where the list ends: one, if the server can manage that."""
+        portions = Portions(page, size)
+        for portion in portions:
+            query = {**params, "page": portion.number, "page_size": portion.size}
+            try:
+                answer = self._get(path, query, divisible=portion.divisible)
+            except Overburdened:
+                portions.put_back(portion)
+                continue
+            size.managed(portion)
+            yield answer
+            if not _has_next(answer):
+                return
+
+    def _get(self, path: str, params: dict[str, Any] | None = None, *, divisible: bool = False) -> Json:
+        payload = self._client.get_json(path, params, divisible=divisible).payload
         if not isinstance(payload, dict):
             raise UnexpectedPayload(
                 f"{path}: expected a JSON object, got {type(payload).__name__}; nothing was written"
             )
         return payload
+
+
+def _has_next(answer: Json) -> bool:
+    return answer.get("next") is not None
 
 
 def as_listed(row: Json, *, where: str) -> Listed:
@@ -137,8 +160,8 @@ def as_listed(row: Json, *, where: str) -> Listed:
     )
 
 
-def _listed_rows(answer: Json, page: int) -> Iterator[Listed]:
-    where = f"list of dandisets, page {page}"
+def _listed_rows(answer: Json) -> Iterator[Listed]:
+    where = "list of dandisets"
     return (as_listed(row, where=where) for row in mappings(answer, "results", where=where))
 
 

@@ -1,12 +1,14 @@
 """Reads the assets of one version: a complete listing always, and their metadata in the cheapest exact way."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from math import ceil
 from typing import TypeVar
 
 from dandi_pipeline.errors import ResourceMissing, TornRead
+from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.platforms.contract import (
     Complete,
     Expected,
@@ -21,7 +23,14 @@ from dandi_pipeline.platforms.contract import (
 )
 from dandi_pipeline.platforms.dandi.api import AssetPage, DandiApi
 from dandi_pipeline.platforms.dandi.manifests import Manifests
-from dandi_pipeline.platforms.dandi.plan import Manner, ReadPlan, plan_fetching, plan_reading
+from dandi_pipeline.platforms.dandi.plan import (
+    FetchPlan,
+    Manner,
+    ReadPlan,
+    cost_of_manifest,
+    plan_fetching,
+    plan_reading,
+)
 from dandi_pipeline.platforms.dandi.records import ASSET, Json, asset_record
 
 BATCH = 500
@@ -31,8 +40,18 @@ ACCESS = {"OPEN": "dandi:OpenAccess"}
 """What an asset's metadata says where the dandiset's embargo status is this; manifests of others are not public."""
 
 Page = TypeVar("Page")
-Listed = dict[str, Json]
-"""Listing rows by asset id."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedAsset:
+    """An asset's row without metadata, and the page that it was on."""
+
+    page: int
+    row: Json
+
+
+Differing = dict[str, ListedAsset]
+"""What a listing shows and the mirror has not, by asset id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +84,7 @@ class AssetReading:
         if plan.manner is Manner.FULL or self._request.limit:
             yield from self._full_walk()
         else:
-            yield from self._bare_walk(plan)
+            yield from self._bare_walk()
 
     def _plan(self, *, full: bool) -> ReadPlan:
         return plan_reading(
@@ -73,9 +92,13 @@ class AssetReading:
             listed=self._shelf.asset_count,
             full=full,
             fetch=self._request.fetch,
-            manifests=self._manifests is not None and self._shelf.embargo_status in ACCESS,
+            manifests=self._reaches_manifests,
             page_size=self._page_size,
         )
+
+    @property
+    def _reaches_manifests(self) -> bool:
+        return self._manifests is not None and self._shelf.embargo_status in ACCESS
 
     # Pages with metadata
 
@@ -111,64 +134,64 @@ class AssetReading:
 
     # Pages without, then what differs
 
-    def _bare_walk(self, plan: ReadPlan) -> Iterator[Observation]:
+    def _bare_walk(self) -> Iterator[Observation]:
         first = self._page(1, metadata=False)
         count = first.count or 0
         yield Expected(count)
-        differing: dict[int, Listed] = {}
+        differing: Differing = {}
         lengths: dict[int, int] = {}
         pages = ceil(count / self._page_size)
         for page in self._first_then_rest(first, lambda number: self._page(number, metadata=False), pages):
             self._require_end(page, pages)
             lengths[page.number] = len(page.rows)
-            same, differing[page.number] = self._compare(page)
-            yield Unchanged(ASSET, [(self._version, path) for path in same])
+            yield Unchanged(ASSET, [(self._version, path) for path in self._compare(page, differing)])
         self._require_count(sum(lengths.values()), count)
-        if not self._request.fetch:
-            yield Outdated(
-                ASSET, [(self._version, row["path"]) for rows in differing.values() for row in rows.values()]
-            )
+        if self._request.fetch:
+            yield from self._contents(differing, lengths)
         else:
-            if plan.manner is Manner.BULK:
-                yield from self._from_manifest(differing)
-            yield from self._from_api(differing, lengths)
+            yield Outdated(ASSET, [(self._version, listed.row["path"]) for listed in differing.values()])
         yield Complete(ASSET, (self._version,))
 
-    def _compare(self, page: AssetPage) -> tuple[list[str], Listed]:
-        """Split a bare page into the paths that are as the mirror has them, and the other rows."""
+    def _compare(self, page: AssetPage, differing: Differing) -> list[str]:
+        """Return the paths of a bare page that are as the mirror has them; put its other rows to `differing`."""
         known = self._request.known[ASSET.name]
-        same, other = [], {}
+        same = []
         for row in page.rows:
             record = asset_record(self._version, {**row, "metadata": {}}, where=page.where)
             if _is_unchanged(known.get(record.key), record):
                 same.append(record.key[1])
             else:
-                other[str(record.columns["asset_id"])] = row
-        return same, other
+                differing[str(record.columns["asset_id"])] = ListedAsset(page.number, row)
+        return same
 
-    def _from_manifest(self, differing: dict[int, Listed]) -> Iterator[Observation]:
+    def _contents(self, differing: Differing, lengths: Mapping[int, int]) -> Iterator[Observation]:
+        """Yield the listed assets of `differing` with their metadata, from wherever that costs least."""
+        plan = plan_fetching(_by_page(differing), lengths)
+        if self._reaches_manifests and plan.cost > cost_of_manifest(sum(lengths.values())):
+            yield from self._from_manifest(differing)
+            plan = plan_fetching(_by_page(differing), lengths)
+        if differing:
+            yield from self._from_api(set(differing), plan)
+
+    def _from_manifest(self, differing: Differing) -> Iterator[Observation]:
         """Yield what the archive's bulk copy vouches for, and take it out of `differing`."""
-        assert self._manifests is not None, "planned with a manifest"
-        page_of = {asset_id: page for page, rows in differing.items() for asset_id in rows}
-        records = self._vouched_for(self._manifests, differing, page_of)
+        yield Planned(f"{len(differing)} from the manifest", requests=1)
+        records = self._vouched_for(differing)
         while batch := list(islice(records, BATCH)):
             yield Observed(batch)
 
-    def _vouched_for(
-        self, manifests: Manifests, differing: dict[int, Listed], page_of: dict[str, int]
-    ) -> Iterator[Record]:
+    def _vouched_for(self, differing: Differing) -> Iterator[Record]:
+        assert self._manifests is not None, "asked only where there are manifests"
         access = ACCESS[self._shelf.embargo_status]
-        for entry in manifests.entries(self._shelf.dandiset, self._version):
-            page = page_of.get(entry.asset_id or "")
-            row = differing[page].get(entry.asset_id or "") if page else None
-            if page and row and entry.describes(row, access=access):
-                del differing[page][row["asset_id"]]
-                yield asset_record(self._version, {**row, "metadata": entry.metadata}, where=self._where)
+        oldest = min(moment_of(listed.row["modified"]) for listed in differing.values())
+        for entry in self._manifests.entries(self._shelf.dandiset, self._version, written_after=oldest):
+            listed = differing.get(entry.asset_id or "")
+            if listed and entry.describes(listed.row, access=access):
+                del differing[listed.row["asset_id"]]
+                yield asset_record(self._version, {**listed.row, "metadata": entry.metadata}, where=self._where)
 
-    def _from_api(self, differing: dict[int, Listed], lengths: dict[int, int]) -> Iterator[Observation]:
-        """Yield the listed assets of `differing`, one by one or by pages, whichever costs the server less."""
-        wanted = {asset_id for rows in differing.values() for asset_id in rows}
-        plan = plan_fetching({page: list(rows) for page, rows in differing.items()}, lengths)
+    def _from_api(self, wanted: set[str], plan: FetchPlan) -> Iterator[Observation]:
+        """Yield the listed assets that are wanted, one by one or by pages, whichever costs the server less."""
         yield Planned(f"{len(wanted)} by the API: {len(plan.pages)} pages, {len(plan.singles)} alone", plan.requests)
         fetches: list[str | int] = [*plan.singles, *plan.pages]
         for records in self._request.workers.map(self._fetch, fetches):
@@ -210,6 +233,13 @@ class AssetReading:
     def _require_count(self, seen: int, count: int) -> None:
         if seen != count:
             raise TornRead(f"{self._where} says it has {count} assets but lists {seen}")
+
+
+def _by_page(differing: Differing) -> Mapping[int, list[str]]:
+    pages: dict[int, list[str]] = defaultdict(list)
+    for asset_id, listed in differing.items():
+        pages[listed.page].append(asset_id)
+    return pages
 
 
 def _is_unchanged(known: Fingerprint | None, listed: Record) -> bool:

@@ -21,6 +21,8 @@ from dandi_pipeline.platforms.dandi.records import Json
 MARGIN = timedelta(minutes=15)
 """How much older than the file an asset must be: the time that writing a large file may take, and some more."""
 
+PUBLISHING = timedelta(minutes=1)
+"""By how much an asset's `modified` may be later than its `datePublished`: all of 3,159 real ones were within it."""
 
 LONGEST_ENTRY = 16_000_000
 """Characters of one asset's metadata; real ones have a few thousand."""
@@ -44,15 +46,16 @@ class Entry:
 
         An asset's metadata never changes under its id, but for what moves its `modified` (publishing, a zarr's
         ingestion), and for keys that are computed: the digest may still come, a zarr may be re-opened, and access
-        changes with the dandiset's. Entries that such a change could have passed by do not count.
+        changes with the dandiset's. Entries that such a change could have passed by do not count. A published file
+        is final: what shows the publication that moved it last counts however soon it was written after that.
         """
-        metadata = self.metadata
+        metadata, zarr, modified = self.metadata, row["zarr"] is not None, moment_of(row["modified"])
         return (
-            moment_of(row["modified"]) < self.written - MARGIN
+            (modified < self.written - MARGIN or (not zarr and _is_published(metadata, modified)))
             and metadata.get("path") == row["path"]
             and metadata.get("contentSize") == row["size"]
             and row["size"] > 0
-            and _is_digested(metadata.get("digest"), zarr=row["zarr"] is not None)
+            and _is_digested(metadata.get("digest"), zarr=zarr)
             and access in _access(metadata)
         )
 
@@ -60,17 +63,17 @@ class Entry:
 class Manifests:
     """The bucket of one archive. Whatever goes wrong with a file, the API has it too: nothing is ever raised.
 
-    The client counts the files that were read whole (`manifests_read`), and those that were missing, broken or
-    forbidden (`manifests_unusable`).
+    The client counts the files that were read whole (`manifests_read`), and those that were missing, broken,
+    forbidden, or older than all that was wanted of them (`manifests_unusable`).
     """
 
     def __init__(self, client: HttpClient) -> None:
         self.client = client
 
-    def entries(self, identifier: str, version: str) -> Iterator[Entry]:
+    def entries(self, identifier: str, version: str, *, written_after: datetime) -> Iterator[Entry]:
         """Yield a version's assets as its file has them, up to where the file is unusable."""
         try:
-            yield from self._read(f"dandisets/{identifier}/{version}/assets.jsonld")
+            yield from self._read(f"dandisets/{identifier}/{version}/assets.jsonld", written_after)
         except PipelineError:
             self.client.metrics.count("manifests_unusable")
         else:
@@ -80,8 +83,10 @@ class Manifests:
         """Release the connections."""
         self.client.close()
 
-    def _read(self, path: str) -> Iterator[Entry]:
-        with self.client.stream(path) as download:
+    def _read(self, path: str, written_after: datetime) -> Iterator[Entry]:
+        with self.client.stream(path, written_after=written_after) as download:
+            if download is None:
+                raise UnexpectedPayload(f"{path}: was not written since {written_after.isoformat()}")
             if download.last_modified is None:
                 raise UnexpectedPayload(f"{download.where}: does not say when it was written")
             for metadata in array_items(download.pieces, where=download.where):
@@ -151,6 +156,15 @@ _NOT_BLANK = re.compile(r"\S")
 def _is_digested(digest: Any, *, zarr: bool) -> bool:
     """Tell whether the digest that comes last is there: until then the metadata may still gain it silently."""
     return isinstance(digest, dict) and bool(digest.get("dandi:dandi-zarr-checksum" if zarr else "dandi:sha2-256"))
+
+
+def _is_published(metadata: Json, modified: datetime) -> bool:
+    """Tell whether nothing has moved the asset since the publication that its metadata tells of."""
+    published = metadata.get("datePublished")
+    try:
+        return isinstance(published, str) and modified <= moment_of(published) + PUBLISHING
+    except UnexpectedPayload:
+        return False
 
 
 def _access(metadata: Json) -> list[Any]:

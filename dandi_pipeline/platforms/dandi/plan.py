@@ -4,7 +4,7 @@ Costs are the server's CPU seconds an asset, measured on a real server: 3.6-4 s 
 metadata, 0.6 s for one without, 20-40 ms for a single asset.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import ceil
@@ -19,9 +19,11 @@ SINGLE_COST = 0.030
 SMALL_PAGES = 3
 """A known draft of up to this many pages is read in full, which also catches changes that move no timestamp."""
 
-
 MANIFEST_COST = 0.020
 """One more request, which the API server never sees."""
+
+MANIFEST_ASSET_COST = 0.0002
+"""What an asset in a manifest takes: 2.4 kB to receive and to read, of which most may be of no use."""
 
 
 class Manner(Enum):
@@ -38,7 +40,7 @@ class Manner(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ReadPlan:
-    """The manner, how many requests it takes at least, and why it was chosen."""
+    """The manner, how many requests list the version that way, and why it was chosen."""
 
     manner: Manner
     requests: int
@@ -61,13 +63,18 @@ def plan_reading(
         return ReadPlan(Manner.BARE, pages, "comparing only")
     if full:
         return ReadPlan(Manner.FULL, pages, "asked for")
-    if manifests and missing > known and listed * BARE_COST + MANIFEST_COST < listed * FULL_COST:
-        return ReadPlan(Manner.BULK, pages + 1, f"{missing} of {listed} unknown")
+    if manifests and missing > known and listed * BARE_COST + cost_of_manifest(listed) < listed * FULL_COST:
+        return ReadPlan(Manner.BULK, pages, f"{missing} of {listed} unknown")
     if pages <= SMALL_PAGES:
         return ReadPlan(Manner.FULL, pages, f"{'small' if known else 'new'}: {pages} page{'s' * (pages > 1)}")
     if listed * BARE_COST + cost_of_fetching(missing, listed) >= listed * FULL_COST:
         return ReadPlan(Manner.FULL, pages, f"{missing} of {listed} unknown")
     return ReadPlan(Manner.BARE, pages, f"{known} known, {missing} more listed")
+
+
+def cost_of_manifest(listed: int) -> float:
+    """Return what the manifest of a version of `listed` assets costs."""
+    return MANIFEST_COST + listed * MANIFEST_ASSET_COST
 
 
 def cost_of_fetching(differing: int, listed: int) -> float:
@@ -78,10 +85,11 @@ def cost_of_fetching(differing: int, listed: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class FetchPlan:
-    """Page numbers to read again with metadata, and the rest of the asset ids to fetch one by one."""
+    """Page numbers to read again with metadata, the rest of the asset ids to fetch one by one, and what that costs."""
 
     pages: tuple[int, ...]
     singles: tuple[str, ...]
+    cost: float
 
     @property
     def requests(self) -> int:
@@ -89,12 +97,16 @@ class FetchPlan:
         return len(self.pages) + len(self.singles)
 
 
-def plan_fetching(differing: Mapping[int, list[str]], page_rows: Mapping[int, int]) -> FetchPlan:
+def plan_fetching(differing: Mapping[int, Sequence[str]], page_rows: Mapping[int, int]) -> FetchPlan:
     """For each page (of `page_rows` assets) choose the cheaper: the page with metadata, or its differing ids alone."""
-    pages, singles = [], []
+    pages: list[int] = []
+    singles: list[str] = []
+    cost = 0.0
     for page, asset_ids in sorted(differing.items()):
-        if len(asset_ids) * SINGLE_COST > page_rows[page] * FULL_COST:
+        whole, alone = page_rows[page] * FULL_COST, len(asset_ids) * SINGLE_COST
+        cost += min(whole, alone)
+        if alone > whole:
             pages.append(page)
         else:
             singles += asset_ids
-    return FetchPlan(tuple(pages), tuple(singles))
+    return FetchPlan(tuple(pages), tuple(singles), cost)
