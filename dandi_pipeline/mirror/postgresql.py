@@ -176,7 +176,7 @@ class PostgresqlDialect:
         if code.startswith(_LOST) or (
             not code and isinstance(cause, (psycopg2.OperationalError, psycopg2.InterfaceError))
         ):
-            return MirrorLost(f"{self.place}: the connection was lost ({message}); it is tried again")
+            return MirrorLost(f"{self.place}: no connection to the database ({message})")
         if code == "53100":
             return DatabaseUnavailable(f"{self.place}: the server's disk is full; free space there and sync again")
         return DatabaseUnavailable(f"{self.place}: the mirror cannot be used: {message}")
