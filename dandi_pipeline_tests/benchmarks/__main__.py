@@ -15,6 +15,7 @@ MODULES = {
     "incremental": "incremental",
     "growth": "growth",
     "dagster": "dagster_events",
+    "budgets": "budgets",
 }
 """The benchmarks by name, in the order of the page; each module measures with its `measure(scale) -> Table`."""
 

@@ -6,8 +6,10 @@ Processes are forked from a server that has imported everything already, so each
 import os
 import resource
 import signal
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -18,6 +20,7 @@ import sqlalchemy as sa
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.http.client import Limits
 from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.platforms.contract import Platform
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline_tests.end_to_end.rig import dandi_at
@@ -31,20 +34,25 @@ LONGEST = 60.0
 
 @dataclass(frozen=True)
 class Errand:
-    """What a process is to sync. It kills itself after so many statements and commits, if a number is given.
+    """What a process is to sync: `opening` opens the platform and can be pickled.
 
-    `largest_file` bounds the bytes of every file that it writes, as a full disk would.
+    It kills itself after so many statements and commits, if a number is given. `largest_file` bounds the bytes of
+    every file that it writes, as a full disk would.
     """
 
-    api_url: str
+    opening: Callable[[], Platform]
     mirror_url: str
     source: str = "dandi"
-    key: str | None = None
-    published_assets: bool = False
-    limits: Limits = field(default_factory=Limits)
     options: dict[str, Any] = field(default_factory=dict)
     die_after: int | None = None
     largest_file: int | None = None
+
+
+def archive_at(
+    api_url: str, *, limits: Limits | None = None, key: str | None = None, published_assets: bool = False
+) -> Callable[[], Platform]:
+    """Return how to open an archive, for an errand."""
+    return partial(dandi_at, api_url, limits or Limits(), key=key, published_assets=published_assets)
 
 
 class SyncProcess:
@@ -92,9 +100,8 @@ def _run(errand: Errand, results: Connection) -> None:
 
 def sync_once(errand: Errand) -> list[str]:
     """Run one sync; return what failed."""
-    platform = dandi_at(errand.api_url, errand.limits, key=errand.key, published_assets=errand.published_assets)
     try:
-        with closing(platform), Mirror.open(errand.mirror_url) as mirror:
+        with closing(errand.opening()) as platform, Mirror.open(errand.mirror_url) as mirror:
             sync = Sync(errand.source, platform, mirror, SyncOptions(**errand.options))
             errors = [report.error for report in sync.run(sync.plan(), "run") if report.error]
     except PipelineError as error:

@@ -12,7 +12,7 @@ from dandi_pipeline.errors import DatabaseUnavailable, MirrorLost
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline_tests.end_to_end.equality import held_rows
 from dandi_pipeline_tests.end_to_end.rig import Rig
-from dandi_pipeline_tests.end_to_end.sync_process import Ending, Errand, SyncProcess
+from dandi_pipeline_tests.end_to_end.sync_process import Ending, Errand, SyncProcess, archive_at
 from dandi_pipeline_tests.postgresql import PostgresqlServer
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, World, generated_world
 from dandi_pipeline_tests.soak.ledger import Ledger
@@ -42,7 +42,7 @@ class Watched:
 
     def run(self, **errand: object) -> Ending:
         """Run a sync in a process of its own."""
-        return SyncProcess(Errand(self.rig.archive.api_url, self.rig.url, **errand)).wait()  # type: ignore[arg-type]
+        return SyncProcess(Errand(archive_at(self.rig.archive.api_url), self.rig.url, **errand)).wait()  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def test_a_sync_may_be_killed_while_it_waits_for_an_answer(
 
         it.rig.archive.before_response = kill
         with it.world.lock:  # no answer before the process is known here
-            processes.append(SyncProcess(Errand(it.rig.archive.api_url, it.rig.url)))
+            processes.append(SyncProcess(Errand(archive_at(it.rig.archive.api_url), it.rig.url)))
         assert processes[0].wait().killed
         it.rig.archive.before_response = None
         assert it.problems() == []

@@ -19,7 +19,7 @@ from dandi_pipeline.sync.report import Outcome
 from dandi_pipeline_tests.end_to_end.equality import Rows, held_rows
 from dandi_pipeline_tests.end_to_end.replay import all_changes, replay_problems
 from dandi_pipeline_tests.end_to_end.rig import Rig
-from dandi_pipeline_tests.end_to_end.sync_process import Errand, SyncProcess, sync_once
+from dandi_pipeline_tests.end_to_end.sync_process import Errand, SyncProcess, archive_at, sync_once
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, World, generated_world
 
 APART, OVERLAPPING = (("000001", "000003"), ("000002",)), (("000001", "000002"), ("000002", "000003"))
@@ -44,7 +44,7 @@ def test_threads_on_the_same_partitions(at_once: int, full: bool, mirror_url: st
 
             def run(_: int) -> list[str]:
                 together.wait()
-                return sync_once(Errand(archive.api_url, mirror_url, options={"full": full}))
+                return sync_once(Errand(archive_at(archive.api_url), mirror_url, options={"full": full}))
 
             with ThreadPoolExecutor(at_once) as threads:
                 assert list(threads.map(run, range(at_once))) == [[]] * at_once
@@ -68,7 +68,8 @@ def test_processes(partitions: tuple[tuple[str, ...], ...], mirror_url: str, tmp
     with SimulatedArchive(generated_world(dandisets=4, assets=4)) as archive:
         rig = Rig(archive, mirror_url, tmp_path)
         for _ in range(2):
-            errands = [Errand(archive.api_url, mirror_url, options={"partitions": keys}) for keys in partitions]
+            at = archive_at(archive.api_url)
+            errands = [Errand(at, mirror_url, options={"partitions": keys}) for keys in partitions]
             endings = [process.wait() for process in [SyncProcess(errand) for errand in errands]]
             assert [ending.failures for ending in endings] == [[], []]
             edit(archive.world)
@@ -86,7 +87,7 @@ def test_of_two_that_read_the_same_dandiset_the_slower_finds_it_fresh(mirror_url
         def overtake(kind: str, params: object) -> None:
             if kind == "assets_full" and not overtaken:
                 overtaken.append([])
-                overtaken[0] += sync_once(Errand(archive.api_url, mirror_url))
+                overtaken[0] += sync_once(Errand(archive_at(archive.api_url), mirror_url))
 
         archive.before_response = overtake
         reports = rig.sync()
@@ -109,7 +110,7 @@ def test_a_dandiset_that_another_sync_removed_meanwhile_is_no_failure(mirror_url
             if kind == "version_info" and not gone:
                 gone.append([])
                 archive.world.delete_dandiset("000003")
-                gone[0] += sync_once(Errand(archive.api_url, mirror_url))
+                gone[0] += sync_once(Errand(archive_at(archive.api_url), mirror_url))
 
         archive.before_response = delete
         assert rig.sync()["000003"].error is None

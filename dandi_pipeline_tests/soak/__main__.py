@@ -1,4 +1,7 @@
-"""Runs random worlds for a while: `python -m dandi_pipeline_tests.soak --seconds 300 --seed 0 --database both`."""
+"""Lives through random histories of a platform and its mirror, and counts what happened and what diverged.
+
+`python -m dandi_pipeline_tests.soak --platform notion --histories 1000 --seed 0 --database sqlite`
+"""
 
 import argparse
 import logging
@@ -6,88 +9,112 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
+from dandi_pipeline_tests.platforms.airtable import histories as airtable
+from dandi_pipeline_tests.platforms.notion import histories as notion
 from dandi_pipeline_tests.postgresql import running_postgresql
-from dandi_pipeline_tests.soak.world_run import Divergence, WorldRun
+from dandi_pipeline_tests.soak import world_run as dandi
+from dandi_pipeline_tests.soak.divergence import Divergence
 
-WORLDS_A_DATABASE = 50
-"""Worlds that share a database, each as a source of its own; then comes a fresh one."""
+COUNTED = ("histories", "upstream edits", "syncs", "sweeps", "kills", "concurrent pairs", "faults")
 
-STEPS = 6
+
+@dataclass(frozen=True)
+class Histories:
+    """The histories of one platform; so many, one after another, may share a database."""
+
+    live: Callable[[int, str, Counter[str]], None]
+    sharing: int = 1
+
+
+PLATFORMS: Mapping[str, Histories] = {
+    "dandi": Histories(dandi.random_history, sharing=50),
+    "notion": Histories(notion.random_history),
+    "airtable": Histories(airtable.random_history),
+}
 
 
 def main() -> int:
-    """Run; return 1 if any world diverged."""
+    """Run; return 1 if any history diverged."""
     options = _options()
     logging.disable(logging.WARNING)  # attempts that fail are what this is about
     chosen = ["sqlite", "postgresql"] if options.database == "both" else [options.database]
     tallies: dict[str, Counter[str]] = {name: Counter() for name in chosen}
     failures: list[str] = []
-    started = time.monotonic()
+    histories, started = PLATFORMS[options.platform], time.monotonic()
     with ExitStack() as stack:
-        databases = {name: stack.enter_context(_databases(name)) for name in chosen}
-        seed = options.seed
-        while time.monotonic() - started < options.seconds and not _enough(tallies, options.worlds):
+        databases = {name: stack.enter_context(_databases(name, histories.sharing)) for name in chosen}
+        for seed in count(options.seed):
+            if _enough(options, seed - options.seed, time.monotonic() - started):
+                break
             for name, urls in databases.items():
-                if problem := run_world(seed, next(urls), tallies[name]):
+                if problem := _divergence(histories, seed, next(urls), tallies[name]):
                     failures.append(f"{name}: seed {seed}: {problem}")
                     print(failures[-1], flush=True)
-            seed += 1
             if sys.stderr.isatty():
-                print(f"\r{seed - options.seed:,} seeds", end="\r", file=sys.stderr)
+                print(f"\r{seed - options.seed + 1:,} seeds", end="\r", file=sys.stderr)
     _show(tallies, failures, time.monotonic() - started)
     return 1 if failures else 0
 
 
-def run_world(seed: int, url: str, tally: Counter[str]) -> str | None:
-    """Run one world; return how it diverged, or None."""
-    with WorldRun(seed, url, tally) as world:
-        try:
-            for _ in range(world.chance.randint(2, STEPS)):
-                world.step()
-            world.finish()
-        except Divergence as divergence:
-            tally["divergences"] += 1
-            return str(divergence)
+def _divergence(histories: Histories, seed: int, url: str, tally: Counter[str]) -> str | None:
+    """Live through one history; return how it diverged, or None."""
+    try:
+        histories.live(seed, url, tally)
+    except Divergence as divergence:
+        tally["histories"] += 1
+        tally["divergences"] += 1
+        return str(divergence)
     return None
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="soak", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--platform", choices=[*PLATFORMS], default="dandi", help="whose (default: dandi)")
     parser.add_argument("--seconds", type=float, default=300, help="for how long (default: 300)")
-    parser.add_argument("--seed", type=int, default=0, help="of the first world; the next ones follow (default: 0)")
+    parser.add_argument("--histories", type=int, help="so many on each database, however long they take")
+    parser.add_argument("--seed", type=int, default=0, help="of the first one; the next ones follow (default: 0)")
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
-    parser.add_argument("--worlds", type=int, help="end after so many on each database")
     return parser.parse_args()
 
 
-def _enough(tallies: dict[str, Counter[str]], worlds: int | None) -> bool:
-    return worlds is not None and all(tally["worlds"] + tally["divergences"] >= worlds for tally in tallies.values())
+def _enough(options: argparse.Namespace, done: int, seconds: float) -> bool:
+    return bool(seconds >= options.seconds if options.histories is None else done >= options.histories)
 
 
 @contextmanager
-def _databases(name: str) -> Iterator[Iterator[str]]:
-    """Give an endless supply of database URLs, each `WORLDS_A_DATABASE` times."""
+def _databases(name: str, sharing: int) -> Iterator[Iterator[str]]:
+    """Give an endless supply of database URLs, each so many times."""
     if name == "postgresql":
         with running_postgresql() as server:
-            yield (url for _ in iter(int, 1) for url in [server.create_database()] * WORLDS_A_DATABASE)
+            yield (url for _ in count() for url in [server.create_database()] * sharing)
     else:
         with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-            files = (Path(folder) / f"{number}.sqlite" for number in range(sys.maxsize))
-            yield (f"sqlite:///{path}" for path in files for _ in range(WORLDS_A_DATABASE))
+            yield _files(Path(folder), sharing)
 
 
-def _show(tallies: dict[str, Counter[str]], failures: list[str], seconds: float) -> None:
+def _files(folder: Path, sharing: int) -> Iterator[str]:
+    """Yield the URLs of SQLite files, each of which is deleted before the next one."""
+    for number in count():
+        yield from [f"sqlite:///{folder / f'{number}.sqlite'}"] * sharing
+        for file in folder.glob(f"{number}.sqlite*"):
+            file.unlink()
+
+
+def _show(tallies: Mapping[str, Counter[str]], failures: list[str], seconds: float) -> None:
     """Print a table of what happened, in Markdown."""
-    counted = ["worlds", "upstream edits", "syncs", "kills", "concurrent pairs"]
     faults = sorted({name for tally in tallies.values() for name in tally if name.startswith("fault: ")})
     edits = sorted({name for tally in tallies.values() for name in tally if name.startswith("edit: ")})
+    for tally in tallies.values():
+        tally["faults"] = sum(tally[name] for name in faults)
     print(f"| in {seconds:.0f} s | {' | '.join(tallies)} |")
     print(f"|---|{'---:|' * len(tallies)}")
-    for name in [*counted, *faults, *edits, "divergences"]:
+    for name in [*COUNTED, *faults, *edits, "differences allowed before the sweep", "divergences"]:
         print(f"| {name} | {' | '.join(f'{tally[name]:,}' for tally in tallies.values())} |")
     print(*failures or ["no divergence"], sep="\n")
 

@@ -1,49 +1,52 @@
-"""Random histories of an account and its mirror, the same for the same seed.
+"""Random histories of an account and its mirror, the same for the same seed."""
 
-`python -m dandi_pipeline_tests.platforms.airtable.histories 1000 [FIRST]` runs that many and stops at the first that
-breaks a promise, naming its seed.
-"""
-
-import logging
 import random
-import sys
-import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from dandi_pipeline.errors import PipelineError
+from dandi_pipeline_tests.end_to_end.sync_process import Errand, SyncProcess
 from dandi_pipeline_tests.platforms.airtable.equality import Difference
-from dandi_pipeline_tests.platforms.airtable.rig import Rig, small_world
+from dandi_pipeline_tests.platforms.airtable.rig import ALIAS, Rig, small_world
 from dandi_pipeline_tests.simulators.airtable import UNLIMITED, SimulatedAirtable
 from dandi_pipeline_tests.simulators.airtable.cells import modified
 from dandi_pipeline_tests.simulators.airtable.field_types import COMPUTED_TYPES
 from dandi_pipeline_tests.simulators.airtable.model import Field, Table
+from dandi_pipeline_tests.soak.divergence import Divergence
 
 STEPS = 40
 PAUSES = (0.2, 0.9, 5.0, 70.0, 595.0, 3_000.0, 40_000.0, 700_000.0, 2_500_000.0)
 """Seconds between two steps, up to a month."""
 
-FAULTS: tuple[Mapping[str, Any], ...] = (
-    {"effect": "status", "status": 500},
-    {"effect": "status", "status": 502},
-    {"effect": "status", "status": 503},
-    {"effect": "status", "status": 429},
-    {"effect": "status", "status": 422, "type": "LIST_RECORDS_ITERATOR_NOT_AVAILABLE", "kind": "records"},
-    {"effect": "status", "status": 422, "type": "INVALID_FILTER_BY_FORMULA", "kind": "records", "times": 1},
-    {"effect": "without_field", "name": "records", "kind": "records", "times": 1},
-    {"effect": "reset"},
-    {"effect": "cut_body", "at": 0.5},
-)
+FAULTS: Mapping[str, Mapping[str, Any]] = {
+    "429": {"effect": "status", "status": 429},
+    "500": {"effect": "status", "status": 500},
+    "502": {"effect": "status", "status": 502},
+    "503": {"effect": "status", "status": 503},
+    "expired list": {
+        "effect": "status",
+        "status": 422,
+        "type": "LIST_RECORDS_ITERATOR_NOT_AVAILABLE",
+        "kind": "records",
+    },
+    "refused formula": {
+        "effect": "status",
+        "status": 422,
+        "type": "INVALID_FILTER_BY_FORMULA",
+        "kind": "records",
+        "times": 1,
+    },
+    "missing field": {"effect": "without_field", "name": "records", "kind": "records", "times": 1},
+    "reset": {"effect": "reset"},
+    "cut body": {"effect": "cut_body", "at": 0.5},
+    "html": {"effect": "html"},
+}
 
 
-class Broken(AssertionError):
-    """A history after which the mirror is not as it should be."""
-
-
-def random_history(seed: int, url: str, *, steps: int = STEPS) -> None:
-    """Play one history on a fresh database; raise `Broken` where the mirror is wrong.
+def random_history(seed: int, url: str, tally: Counter[str], *, steps: int = STEPS) -> None:
+    """Play one history on a fresh database, counting what happens; raise `Divergence` where the mirror is wrong.
 
     After every sync that went through, only what Airtable lets no query see may differ, and nothing of a record
     that was made or edited since a sync was last tried. After a sweep nothing may.
@@ -53,14 +56,16 @@ def random_history(seed: int, url: str, *, steps: int = STEPS) -> None:
     world.set_blank_when_never_edited(chance.random() < 0.5)
     with SimulatedAirtable(world, limits=UNLIMITED, seed=seed) as airtable:
         rig = Rig(url, airtable, page_size=chance.choice([2, 3, 5, 100]))
-        History(rig, chance).play(steps)
+        History(rig, chance, tally).play(steps)
+    tally["histories"] += 1
 
 
 class History:
     """One history, step by step."""
 
-    def __init__(self, rig: Rig, chance: random.Random) -> None:
+    def __init__(self, rig: Rig, chance: random.Random, tally: Counter[str]) -> None:
         self._rig = rig
+        self._tally = tally
         self._world = rig.world
         self._chance = chance
         self._tried: datetime | None = None
@@ -69,7 +74,7 @@ class History:
     def play(self, steps: int) -> None:
         """Take steps, syncs among them, then let things come to rest and sweep."""
         for _ in range(steps):
-            self._chance.choices(tuple(_STEPS), tuple(_STEPS.values()))[0](self)
+            self._take(_STEPS)
             if self._chance.random() < 0.4:
                 self._world.clock.advance(self._chance.choice(PAUSES))
         self._rig.airtable.faults.clear()
@@ -79,6 +84,13 @@ class History:
         self.sync()
         self.sweep()
         self._require(not self._rig.stale(), "what was swept is stale")
+
+    def _take(self, steps: Mapping[Callable[["History"], None], float]) -> None:
+        step = self._chance.choices(tuple(steps), tuple(steps.values()))[0]
+        step(self)
+        if step not in _SYNCS:
+            self._tally["upstream edits"] += 1
+            self._tally[f"edit: {step.__name__.replace('_', ' ')}"] += 1
 
     # Steps of the mirror
 
@@ -91,19 +103,20 @@ class History:
             seen = before is None or self._touched_since(before, difference)
             excused = self._table(difference.table).misfilters or (difference.silent and not seen)
             self._require(excused, str(difference))
+            self._tally["differences allowed before the sweep"] += 1
 
     def sweep(self) -> None:
         """Sweep, and see that nothing is missing."""
         if self._succeeds(full=True):
             for difference in self._rig.differences():
-                raise Broken(f"after a sweep: {difference}")
+                raise Divergence(f"after a sweep: {difference}")
 
     def sync_while_it_changes(self) -> None:
         """Sync while records are edited between any two requests; nothing can be said of the mirror until later."""
 
         def change(kind: str, query: Mapping[str, str]) -> None:
             if kind == "records" and self._chance.random() < 0.5:
-                self._chance.choice((History.edit, History.add_record, History.delete))(self)
+                self._take(_QUICK)
 
         self._rig.airtable.before_response = change
         self._succeeds(full=self._chance.random() < 0.3)
@@ -111,10 +124,21 @@ class History:
 
     def sync_in_trouble(self) -> None:
         """Sync while something is wrong; nothing can be said of the mirror until later."""
-        fault = dict(self._chance.choice(FAULTS))
-        self._rig.airtable.faults.add(fault.pop("effect"), probability=0.3, **fault)
+        name = self._chance.choice(tuple(FAULTS))
+        self._rig.airtable.faults.add(**FAULTS[name], probability=0.3)
         self._succeeds(full=self._chance.random() < 0.3)
+        self._tally[f"fault: {name}"] += self._rig.airtable.faults.struck()
         self._rig.airtable.faults.clear()
+
+    def sync_and_kill(self) -> None:
+        """Start a sync in a process of its own, which is killed at some statement if it gets that far."""
+        options = {"allow_mass_deletion": True, "full": self._chance.random() < 0.3}
+        died_after = self._chance.randint(1, 60)
+        errand = Errand(self._rig.opening(), self._rig.url, source=ALIAS, options=options, die_after=died_after)
+        ending = SyncProcess(errand).wait()
+        self._tally["syncs"] += 1
+        self._tally["kills"] += ending.killed
+        self._tried = self._world.clock.now()
 
     def _succeeds(self, **options: Any) -> bool:
         try:
@@ -122,6 +146,7 @@ class History:
         except PipelineError:
             return False
         finally:
+            self._tally["sweeps" if options.get("full") else "syncs"] += 1
             self._tried = self._world.clock.now()
         return not any(report.error for report in reports.values())
 
@@ -136,7 +161,7 @@ class History:
 
     def _require(self, holds: bool, what: str) -> None:
         if not holds:
-            raise Broken(what)
+            raise Divergence(what)
 
     # Steps of the account
 
@@ -251,6 +276,7 @@ _STEPS: Mapping[Callable[[History], None], float] = {
     History.sweep: 2,
     History.sync_while_it_changes: 1,
     History.sync_in_trouble: 2,
+    History.sync_and_kill: 1,
     History.add_record: 5,
     History.edit: 10,
     History.edit_many: 1,
@@ -267,18 +293,8 @@ _STEPS: Mapping[Callable[[History], None], float] = {
     History.revoke_or_grant: 0.7,
 }
 
+_QUICK: Mapping[Callable[[History], None], float] = {History.edit: 1, History.add_record: 1, History.delete: 1}
 
-def main(count: int, first: int = 0) -> None:
-    """Run many histories, one after another."""
-    logging.disable()
-    for seed in range(first, first + count):
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                random_history(seed, f"sqlite:///{Path(folder) / 'mirror.sqlite'}")
-            except Exception as error:
-                raise SystemExit(f"seed {seed}: {type(error).__name__}: {error}") from error
-    print(f"{count:,} histories from seed {first} on: no divergence")
-
-
-if __name__ == "__main__":
-    main(*[int(argument) for argument in sys.argv[1:]])
+_SYNCS = frozenset(
+    {History.sync, History.sweep, History.sync_while_it_changes, History.sync_in_trouble, History.sync_and_kill}
+)

@@ -1,8 +1,9 @@
 """One simulated Airtable account and one mirror of it, synced by the real engine over the real socket."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -63,6 +64,17 @@ class Rig:
     def open_platform(self) -> AirtablePlatform:
         """Return the account's bases as a source would open them, but for the clock."""
         return AirtablePlatform([self._base(base_id) for base_id in self.bases], overlap=self.overlap)
+
+    def opening(self) -> Callable[[], AirtablePlatform]:
+        """Return how to open the account in another process, where waiting takes its time."""
+        return partial(
+            account_at,
+            self.airtable.api_url,
+            self.airtable.token,
+            {base_id: self.tables.get(base_id) for base_id in self.bases},
+            page_size=self.page_size,
+            overlap=self.overlap,
+        )
 
     def sync(self, **options: Any) -> Mapping[str, PartitionReport]:
         """Run one sync to its end; return the tables' reports by key."""
@@ -125,17 +137,34 @@ class Rig:
 
     def _base(self, base_id: str) -> Base:
         limits = [RateLimit(base_id, 5, 1, burst=5), RateLimit("user", 50, 1, burst=50)] if self.metered else []
-        client = HttpClient(
+        client = client_at(
             self.airtable.api_url,
-            user_agent="tests",
-            authorization=f"Bearer {self.airtable.token}",
+            self.airtable.token,
             # Others' waiting advances the clock as well: no body may seem to take long, no granted request come late.
             limits=Limits(
                 max_concurrent=1 if self.metered else 5, throttle_pause=LOCK_OUT, total_timeout=1e9, read_timeout=5
             ),
             budget=self._budgets.budget(*limits),
-            refusal=refusals("AIRTABLE_TOKEN", has_token=True),
             sleep=self._sleep,
             clock=self._time,
         )
         return Base(AirtableApi(client, base_id, page_size=self.page_size), self.tables.get(base_id))
+
+
+def account_at(
+    api_url: str, token: str, bases: Mapping[str, Sequence[str] | None], *, page_size: int, overlap: timedelta
+) -> AirtablePlatform:
+    """Open bases with the tables that are named of each (None: with all)."""
+    return AirtablePlatform(
+        [
+            Base(AirtableApi(client_at(api_url, token), base_id, page_size=page_size), tables)
+            for base_id, tables in bases.items()
+        ],
+        overlap=overlap,
+    )
+
+
+def client_at(api_url: str, token: str, **details: Any) -> HttpClient:
+    """Return a client of the account, with any details of its own."""
+    refusal = refusals("AIRTABLE_TOKEN", has_token=True)
+    return HttpClient(api_url, user_agent="tests", authorization=f"Bearer {token}", refusal=refusal, **details)

@@ -1,12 +1,14 @@
 """Random histories of a workspace, told by a seed, with syncs in between that must keep up with them."""
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from dandi_pipeline_tests.end_to_end.sync_process import Errand, SyncProcess
 from dandi_pipeline_tests.platforms.notion.rig import Difference, Rig
 from dandi_pipeline_tests.simulators.notion import (
     UNLIMITED,
@@ -17,23 +19,29 @@ from dandi_pipeline_tests.simulators.notion import (
     World,
     generated_world,
 )
+from dandi_pipeline_tests.soak.divergence import Divergence
 
 STARTED = datetime(2026, 11, 20, 10, 14, 40, tzinfo=timezone.utc)
 
 SYNCS = 4
 """Rounds of edits and an incremental sync that one history has; a sweep ends it."""
 
-_PASSING: tuple[Mapping[str, Any], ...] = (
-    {"effect": "status", "status": 503},
-    {"effect": "status", "status": 500},
-    {"effect": "status", "status": 429, "retry_after": 0},
-    {"effect": "reset"},
-    {"effect": "cut_body"},
-)
+_PASSING: Mapping[str, Mapping[str, Any]] = {
+    "429": {"effect": "status", "status": 429, "retry_after": 0},
+    "500": {"effect": "status", "status": 500},
+    "502": {"effect": "status", "status": 502},
+    "503": {"effect": "status", "status": 503},
+    "504": {"effect": "status", "status": 504},
+    "529": {"effect": "status", "status": 529, "retry_after": 0},
+    "reset": {"effect": "reset"},
+    "cut body": {"effect": "cut_body"},
+    "html": {"effect": "html"},
+}
+"""Faults that the next attempts get over."""
 
 
-def random_history(seed: int, url: str) -> None:
-    """Live through one history with an empty mirror at `url`; assert what must hold, naming the seed.
+def random_history(seed: int, url: str, tally: Counter[str]) -> None:
+    """Live through one history with an empty mirror at `url`, counting what happens; raise `Divergence`.
 
     After each sync that was left in peace, what differs is only what moves no time; after a sweep nothing does.
     """
@@ -48,16 +56,19 @@ def random_history(seed: int, url: str) -> None:
     )
     with SimulatedNotion(world, limits=UNLIMITED, behaviour=behaviour, seed=seed) as notion:
         rig = Rig(notion, url, page_size=chance.choice([3, 7, 100]))
-        History(seed, chance, rig).live()
+        History(chance, rig, tally).live()
+    tally["histories"] += 1
 
 
 @dataclass
 class History:
-    """One history under way. `reappeared` holds the pages that came back since the last sweep, which moves no time."""
+    """One history under way, of which `tally` counts what happens.
 
-    seed: int
+    `reappeared` holds the pages that came back since the last sweep, which moves no time."""
+
     chance: random.Random
     rig: Rig
+    tally: Counter[str]
 
     def __post_init__(self) -> None:
         self.world: World = self.rig.world
@@ -72,9 +83,11 @@ class History:
             if self.chance.random() < 0.3:
                 with self._disturbed():
                     self.rig.sync()
-                self.log.append("a disturbed sync")
+                self._note("syncs", "a disturbed sync")
+            if self.chance.random() < 0.3:
+                self._sync_and_kill()
             self._sync()
-            self._require(self._unexcused(self.rig.differences()))
+            self._require_excused(self.rig.differences())
             if self.chance.random() < 0.25:
                 self._sweep()
         self._sweep()
@@ -85,19 +98,30 @@ class History:
     def _sync(self) -> None:
         """Sync, with faults that pass."""
         if self.chance.random() < 0.3:
-            self.rig.notion.faults.add(**self.chance.choice(_PASSING), times=2)
-        self.rig.sync()
-        self.rig.notion.faults.clear()
-        self.log.append("sync")
+            name = self.chance.choice(tuple(_PASSING))
+            self.rig.notion.faults.add(**_PASSING[name], times=2)
+            self.rig.sync()
+            self.tally[f"fault: {name}"] += self.rig.notion.faults.struck()
+            self.rig.notion.faults.clear()
+        else:
+            self.rig.sync()
+        self._note("syncs", "sync")
+
+    def _sync_and_kill(self) -> None:
+        """Start a sync in a process of its own, which is killed at some statement if it gets that far."""
+        errand = Errand(self.rig.opening(), self.rig.url, source="notion", die_after=self.chance.randint(1, 60))
+        ending = SyncProcess(errand).wait()
+        self.tally["kills"] += ending.killed
+        self._note("syncs", f"a sync killed after {errand.die_after} statements" if ending.killed else "sync")
 
     def _sweep(self) -> None:
         if self.chance.random() < 0.3:
             with self._disturbed():
                 self.rig.sweep()
-            self.log.append("a disturbed sweep")
+            self._note("sweeps", "a disturbed sweep")
         self.rig.sweep()
         self.reappeared.clear()
-        self.log.append("sweep")
+        self._note("sweeps", "sweep")
 
     @contextmanager
     def _disturbed(self) -> Iterator[None]:
@@ -113,11 +137,19 @@ class History:
         yield
         self.rig.notion.before_response = None
 
-    def _unexcused(self, differences: list[Difference]) -> list[Difference]:
-        return [each for each in differences if not (each.untimed or each.page in self.reappeared)]
+    def _require_excused(self, differences: list[Difference]) -> None:
+        """Let differ what moves no time, until the next sweep."""
+        excused = [each for each in differences if each.untimed or each.page in self.reappeared]
+        self.tally["differences allowed before the sweep"] += len(excused)
+        self._require([each for each in differences if each not in excused])
 
     def _require(self, differences: list[Difference]) -> None:
-        assert differences == [], f"seed {self.seed}, after {', '.join(self.log)}: {differences}"
+        if differences:
+            raise Divergence(f"after {', '.join(self.log)}: {differences}")
+
+    def _note(self, counted: str, said: str) -> None:
+        self.tally[counted] += 1
+        self.log.append(said)
 
     # What people do
 
@@ -134,7 +166,9 @@ class History:
             except (Refused, IndexError):
                 return  # not possible in this world as it is now
             self.world.clock.advance(self.chance.choice([0, 0.4, 5, 40, 70, 400]))
-        self.log.append(operation.__name__.strip("_"))
+        name = operation.__name__.strip("_")
+        self.tally[f"edit: {name.replace('_', ' ')}"] += 1
+        self._note("upstream edits", name)
 
     def _source(self) -> str:
         return self.chance.choice(sorted(self.world.data_sources))

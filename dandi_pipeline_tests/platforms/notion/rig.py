@@ -1,9 +1,10 @@
 """One simulated workspace and one mirror of it, synced by the real engine over the real socket."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -66,21 +67,18 @@ class Rig:
         self.data_sources = list(data_sources)
 
     def open_platform(self) -> NotionPlatform:
-        client = HttpClient(
+        return self.opening()()
+
+    def opening(self) -> Callable[[], NotionPlatform]:
+        """Return how to open the platform, also in another process."""
+        return partial(
+            workspace_at,
             self.notion.api_url,
-            user_agent="tests",
-            authorization=f"Bearer {self.notion.token}",
-            headers={"Notion-Version": VERSION},
-            limits=self.limits,
-            refusal=refusal_for("NOTION_TOKEN"),
-        )
-        return NotionPlatform(
-            client,
+            self.notion.token,
+            self.limits,
             databases=list(self.world.databases) if self.databases is None else self.databases,
             data_sources=self.data_sources,
-            overlap=OVERLAP,
             page_size=self.page_size,
-            first_backoff=self.limits.first_backoff,
         )
 
     def platform(self) -> AbstractContextManager[NotionPlatform]:
@@ -157,6 +155,19 @@ class Rig:
         counts: Mapping[str, int] = self.notion.requests.counts()["by_kind"]
         self.notion.requests.reset()
         return {kind: count for kind, count in counts.items() if count}
+
+
+def workspace_at(api_url: str, token: str, limits: Limits, **details: Any) -> NotionPlatform:
+    """Open a workspace; `details` are those of the platform."""
+    client = HttpClient(
+        api_url,
+        user_agent="tests",
+        authorization=f"Bearer {token}",
+        headers={"Notion-Version": VERSION},
+        limits=limits,
+        refusal=refusal_for("NOTION_TOKEN"),
+    )
+    return NotionPlatform(client, overlap=OVERLAP, first_backoff=limits.first_backoff, **details)
 
 
 def parsed(document: Any) -> Any:
