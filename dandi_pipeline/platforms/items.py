@@ -56,6 +56,9 @@ LISTING_ATTEMPTS = 3
 
 Json = Mapping[str, Any]
 
+Columns = Mapping[str, CellType]
+"""Members of an item, each with what it is read as."""
+
 Opened = TypeVar("Opened", bound="ItemsPlatform")
 
 
@@ -83,7 +86,7 @@ class ItemsPlatform(ABC):
 
     name: ClassVar[str]
     partition_noun: ClassVar[str]
-    columns: ClassVar[Mapping[str, CellType]]
+    columns: ClassVar[Columns]
     parts = (ITEMS,)
     kinds: tuple[RecordKind, ...] = (ITEM,)
 

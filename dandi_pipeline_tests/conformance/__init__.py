@@ -1,1 +1,1 @@
-"""Promises that every platform keeps, written once; a platform joins by one line in `registry`."""
+"""Promises that every platform keeps, written once; a platform joins by a module of its name here."""

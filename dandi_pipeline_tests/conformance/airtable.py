@@ -76,7 +76,7 @@ class ServedAirtable:
 
 
 @contextmanager
-def served_airtable(seed: int) -> Iterator[ServedAirtable]:
+def served(seed: int) -> Iterator[ServedAirtable]:
     """Serve a base of four tables, one of them looked up by the others."""
     with SimulatedAirtable(small_world(seed=seed, tables=3, records=6), limits=UNLIMITED, seed=seed) as airtable:
         yield ServedAirtable(airtable)

@@ -78,7 +78,7 @@ class ServedDandi:
 
 
 @contextmanager
-def served_dandi(seed: int) -> Iterator[ServedDandi]:
+def served(seed: int) -> Iterator[ServedDandi]:
     """Serve an archive of five dandisets, one of them embargoed."""
     with SimulatedArchive(generated_world(dandisets=5, assets=4, seed=seed), seed=seed) as archive:
         yield ServedDandi(archive)

@@ -80,7 +80,7 @@ class ServedNotion:
 
 
 @contextmanager
-def served_notion(seed: int) -> Iterator[ServedNotion]:
+def served(seed: int) -> Iterator[ServedNotion]:
     """Serve a workspace of five data sources in four databases."""
     world = generated_world(sources=5, pages=5, seed=seed, clock=Clock(NOW))
     with SimulatedNotion(world, limits=UNLIMITED, seed=seed) as notion:

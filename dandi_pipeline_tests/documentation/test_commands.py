@@ -17,7 +17,7 @@ COMMANDS = sorted({command for document in documents() for command in document.c
 CHECKS = ("make test", "make check", "make browser")
 """What would run these tests within themselves: make is asked what it would do."""
 
-ELSEWHERE = ("make ui", "make demo")
+ELSEWHERE = ("make ui", "make demo", "dandi-pipeline sync library", "dandi-pipeline inspect library")
 """What has a test of its own."""
 
 
