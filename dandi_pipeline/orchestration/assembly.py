@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from dandi_pipeline.orchestration.assets import build_assets
-from dandi_pipeline.orchestration.console import console_logger
+from dandi_pipeline.orchestration.console import silent_logger
 from dandi_pipeline.orchestration.jobs import build_job, build_schedule
 from dandi_pipeline.orchestration.sensors import build_sensor
 from dandi_pipeline.orchestration.sources import MirroredSource
@@ -25,5 +25,5 @@ def assemble(sources: Sequence[MirroredSource], resources: Mapping[str, object])
             for build in (build_schedule, build_sweep)
         ],
         resources=dict(resources),
-        loggers={"console": console_logger},
+        loggers={"console": silent_logger},
     )

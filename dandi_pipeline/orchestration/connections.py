@@ -1,11 +1,13 @@
 """The resources of a sync: what it works on, and who watches it."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.orchestration.console import sync_log
 from dandi_pipeline.platforms.contract import Platform
 from dandi_pipeline.platforms.registry import open_platform
 from dandi_pipeline.settings import AS_SET, Mode, Settings, Source
@@ -43,8 +45,9 @@ class Connections:
 
 @dataclass(slots=True)
 class Watcher:
-    """Who runs a sync in their own process: sees its progress, and is left its report or what stopped it."""
+    """Who runs a sync in their own process: sees its progress and log, and is left its report or what stopped it."""
 
     progress: Progress = field(default_factory=Unwatched)
+    log: logging.Logger = field(default_factory=lambda: sync_log(None))
     report: SyncReport | None = None
     stopped_by: PipelineError | None = None

@@ -3,8 +3,8 @@
 What comes from a platform (names, error messages) is only ever put into plain-text metadata, on printable lines.
 """
 
-import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import dagster as dg
 
@@ -25,17 +25,21 @@ def printable(text: str) -> str:
 
 
 def materialization(
-    asset: dg.AssetKey, report: PartitionReport, kinds: Sequence[RecordKind], token: str | None
+    asset: dg.AssetKey, report: PartitionReport, kinds: Sequence[RecordKind], token: str | None, reason: str
 ) -> dg.AssetMaterialization:
     """Return the event of one part of a partition that came through, its counts as metadata.
 
-    `kinds` are the part's kinds of record; `token` is the state the mirror now has, shown as the data version.
+    `kinds` are the part's kinds of record; `token` is the state the mirror now has, shown as the data version;
+    `reason` is why the partition was synced.
     """
+    of_part = replace(
+        report, tallies={kind.name: report.tallies[kind.name] for kind in kinds if kind.name in report.tallies}
+    )
     return dg.AssetMaterialization(
         asset_key=asset,
         partition=report.partition,
-        description=printable(report.describe()),
-        metadata=_metadata(report, kinds, token),
+        description=printable(of_part.describe()),
+        metadata=_metadata(of_part, reason),
         tags={"dagster/data_version": token} if token else {},
     )
 
@@ -64,42 +68,20 @@ def run_traffic(asset: dg.AssetKey, traffic: Traffic) -> dg.AssetObservation:
     )
 
 
-def mark_failed(context: dg.AssetExecutionContext, asset: dg.AssetKey, partition: str) -> None:
-    """Make the UI show the partition as failed once the run has failed.
-
-    Dagster shows a partition as failed if a materialization of it was planned in a failed run and did not come. A
-    run with its partitions in tags has such plans from the start; for one with its partitions in config the plan
-    must be logged, for which there is no public call (dagster-io/dagster#17836). Should this one change,
-    the partition keeps the status it had and the run's log says so.
-    """
-    try:
-        from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
-
-        planned = DagsterEvent.build_asset_materialization_planned_event(
-            context.job_name,
-            context.op_execution_context.op_handle.name,
-            AssetMaterializationPlannedData(asset, partition=partition),
-        )
-        context.instance.report_dagster_event(planned, context.run.run_id, logging.DEBUG)
-    except (ImportError, AttributeError, TypeError) as error:
-        context.log.warning(f"{partition}: cannot be shown as failed with this version of Dagster ({error})")
-
-
-def _metadata(report: PartitionReport, kinds: Sequence[RecordKind], token: str | None) -> Metadata:
-    tallies = [report.tallies[kind.name] for kind in kinds if kind.name in report.tallies]
-    total = sum(tallies, Tally())
+def _metadata(report: PartitionReport, reason: str) -> Metadata:
+    total = sum(report.tallies.values(), Tally())
     texts = {
         "outcome": report.outcome.value,
         "name": report.name,
+        "reason": reason,
         "plan": report.plan,
         "warning": report.warning,
-        "token": token or "",
     }
     metadata: Metadata = {key: dg.MetadataValue.text(printable(text)) for key, text in texts.items() if text}
-    if tallies:
+    if report.tallies:
         metadata |= {count: dg.MetadataValue.int(getattr(total, count)) for count in _COUNTS}
         metadata["duration_seconds"] = dg.MetadataValue.float(round(report.duration_seconds, 3))
-    if tallies and report.outcome is Outcome.SYNCED:
+    if report.tallies and report.outcome is Outcome.SYNCED:
         rows = total.added + total.updated + total.unchanged
         metadata["dagster/partition_row_count"] = dg.MetadataValue.int(rows)
     return metadata

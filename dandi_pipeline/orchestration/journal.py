@@ -1,5 +1,6 @@
 """Writes down one sync as it goes: log lines, events and partitions as they end, the run's tags at the end."""
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +10,7 @@ from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.http import Traffic
 from dandi_pipeline.mirror import PartitionState
 from dandi_pipeline.orchestration import events, run_tags
+from dandi_pipeline.orchestration.event_batches import EventBatches
 from dandi_pipeline.orchestration.partition_set import add_partitions, remove_partition
 from dandi_pipeline.orchestration.sources import MirroredSource
 from dandi_pipeline.sync.options import SyncOptions
@@ -21,12 +23,16 @@ _LISTED_FAILURES = 20
 class Journal:
     """The record of one run. `traffic` is to be set to what it has sent and received."""
 
-    def __init__(self, context: dg.AssetExecutionContext, source: MirroredSource, options: SyncOptions) -> None:
+    def __init__(
+        self, context: dg.AssetExecutionContext, source: MirroredSource, options: SyncOptions, log: logging.Logger
+    ) -> None:
         self.traffic = Traffic()
         self._context = context
+        self._log = log
         self._source = source
         self._scope = options.scope
         self._parts = options.parts or source.parts
+        self._events = EventBatches(context)
         self._started = time.monotonic()
         self._checked = 0
         self._reasons: dict[str, str] = {}
@@ -38,14 +44,15 @@ class Journal:
         """Note what the check found; partitions seen for the first time join the set before their events."""
         self._checked = plan.checked
         add_partitions(self._context.instance, self._source, plan.keys)
-        noun = self._source.partition_noun
-        self._context.log.info(f"{plan.checked:,} {noun}s checked, {len(plan.stale):,} to sync")
+        self._tell(
+            logging.INFO, f"{plan.checked:,} {self._source.partition_noun}s checked, {len(plan.stale):,} to sync"
+        )
         self._reasons = {item.key: item.reason for item in plan.stale}
 
     def note(self, report: PartitionReport) -> None:
         """Record how one partition ended, after its own commit; what turned out fresh is left to `settled`."""
         self._reports.append(report)
-        self._log(report)
+        self._tell_of(report)
         if report.error is not None:
             self._show_failed(report, report.error)
         elif report.outcome is not Outcome.FRESH:
@@ -66,7 +73,7 @@ class Journal:
                     fresh = PartitionReport(partition, "", Outcome.FRESH, (part,))
                     self._show(fresh, (part,), states[partition, part].token)
             if not held and not any((partition, part) in self._shown for part in self._parts):
-                self._context.log.warning(f"{partition}: neither {self._source.alias} nor the mirror has it")
+                self._tell(logging.WARNING, f"{partition}: neither {self._source.alias} nor the mirror has it")
                 remove_partition(self._context.instance, self._source, partition)
 
     def close(self, stopped: str | None) -> SyncReport:
@@ -82,36 +89,43 @@ class Journal:
             traffic=self.traffic,
         )
         for part in self._parts:
-            self._context.log_event(events.run_traffic(self._source.asset_key(part), report.traffic))
+            self._events.add(events.run_traffic(self._source.asset_key(part), report.traffic))
+        self._events.close()
         self._context.instance.add_run_tags(self._context.run.run_id, run_tags.end_tags(report, stopped))
         return report
 
-    def _log(self, report: PartitionReport) -> None:
+    def _tell_of(self, report: PartitionReport) -> None:
+        """Say how a partition ended; in the run's log its events say so already, unless something is amiss."""
         line = events.printable(f"{report.describe()} [{self._why_and_how(report)}]")
         if report.error is not None:
-            self._context.log.error(line)
+            self._tell(logging.ERROR, line)
         elif report.warning:
-            self._context.log.warning(line)
+            self._tell(logging.WARNING, line)
         else:
-            self._context.log.info(line)
+            self._log.info(line)
+
+    def _tell(self, level: int, line: str) -> None:
+        self._log.log(level, line)
+        self._context.log.log(level, line)
 
     def _why_and_how(self, report: PartitionReport) -> str:
         """Say why the partition was synced and how it was read, e.g. "changed; full pages (small: 1 page)"."""
         return "; ".join(words for words in (self._reasons.get(report.partition, ""), report.plan) if words)
 
     def _show(self, report: PartitionReport, parts: Sequence[str], token: str | None) -> None:
+        reason = self._reasons.get(report.partition, "")
         for part in parts:
             self._shown.add((report.partition, part))
             kinds = [kind for kind in self._source.kinds if kind.part == part]
-            self._context.log_event(events.materialization(self._source.asset_key(part), report, kinds, token))
+            self._events.add(events.materialization(self._source.asset_key(part), report, kinds, token, reason))
 
     def _show_failed(self, report: PartitionReport, error: PipelineError) -> None:
         for part in report.parts:
             self._shown.add((report.partition, part))
             asset = self._source.asset_key(part)
-            self._context.log_event(events.failure(asset, report.partition, error))
+            self._events.add(events.failure(asset, report.partition, error))
             if not self._context.has_partition_key and not self._context.has_partition_key_range:
-                events.mark_failed(self._context, asset, report.partition)
+                self._events.add_planned(asset, report.partition)
 
 
 def failure_of(report: SyncReport) -> dg.Failure:

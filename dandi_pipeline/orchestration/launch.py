@@ -1,6 +1,5 @@
 """Runs one sync in this process, as a Dagster run like any other: recorded, and shown in the UI with its log."""
 
-import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import dagster as dg
 from dandi_pipeline.orchestration.assembly import assemble
 from dandi_pipeline.orchestration.config import SyncConfig
 from dandi_pipeline.orchestration.connections import Connections, Watcher
+from dandi_pipeline.orchestration.console import sync_log
 from dandi_pipeline.orchestration.home import open_instance, prepare_home
 from dandi_pipeline.orchestration.liveness import end_abandoned_runs
 from dandi_pipeline.orchestration.sources import MirroredSource, mirrored
@@ -32,15 +32,15 @@ def run_sync(
     """Run the source's job here and return its report; failed partitions are in the report, not raised.
 
     Raises the `PipelineError` that stopped the whole sync, or KeyboardInterrupt for Ctrl-C and SIGTERM; the run is
-    then recorded as failed. Nothing is written to standard output; Dagster's log goes to standard error from
+    then recorded as failed. Nothing is written to standard output; the sync's log goes to standard error from
     `console_level` up, or nowhere.
     """
-    watcher = Watcher(progress or Unwatched())
+    watcher = Watcher(progress or Unwatched(), sync_log(console_level))
     shown = mirrored(source, settings)
     definitions = assemble([shown], {"connections": Connections([source], settings), "watcher": watcher})
     with open_instance(prepare_home(settings.dagster_home)) as instance, sigterm_interrupts():
         end_abandoned_runs(instance)
-        _execute(definitions.resolve_job_def(shown.job_name), instance, shown, options, console_level)
+        _execute(definitions.resolve_job_def(shown.job_name), instance, shown, options)
     if watcher.stopped_by is not None:
         raise watcher.stopped_by
     assert watcher.report is not None, "a run that neither stopped nor was interrupted leaves its report"
@@ -52,12 +52,8 @@ def _execute(
     instance: dg.DagsterInstance,
     source: MirroredSource,
     options: SyncOptions,
-    console_level: int | None,
 ) -> None:
-    run_config = dg.RunConfig(
-        ops={source.step_name: SyncConfig.of(options)},
-        loggers={"console": {"config": {"log_level": logging.getLevelName(console_level or logging.CRITICAL)}}},
-    )
+    run_config = dg.RunConfig(ops={source.step_name: SyncConfig.of(options)}, loggers={"console": {}})
     parts = [source.asset_key(part) for part in options.parts or source.parts]
     try:
         job.execute_in_process(run_config=run_config, instance=instance, asset_selection=parts)

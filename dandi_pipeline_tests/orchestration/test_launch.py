@@ -14,7 +14,8 @@ import dagster as dg
 import pytest
 
 from dandi_pipeline.errors import MassDeletionRefused
-from dandi_pipeline.orchestration.events import mark_failed, printable
+from dandi_pipeline.orchestration.event_batches import EventBatches
+from dandi_pipeline.orchestration.events import printable
 from dandi_pipeline.orchestration.history import past_syncs
 from dandi_pipeline_tests.orchestration.served import CHECKOUT
 from dandi_pipeline_tests.orchestration.site import ASSETS, DANDISETS, Site, materialized, statuses
@@ -38,7 +39,7 @@ def test_a_sync_is_a_run_with_one_event_a_partition_and_part(site: Site, instanc
     with site.mirror() as mirror:
         stored = {key: state.token for (key, part), state in mirror.states("dandi").items() if part == "assets"}
     events = materialized(instance)
-    assert {key: event["token"] for key, event in events.items()} == stored
+    assert data_versions(instance) == stored
     assert sum(event["added"] for event in events.values()) == report.records.added > 0
     assert sum(event["dagster/partition_row_count"] for event in events.values()) == report.records.added
 
@@ -57,10 +58,26 @@ def test_what_changed_alone_gets_an_event(site: Site, instance: dg.DagsterInstan
     event = records[0].asset_materialization
     assert event is not None
     assert event.metadata["deleted"].value == 1
-    assert event.description == "000002: 1 dandiset updated, 1 version updated, 1 asset deleted"
-    assert event.tags is not None
-    assert event.tags["dagster/data_version"] == event.metadata["token"].value
     assert report.records.deleted == 1
+
+
+def test_the_event_of_a_part_says_what_happened_to_that_part_and_why(site: Site, instance: dg.DagsterInstance) -> None:
+    site.sync()
+    path = min(site.world.snapshot()["000002"]["versions"]["draft"]["assets"])
+    site.world.remove_asset("000002", path)
+
+    site.sync()
+
+    described = {
+        asset: event.asset_materialization.description
+        for asset in (ASSETS, DANDISETS)
+        if (event := instance.fetch_materializations(asset, limit=1).records[0]).asset_materialization
+    }
+    assert described == {
+        ASSETS: "000002: 1 asset deleted",
+        DANDISETS: "000002: 1 dandiset updated, 1 version updated",
+    }
+    assert materialized(instance)["000002"]["reason"] == "changed"
 
 
 def test_a_fresh_partition_asked_for_by_name_is_recorded_as_unchanged(site: Site, instance: dg.DagsterInstance) -> None:
@@ -232,21 +249,28 @@ def test_a_killed_sync_is_failed_by_whoever_looks_next(site: Site, instance: dg.
     assert [past.status for past in past_syncs(site.settings.dagster_home, limit=5)] == ["failed"]
 
 
-def test_a_dagster_that_cannot_mark_failures_is_told_of_and_survived() -> None:
+def test_a_dagster_without_the_private_calls_is_told_of_and_survived() -> None:
     class OtherDagster:
-        """A context whose instance lacks the private call."""
+        """A context that lacks what is private."""
 
         def __init__(self) -> None:
             self.warnings: list[str] = []
-            self.log = self
-            self.instance = object()
+            self.events: list[dg.AssetObservation] = []
+            self.log = self.instance = self.event_log_storage = self
 
         def warning(self, message: str) -> None:
             self.warnings.append(message)
 
-    context = OtherDagster()
-    mark_failed(cast(dg.AssetExecutionContext, context), ASSETS, "000002")
+        def log_event(self, event: dg.AssetObservation) -> None:
+            self.events.append(event)
 
+    context, event = OtherDagster(), dg.AssetObservation(ASSETS, partition="000002")
+    batches = EventBatches(cast(dg.AssetExecutionContext, context))
+    batches.add(event)
+    batches.add_planned(ASSETS, "000002")
+    batches.close()
+
+    assert context.events == [event]
     assert [warning.partition(" with ")[0] for warning in context.warnings] == ["000002: cannot be shown as failed"]
 
 
@@ -277,7 +301,6 @@ SHOW = """
 import json, sys
 from pathlib import Path
 import dagster as dg
-from dandi_pipeline.orchestration.events import mark_failed
 from dandi_pipeline.orchestration.history import past_syncs
 from dandi_pipeline.orchestration.home import open_instance
 
@@ -291,6 +314,15 @@ by_status = {word: [key for key in keys if statuses[key].value == word] for word
 print(json.dumps({"history": history, **{word.lower(): keys for word, keys in by_status.items()}}))
 """
 """A process that looks at a home whose storage is configured by the environment."""
+
+
+def data_versions(instance: dg.DagsterInstance) -> dict[str, str]:
+    """Return the data version of each partition's only materialization."""
+    return {
+        str(record.partition_key): str((record.asset_materialization.tags or {})["dagster/data_version"])
+        for record in instance.fetch_materializations(ASSETS, limit=100).records
+        if record.asset_materialization
+    }
 
 
 def prepare_home_for(site: Site, configuration: str) -> Path:
