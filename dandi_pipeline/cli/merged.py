@@ -50,7 +50,7 @@ def _total(ends: Mapping[str, Ended], seconds: float) -> dict[str, Any]:
 
 def _in_words(end: Ended) -> str:
     if end.report is None:
-        return f"failed: {one_line(end.error)}"
+        return f"failed, exit code {end.code}"
     counts = [_counted(noun, tally) for noun, tally in _tallies(end.report).items()]
     failed = quantity(len(end.report["errors"]), "error")
     took = f"{quantity(end.report['requests'], 'request')}, {end.report['duration_seconds']:.2f} seconds"
@@ -75,6 +75,9 @@ def _changed(report: Mapping[str, Any]) -> int:
 
 def _verdict(ends: Mapping[str, Ended]) -> Iterator[str]:
     problems = [line for alias, end in ends.items() for line in _problems(alias, end)]
+    if not ends:
+        yield "Nothing was due"
+        return
     if not problems:
         yield "Sync completed successfully"
         return

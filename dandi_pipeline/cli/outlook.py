@@ -1,7 +1,7 @@
 """The plan of a sync of several sources: which are due and why, and about how much would be asked of each platform."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
@@ -9,16 +9,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from dandi_pipeline.cli.quota import limits_of
 from dandi_pipeline.cli.spans import in_words, why
 from dandi_pipeline.cli.tables import table
-from dandi_pipeline.cli.terminal import one_line, quantity
+from dandi_pipeline.cli.terminal import one_line, quantity, screen_width
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.http import LocalBudgets
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.history import past_syncs
 from dandi_pipeline.orchestration.standing import Standing
 from dandi_pipeline.platforms.registry import open_platform
-from dandi_pipeline.settings import Mode, Settings, Source
+from dandi_pipeline.settings import Settings, Source
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.estimate import estimated_requests
 from dandi_pipeline.sync.options import SyncOptions
@@ -35,12 +36,16 @@ _TELLING = 10
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a sync of one source would find and send. `seconds` is None where no rate is known, nor any past pace."""
+    """What a sync of one source would find and send. `seconds` is None where no rate is known, nor any past pace.
+
+    Sources with the same `shares` send under one limit, so that they wait for each other.
+    """
 
     alias: str
     platform: str
     due: bool
     why: str
+    shares: str = ""
     checked: int = 0
     stale: int = 0
     requests: int = 0
@@ -52,14 +57,16 @@ class Outlook:
 def outlooks(
     sources: Sequence[Source],
     settings: Settings,
-    mode: Mode,
+    options_of: Callable[[Source], SyncOptions],
     standing: Mapping[str, Standing],
     now: datetime,
     *,
     only_due: bool,
-    full: bool,
 ) -> list[Outlook]:
-    """Ask each platform what is stale, side by side, and write nothing; with `only_due`, those alone that are due."""
+    """Ask each platform what is stale, side by side, and write nothing; with `only_due`, those alone that are due.
+
+    `options_of` says how each would be synced.
+    """
     pace = _past_pace(settings.dagster_home)
     with ExitStack() as stack:
         mirror = Mirror.peek(settings.mirror_database_url)
@@ -72,7 +79,7 @@ def outlooks(
             if only_due and not outlook.due:
                 return outlook
             try:
-                return _asked(outlook, source, settings, mode, mirror, full=full, pace=pace.get(source.alias))
+                return _asked(outlook, source, settings, options_of(source), mirror, pace=pace.get(source.alias))
             except PipelineError as error:
                 return replace(outlook, error=str(error), exit_code=error.exit_code)
 
@@ -84,21 +91,27 @@ def _asked(
     outlook: Outlook,
     source: Source,
     settings: Settings,
-    mode: Mode,
+    options: SyncOptions,
     mirror: Mirror | None,
     *,
-    full: bool,
     pace: float | None,
 ) -> Outlook:
-    with closing(open_platform(source, settings, mirror or LocalBudgets(), mode)) as platform:
-        plan = Sync(source.alias, platform, mirror, SyncOptions(full=full, mode=mode)).plan()
+    with closing(open_platform(source, settings, mirror or LocalBudgets(), options.mode)) as platform:
+        plan = Sync(source.alias, platform, mirror, options).plan()
         sent = platform.traffic.requests
-    chosen = mode.applied_to(source.settings)
+    chosen = options.mode.applied_to(source.settings)
     requests = sent + estimated_requests(plan, _held(mirror, source), page_size=chosen.page_size)
-    rates = [rate for rate in (mode.rate_limit, chosen.requests_per_second) if rate is not None]
-    rate = min(rates, default=pace)
-    seconds = None if rate is None else requests / rate
-    return replace(outlook, checked=plan.checked, stale=len(plan.stale), requests=requests, seconds=seconds)
+    own, shared = options.mode.rate_limit, chosen.requests_per_second
+    rate = min((rate for rate in (own, shared) if rate is not None), default=pace)
+    limits = [] if rate == own else limits_of(source, settings)
+    return replace(
+        outlook,
+        shares=limits[0].key if limits else source.alias,
+        checked=plan.checked,
+        stale=len(plan.stale),
+        requests=requests,
+        seconds=None if rate is None else requests / rate,
+    )
 
 
 def _held(mirror: Mirror | None, source: Source) -> dict[str, int]:
@@ -121,24 +134,35 @@ def _past_pace(home: Path) -> dict[str, float]:
 def outlook_json(found: Sequence[Outlook]) -> dict[str, Any]:
     """Return each source's outlook by its alias, and the total."""
     sources = {
-        outlook.alias: {name: value for name, value in asdict(outlook).items() if name != "alias"} for outlook in found
+        outlook.alias: {name: value for name, value in asdict(outlook).items() if name not in ("alias", "shares")}
+        for outlook in found
     }
-    return {"sources": sources, "total": {"due": sum(outlook.due for outlook in found), "requests": _requests(found)}}
+    total = {"due": sum(outlook.due for outlook in found), "requests": _requests(found), "seconds": _longest(found)}
+    return {"sources": sources, "total": total}
 
 
 def outlook_table(found: Sequence[Outlook]) -> str:
     """Return a line a source, and what all of it would take."""
-    times = [outlook.seconds for outlook in found if outlook.seconds is not None]
-    due = sum(outlook.due for outlook in found)
-    longest = f"; platforms side by side, about {_time(max(times))}" if times else ""
+    due, longest = sum(outlook.due for outlook in found), _longest(found)
+    took = "" if longest is None else f"; side by side, about {_time(longest)}"
     return "\n".join(
         [
-            table(_HEADINGS, [_row(outlook) for outlook in found], numbers=_NUMBERS),
+            table(_HEADINGS, [_row(outlook) for outlook in found], numbers=_NUMBERS, width=screen_width()),
+            *(f"{outlook.alias}: {one_line(outlook.error)}" for outlook in found if outlook.error),
             "",
-            f"{quantity(len(found), 'source')}, {due} due; about {quantity(_requests(found), 'request')}{longest}",
+            f"{quantity(len(found), 'source')}, {due} due; about {quantity(_requests(found), 'request')}{took}",
             "Dry run: nothing was written",
         ]
     )
+
+
+def _longest(found: Sequence[Outlook]) -> float | None:
+    """Return the seconds that all would take side by side, those after each other that share a limit."""
+    together: dict[str, float] = {}
+    for outlook in found:
+        if outlook.seconds is not None:
+            together[outlook.shares] = together.get(outlook.shares, 0) + outlook.seconds
+    return max(together.values(), default=None)
 
 
 def _requests(found: Sequence[Outlook]) -> int:
@@ -148,9 +172,9 @@ def _requests(found: Sequence[Outlook]) -> int:
 def _row(outlook: Outlook) -> tuple[str, ...]:
     known = (str(outlook.checked), str(outlook.stale), f"~{outlook.requests}", _time(outlook.seconds))
     left_out = not outlook.due and not outlook.requests
-    why = f"error: {one_line(outlook.error)}" if outlook.error else outlook.why
-    figures = ("", "", "", "") if outlook.error or left_out else known
-    return (outlook.alias, outlook.platform, "yes" if outlook.due else "no", why, *figures)
+    unknown = outlook.error or left_out
+    due = "yes" if outlook.due else "no"
+    return (outlook.alias, outlook.platform, due, outlook.why, *(("", "", "", "") if unknown else known))
 
 
 def _time(seconds: float | None) -> str:

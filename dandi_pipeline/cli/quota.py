@@ -34,7 +34,7 @@ def used(sources: Sequence[Source], settings: Settings, usage: Mapping[str, Usag
     """Return what was used by the sources that share a limit; a platform without any limit has nothing to tell."""
     sharing: dict[str, list[Source]] = {}
     for source in sources:
-        for limit in dict.fromkeys(_limits(source, settings)):
+        for limit in dict.fromkeys(limits_of(source, settings)):
             sharing.setdefault(limit.key, []).append(source)
     calls: dict[tuple[str, ...], int] = {}
     for key, sharers in sharing.items():
@@ -50,7 +50,7 @@ def _used(sources: Sequence[Source], requests: int) -> Used:
     return Used(sources[0].platform, aliases, requests, min(quotas, default=None))
 
 
-def _limits(source: Source, settings: Settings) -> list[RateLimit]:
+def limits_of(source: Source, settings: Settings) -> list[RateLimit]:
     """Return the limit that is most a source's own, of each budget that its platform asks for."""
     asked = _Asked()
     open_platform(source, settings, asked).close()

@@ -8,7 +8,7 @@ is a recorded run like any other; the platforms' rates are kept by all of them t
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 
 import click
@@ -21,10 +21,8 @@ from dandi_pipeline.cli.spans import why
 from dandi_pipeline.cli.terminal import plain, tell
 from dandi_pipeline.orchestration.launch import sigterm_interrupts
 from dandi_pipeline.orchestration.standing import Standing, standings
-from dandi_pipeline.settings import Mode, Settings, Source
-
-AT_ONCE = 5
-"""Sources that are synced side by side, unless --max-concurrent says otherwise."""
+from dandi_pipeline.settings import Settings, Source
+from dandi_pipeline.sync.options import SyncOptions
 
 _NOT_PASSED_ON = {
     "target", "platform", "app", "source", "component", "vault", "user", "only_enabled", "only_due",
@@ -34,20 +32,29 @@ _NOT_PASSED_ON = {
 
 
 def sync_several(
-    context: click.Context, sources: Sequence[Source], settings: Settings, mode: Mode, *, only_due: bool, dry_run: bool
+    context: click.Context,
+    sources: Sequence[Source],
+    settings: Settings,
+    options_of: Callable[[Source], SyncOptions],
+    *,
+    at_once: int,
+    only_due: bool,
+    dry_run: bool,
 ) -> int:
-    """Sync the sources, or with `dry_run` say what would be done; print the result and return the exit code."""
+    """Sync the sources, or with `dry_run` say what would be done; print the result and return the exit code.
+
+    `options_of` says how each is to be synced, as the `context` does for a process of its own; `at_once` are at work.
+    """
     as_json = bool(context.params["as_json"])
     standing, now = standings(settings.dagster_home, sources), datetime.now(timezone.utc)
     if dry_run:
-        full = bool(context.params["force_full_sync"])
-        found = outlooks(sources, settings, mode, standing, now, only_due=only_due, full=full)
+        found = outlooks(sources, settings, options_of, standing, now, only_due=only_due)
         tell(json.dumps(outlook_json(found), indent=2) if as_json else outlook_table(found), to=sys.stdout)
         return max((outlook.exit_code for outlook in found), default=0)
     left_out = [source for source in sources if only_due and not standing[source.alias].is_due(now)]
     _say_left_out(left_out, standing, now)
     due = [source for source in sources if source not in left_out]
-    return _sync(due, _passed_on(context), at_once=mode.max_concurrent or AT_ONCE, as_json=as_json)
+    return _sync(due, _passed_on(context), at_once=at_once, as_json=as_json)
 
 
 def _sync(sources: Sequence[Source], arguments: Sequence[str], *, at_once: int, as_json: bool) -> int:

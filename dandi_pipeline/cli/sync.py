@@ -34,6 +34,9 @@ _OF_DANDI = {
 }
 """Options that mean something to that platform alone."""
 
+_SOURCES_AT_ONCE = 5
+"""Sources that are synced side by side, unless --max-concurrent says otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -135,7 +138,15 @@ def sync(context: click.Context, /, **given: Any) -> int:
         return _sync_one(chosen[0], settings, asked, mode)
     from dandi_pipeline.cli.several import sync_several
 
-    return sync_several(context, chosen, settings, mode, only_due=asked.only_due, dry_run=asked.dry_run)
+    return sync_several(
+        context,
+        chosen,
+        settings,
+        lambda source: _options(source, settings, asked, mode),
+        at_once=mode.max_concurrent or _SOURCES_AT_ONCE,
+        only_due=asked.only_due,
+        dry_run=asked.dry_run,
+    )
 
 
 def _refuse_for_others(context: click.Context, chosen: "Sequence[Source]") -> None:

@@ -79,7 +79,10 @@ def test_a_database_that_is_none_is_named(shell: Shell, place: str, dry: list[st
     [
         ("mysql://me:s3cret@host/db", "MIRROR_DATABASE_URL.*mysql"),
         ("mirror.db", "MIRROR_DATABASE_URL"),
-        ("postgresql://me:s3cret@127.0.0.1:1/mirror", "127.0.0.1:1/mirror: no connection .* check MIRROR_DATABASE_URL$"),
+        (
+            "postgresql://me:s3cret@127.0.0.1:1/mirror",
+            "127.0.0.1:1/mirror: no connection .* check MIRROR_DATABASE_URL$",
+        ),
     ],
 )
 def test_a_database_that_cannot_be_opened_is_named_without_its_password(shell: Shell, url: str, says: str) -> None:
