@@ -1,10 +1,11 @@
 """A sources file is read as it is meant, and what is wrong with it is one line that points at the place."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -313,13 +314,16 @@ class TestTheFileAtTheRoot:
 
     def test_its_examples_work_when_they_are_uncommented(self, tmp_path: Path) -> None:
         text = (ROOT / "sources.yaml").read_text("utf-8")
-        top, body = text.split("sources:\n")
-        examples = [line for line in body.splitlines() if not re.match(r" *# .*:$| *#$", line) or "settings" in line]
-        uncommented = "\n".join(re.sub(r"^( *)# ", r"\1", line) for line in examples)
+        top, body = text.split("sources:\n", 1)
+        uncommented = re.sub(r"^( *)# ", r"\1", body, flags=re.MULTILINE)
         (tmp_path / "sources.yaml").write_text(f"{top}sources:\n{uncommented}", "utf-8")
-        archive, sandbox = load_sources(tmp_path / "sources.yaml", SETTINGS)
+        sources = load_sources(tmp_path / "sources.yaml", SETTINGS)
+        archive, planning, notebook, sandbox = sources
+        assert {source.platform for source in sources} == set(SETTINGS)
         assert archive.settings.versions == "all"
-        assert (sandbox.alias, sandbox.settings.max_concurrent) == ("sandbox", 2)
+        assert planning.settings.databases == ["0f1a2b3c-4d5e-6f70-8192-a3b4c5d6e7f8"]
+        assert notebook.settings.bases[0].tables == ["Sessions", "Subjects"]
+        assert (sandbox.alias, sandbox.enabled, sandbox.settings.max_concurrent) == ("sandbox", False, 2)
 
 
 class TestSchema:
@@ -345,3 +349,19 @@ class TestSchema:
         assert re.search(every["pattern"], every["default"])
         if valid:
             assert load(tmp_path, dandi(f"every: {spelled}"))
+
+    def test_the_file_that_editors_read_knows_what_the_loader_knows(self) -> None:
+        text = (ROOT / "sources.yaml").read_text("utf-8")
+        (name,) = re.findall(r"^# yaml-language-server: \$schema=(.+)$", text, re.MULTILINE)
+        written = json.loads((ROOT / name).read_text("utf-8"))
+        assert _described(written) == _described(sources_schema(SETTINGS)), (
+            "run python -m dandi_pipeline_tests.documentation.sources_schema"
+        )
+
+
+def _described(schema: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return what is said of each key of each definition: pydantic's versions word the rest differently."""
+    return {
+        name: {key: value.get("description", "") for key, value in definition["properties"].items()}
+        for name, definition in schema["$defs"].items()
+    }
