@@ -94,11 +94,25 @@ class Hidden:
 Sighting = Listed | Gone | Hidden
 
 
+def weightless(_: Any) -> int:
+    """Measure results of which it is enough to bound the number."""
+    return 0
+
+
 class Workers(Protocol):
     """Runs requests side by side, within the concurrency the operator set."""
 
-    def map(self, function: Callable[[Argument], Result], arguments: Iterable[Argument]) -> Iterator[Result]:
-        """Yield `function(argument)` for each, in any order, holding few results at a time."""
+    def map(
+        self,
+        function: Callable[[Argument], Result],
+        arguments: Iterable[Argument],
+        *,
+        measure: Callable[[Result], int] = weightless,
+    ) -> Iterator[Result]:
+        """Yield `function(argument)` for each, in any order, holding few results at a time.
+
+        `measure` returns about how many bytes a result takes in memory.
+        """
         ...
 
 

@@ -148,13 +148,18 @@ class Sync:
         """Yield each partition's report; when left early, stop the others before their next observation."""
         concurrency = self._options.max_concurrent
         self._progress.begin(Stage.UPDATE_PARTITIONS, None, len(plan.stale))
+        stopping = Event()
         with RequestWorkers(concurrency) as workers:
-            tools = Tools(self._platform, self._options, self._progress, workers, stopping=Event())
+
+            def work_on(item: Stale) -> PartitionReport:
+                with workers.share() as share:
+                    return work(Tools(self._platform, self._options, self._progress, share, stopping), item)
+
             threads = ThreadPoolExecutor(concurrency, thread_name_prefix="partition")
             try:
-                yield from self._reports([threads.submit(work, tools, item) for item in plan.stale])
+                yield from self._reports([threads.submit(work_on, item) for item in plan.stale])
             finally:
-                tools.stopping.set()
+                stopping.set()
                 threads.shutdown(wait=True, cancel_futures=True)
                 self._progress.end(Stage.UPDATE_PARTITIONS, None)
 

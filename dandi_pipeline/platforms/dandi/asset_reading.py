@@ -1,7 +1,7 @@
 """Reads the assets of one version: a complete listing always, and their metadata in the cheapest exact way."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import ceil
@@ -35,6 +35,9 @@ from dandi_pipeline.platforms.dandi.records import ASSET, Json, asset_record
 
 BATCH = 500
 """Records of a manifest handed on at a time."""
+
+BARE_ROW = 1_000
+"""About how many bytes an asset's row without metadata takes in memory."""
 
 ACCESS = {"OPEN": "dandi:OpenAccess"}
 """What an asset's metadata says where the dandiset's embargo status is this; manifests of others are not public."""
@@ -120,7 +123,7 @@ class AssetReading:
 
         yield Expected(count)
         seen = 0
-        for records in self._first_then_rest(records_of(first), read, pages):
+        for records in self._first_then_rest(records_of(first), read, pages, _size_of_records):
             seen += len(records)
             yield Observed(records[: self._left(seen, len(records))])
         if not self.cut_short:
@@ -135,13 +138,13 @@ class AssetReading:
     # Pages without, then what differs
 
     def _bare_walk(self) -> Iterator[Observation]:
-        first = self._page(1, metadata=False)
+        first = self._bare_page(1)
         count = first.count or 0
         yield Expected(count)
         differing: Differing = {}
         lengths: dict[int, int] = {}
         pages = ceil(count / self._page_size)
-        for page in self._first_then_rest(first, lambda number: self._page(number, metadata=False), pages):
+        for page in self._first_then_rest(first, self._bare_page, pages, _size_of_page):
             self._require_end(page, pages)
             lengths[page.number] = len(page.rows)
             yield Unchanged(ASSET, [(self._version, path) for path in self._compare(page, differing)])
@@ -151,6 +154,9 @@ class AssetReading:
         else:
             yield Outdated(ASSET, [(self._version, listed.row["path"]) for listed in differing.values()])
         yield Complete(ASSET, (self._version,))
+
+    def _bare_page(self, number: int) -> AssetPage:
+        return self._page(number, metadata=False)
 
     def _compare(self, page: AssetPage, differing: Differing) -> list[str]:
         """Return the paths of a bare page that are as the mirror has them; put its other rows to `differing`."""
@@ -194,7 +200,7 @@ class AssetReading:
         """Yield the listed assets that are wanted, one by one or by pages, whichever costs the server less."""
         yield Planned(f"{len(wanted)} by the API: {len(plan.pages)} pages, {len(plan.singles)} alone", plan.requests)
         fetches: list[str | int] = [*plan.singles, *plan.pages]
-        for records in self._request.workers.map(self._fetch, fetches):
+        for records in self._request.workers.map(self._fetch, fetches, measure=_size_of_records):
             found = [record for record in records if record.columns["asset_id"] in wanted]
             wanted.difference_update(str(record.columns["asset_id"]) for record in found)
             yield Observed(found)
@@ -220,10 +226,12 @@ class AssetReading:
     def _records(self, page: AssetPage) -> list[Record]:
         return [asset_record(self._version, row, where=page.where) for row in page.rows]
 
-    def _first_then_rest(self, first: Page, read: Callable[[int], Page], pages: int) -> Iterable[Page]:
+    def _first_then_rest(
+        self, first: Page, read: Callable[[int], Page], pages: int, measure: Callable[[Page], int]
+    ) -> Iterable[Page]:
         """Yield page 1, which is here already, then the others in any order."""
         yield first
-        yield from self._request.workers.map(read, range(2, pages + 1))
+        yield from self._request.workers.map(read, range(2, pages + 1), measure=measure)
 
     def _require_end(self, page: AssetPage, pages: int) -> None:
         """Raise `TornRead` if there is more after the last of `pages`: a wrong count must not end the walk."""
@@ -233,6 +241,14 @@ class AssetReading:
     def _require_count(self, seen: int, count: int) -> None:
         if seen != count:
             raise TornRead(f"{self._where} says it has {count} assets but lists {seen}")
+
+
+def _size_of_records(records: Sequence[Record]) -> int:
+    return sum(len(record.metadata or "") for record in records)
+
+
+def _size_of_page(page: AssetPage) -> int:
+    return len(page.rows) * BARE_ROW
 
 
 def _by_page(differing: Differing) -> Mapping[int, list[str]]:
