@@ -4,14 +4,17 @@ Arithmetic over instants in seconds, of any clock; who keeps the instants, and w
 """
 
 from bisect import bisect_right, insort
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 HORIZON = 0.4
 """How many seconds ahead requests are granted: what is learnt meanwhile, a pause or a delay, cannot take them back."""
 
 _ASK_AGAIN = 0.2
 """Who finds everything up to the horizon granted asks again when this many seconds have opened: for several at once."""
+
+ANSWERED_WITHIN = 10.0
+"""After so many seconds a request without an answer counts as arrived, or as never sent: its sender was killed."""
 
 _ROUNDING = 1e-6
 """Seconds since 1970 are exact to a quarter of a microsecond in a float."""
@@ -58,38 +61,58 @@ class RateLimit:
         return self.span * self.burst / self.requests
 
 
+@dataclass(slots=True)
+class Requests:
+    """Instants of requests: by when those arrived at the latest that are answered; for when the others were granted."""
+
+    arrived: list[float] = field(default_factory=list)
+    in_flight: list[float] = field(default_factory=list)
+
+
 class Grants:
     """What was granted under one limit, as far back as it still counts at `now`.
 
-    After a pause the burst counts as used up: a platform that has just asked for patience does not get it all at once.
+    A request in flight may arrive only now, however long ago it was granted. After a pause the burst counts as used
+    up: a platform that has just asked for patience does not get it all at once.
     """
 
-    def __init__(self, limit: RateLimit, instants: Iterable[float], paused_until: float | None, now: float) -> None:
+    def __init__(self, limit: RateLimit, requests: Requests, paused_until: float | None, now: float) -> None:
         self._limit = limit
         self._open = now if paused_until is None else max(now, paused_until)
         # Nothing is granted beyond the horizon: what lies there was, before the clock was set back.
-        self.instants = sorted(instant for instant in instants if now - limit.span < instant <= now + HORIZON)
+        first, last = now - limit.span, now + HORIZON
+        self.requests = Requests(
+            [instant for instant in requests.arrived if first < instant <= last],
+            [instant for instant in requests.in_flight if first - ANSWERED_WITHIN < instant <= last],
+        )
+        arriving = [min(max(instant, now), instant + ANSWERED_WITHIN) for instant in self.requests.in_flight]
+        self._instants = sorted([*self.requests.arrived, *arriving])
         self._assumed: list[float] = []
         if paused_until is not None and paused_until > now - limit.window:
             self._assumed = [paused_until - limit.window * (limit.burst - k) / limit.burst for k in range(limit.burst)]
 
     def earliest(self, not_before: float) -> float:
         """Return the first instant at which one more request fits."""
-        instant = self._first(self.instants, self._limit.requests, self._limit.span, max(not_before, self._open))
-        recent = sorted([*self._assumed, *self.instants])
+        instant = self._first(self._instants, self._limit.requests, self._limit.span, max(not_before, self._open))
+        recent = sorted([*self._assumed, *self._instants])
         while (later := self._first(recent, self._limit.burst, self._limit.window, instant)) > instant:
-            instant = self._first(self.instants, self._limit.requests, self._limit.span, later)
+            instant = self._first(self._instants, self._limit.requests, self._limit.span, later)
         return instant
 
     def add(self, instant: float) -> None:
-        """Count a request that goes at `instant`."""
-        insort(self.instants, instant)
+        """Count a request that is to go at `instant`."""
+        self.requests.in_flight.append(instant)
+        insort(self._instants, instant)
 
-    def postpone(self, granted: float, by: float) -> None:
-        """Count a request that was granted for the instant `granted` as one that went so many seconds later."""
-        if granted in self.instants:
-            self.instants.remove(granted)
-        self.add(granted + by)
+    def settle(self, granted: float, late: float) -> None:
+        """Count a request as answered that was granted for `granted` and arrived up to `late` seconds after that."""
+        self.withdraw(granted)
+        self.requests.arrived.append(granted + late)
+
+    def withdraw(self, granted: float) -> None:
+        """Count a request no more that was never sent."""
+        if granted in self.requests.in_flight:
+            self.requests.in_flight.remove(granted)
 
     @staticmethod
     def _first(taken: Sequence[float], most: int, span: float, instant: float) -> float:

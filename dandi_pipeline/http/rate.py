@@ -6,19 +6,23 @@ one for every process in the mirror.
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from threading import Lock, local
 from typing import Protocol
 
-from dandi_pipeline.http.grants import Claim, Grants, RateLimit, grant
+from dandi_pipeline.http.grants import Claim, Grants, RateLimit, Requests, grant
 
 _NOTICED = 0.01
 """Seconds below which nobody has waited: to ask a ledger takes that long."""
 
 _LATELY = 50
 """Of so many answers the quickest tells how long one takes that nothing delays."""
+
+_ENOUGH = 10
+"""Until so many answers are known, all of the time that one takes counts as delay."""
 
 _LATEST = 0.2
 """Seconds after its time that a grant is still used; with the horizon, a pause reaches everybody within a second."""
@@ -54,12 +58,16 @@ class Budgets(Protocol):
 class Ledger(Protocol):
     """Keeps, for each limit, what was granted and until when it is paused."""
 
-    def claim(self, limits: Sequence[RateLimit], count: int, unused: int) -> Claim:
-        """Grant up to `count` requests under all the limits; `unused` of those granted before were never sent."""
+    def claim(self, limits: Sequence[RateLimit], count: int) -> Claim:
+        """Grant up to `count` requests under all the limits; each must be settled or withdrawn."""
         ...
 
-    def postpone(self, limits: Sequence[RateLimit], granted: float, by: float) -> None:
-        """Count a request that was granted for the instant `granted` as one that went so many seconds later."""
+    def settle(self, limits: Sequence[RateLimit], granted: float, late: float) -> None:
+        """Count a request as answered that was granted for `granted` and arrived up to `late` seconds after that."""
+        ...
+
+    def withdraw(self, limits: Sequence[RateLimit], granted: float) -> None:
+        """Count a request no more that was granted for the instant `granted` and was never sent."""
         ...
 
     def pause(self, limit: RateLimit, seconds: float) -> None:
@@ -100,8 +108,8 @@ class LedgerBudget:
 
     The thread that finds no grant left asks the ledger, for all that wait at that moment. A grant that comes to be
     used too late, or after a pause was called, is given up. A request whose answer takes longer than usual may have
-    arrived as late as that, and is counted so: also where the machine or the network is busy, no more arrive within
-    any window than the limit allows.
+    arrived as late as that, and is counted so, and one without an answer may yet arrive: also where the machine or the
+    network is busy, no more arrive within any window than the limit allows.
     """
 
     def __init__(
@@ -119,7 +127,6 @@ class LedgerBudget:
         self._tolerance = min((limit.slack / 2 for limit in limits), default=0.0)
         self._counting = Lock()
         self._waiting = 0
-        self._unused = 0
         self._resume_at = clock()
         self._answers: deque[float] = deque(maxlen=_LATELY)
         self._asking = Lock()
@@ -131,7 +138,7 @@ class LedgerBudget:
         """Wait until one more request may be sent; return the seconds waited, 0 if there was no need to."""
         started = self._clock()
         while not self._await(turn := self._next_turn()):
-            self._count(unused=1)
+            self._ledger.withdraw(self._limits, turn.granted)
         self._taken.turn = turn
         waited = self._clock() - started
         return waited if waited >= _NOTICED else 0.0
@@ -142,9 +149,8 @@ class LedgerBudget:
         seconds = self._clock() - turn.at
         with self._counting:
             self._answers.append(seconds)
-            late = seconds - min(self._answers)
-        if self._limits and late > self._tolerance:
-            self._ledger.postpone(self._limits, turn.granted, late - self._tolerance)
+            usual = min(self._answers) if len(self._answers) >= _ENOUGH else 0.0
+        self._ledger.settle(self._limits, turn.granted, max(0.0, seconds - usual - self._tolerance))
 
     def pause(self, seconds: float) -> None:
         """Let nobody send anything for `seconds` from now; a shorter pause never ends a longer one early."""
@@ -154,21 +160,20 @@ class LedgerBudget:
             self._ledger.pause(limit, seconds)
 
     def _next_turn(self) -> _Turn:
-        self._count(waiting=1)
+        self._wait(1)
         with self._asking:
             try:
                 while not self._granted:
                     self._ask()
                 return self._granted.popleft()
             finally:
-                self._count(waiting=-1)
+                self._wait(-1)
 
     def _ask(self) -> None:
         """Ask for all who wait; if nothing is granted yet, wait until it is time to ask again."""
         self._sleep_until(self._resume_at)
-        unused, asked = self._unused, self._clock()
-        claim = self._ledger.claim(self._limits, self._waiting, unused)
-        self._count(unused=-unused)
+        asked = self._clock()
+        claim = self._ledger.claim(self._limits, self._waiting)
         self._offset.learn(asked, claim.now, self._clock())
         ahead = self._offset.least
         self._granted.extend(_Turn(instant, instant - ahead) for instant in claim.instants)
@@ -184,10 +189,9 @@ class LedgerBudget:
         if (delay := instant - self._clock()) > 0:
             self._sleep(delay)
 
-    def _count(self, *, waiting: int = 0, unused: int = 0) -> None:
+    def _wait(self, more: int) -> None:
         with self._counting:
-            self._waiting += waiting
-            self._unused += unused
+            self._waiting += more
 
 
 class LocalBudgets:
@@ -199,29 +203,29 @@ class LocalBudgets:
         self._sleep = sleep
         self._clock = clock
         self._lock = Lock()
-        self._instants: dict[str, list[float]] = {}
+        self._requests: dict[str, Requests] = {}
         self._paused_until: dict[str, float] = {}
 
     def budget(self, *limits: RateLimit) -> RateBudget:
         """Return the budget that keeps every one of the limits; a pause holds back all who share the first."""
         return LedgerBudget(self, limits, sleep=self._sleep, clock=self._clock)
 
-    def claim(self, limits: Sequence[RateLimit], count: int, unused: int) -> Claim:
-        """Grant up to `count` requests under all the limits."""
-        with self._lock:
-            now = self._clock()
-            kept = self._kept(limits, now)
-            claim = grant(list(kept.values()), now, count)
-            self._keep(kept)
-            return claim
+    def claim(self, limits: Sequence[RateLimit], count: int) -> Claim:
+        """Grant up to `count` requests under all the limits; each must be settled or withdrawn."""
+        with self._grants(limits) as (now, kept):
+            return grant(kept, now, count)
 
-    def postpone(self, limits: Sequence[RateLimit], granted: float, by: float) -> None:
-        """Count a request that was granted for the instant `granted` as one that went so many seconds later."""
-        with self._lock:
-            kept = self._kept(limits, self._clock())
-            for grants in kept.values():
-                grants.postpone(granted, by)
-            self._keep(kept)
+    def settle(self, limits: Sequence[RateLimit], granted: float, late: float) -> None:
+        """Count a request as answered that was granted for `granted` and arrived up to `late` seconds after that."""
+        with self._grants(limits) as (_, kept):
+            for grants in kept:
+                grants.settle(granted, late)
+
+    def withdraw(self, limits: Sequence[RateLimit], granted: float) -> None:
+        """Count a request no more that was granted for the instant `granted` and was never sent."""
+        with self._grants(limits) as (_, kept):
+            for grants in kept:
+                grants.withdraw(granted)
 
     def pause(self, limit: RateLimit, seconds: float) -> None:
         """Grant nothing under the limit for `seconds` from now; a shorter pause never ends a longer one early."""
@@ -229,14 +233,19 @@ class LocalBudgets:
             until = self._clock() + seconds
             self._paused_until[limit.key] = max(until, self._paused_until.get(limit.key, until))
 
-    def _kept(self, limits: Sequence[RateLimit], now: float) -> dict[str, Grants]:
-        return {
-            limit.key: Grants(limit, self._instants.get(limit.key, ()), self._paused_until.get(limit.key), now)
-            for limit in limits
-        }
-
-    def _keep(self, kept: Mapping[str, Grants]) -> None:
-        self._instants.update({key: grants.instants for key, grants in kept.items()})
+    @contextmanager
+    def _grants(self, limits: Sequence[RateLimit]) -> Iterator[tuple[float, Sequence[Grants]]]:
+        """Hold what was granted under each limit, and keep it afterwards."""
+        with self._lock:
+            now = self._clock()
+            kept = {
+                limit.key: Grants(
+                    limit, self._requests.get(limit.key, Requests()), self._paused_until.get(limit.key), now
+                )
+                for limit in limits
+            }
+            yield now, list(kept.values())
+            self._requests.update({key: grants.requests for key, grants in kept.items()})
 
 
 class CappedBudgets:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from dandi_pipeline.http.grants import Claim, Grants, RateLimit, grant
+from dandi_pipeline.http.grants import Claim, Grants, RateLimit, Requests, grant
 from dandi_pipeline.mirror.database import Database
 
 _COLUMNS = "key, granted, paused_until, month, calls"
@@ -31,7 +31,7 @@ class Usage:
 class _Entry:
     """A row of `rate_budgets`, with the calls of the present month."""
 
-    granted: list[float]
+    requests: Requests
     paused_until: float | None
     calls: int
 
@@ -42,22 +42,29 @@ class MirrorLedger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, limits: Sequence[RateLimit], count: int, unused: int) -> Claim:
-        """Grant up to `count` requests under all the limits; `unused` of those granted before were never sent.
+    def claim(self, limits: Sequence[RateLimit], count: int) -> Claim:
+        """Grant up to `count` requests under all the limits; each must be settled or withdrawn.
 
         Raises `MirrorBusy`, `MirrorLost` or `DatabaseUnavailable` where the database fails.
         """
         with self._grants(limits) as (now, entries, kept):
             claim = grant(kept, now, count)
             for entry in entries:
-                entry.calls = max(0, entry.calls + len(claim.instants) - unused)
+                entry.calls += len(claim.instants)
         return claim
 
-    def postpone(self, limits: Sequence[RateLimit], granted: float, by: float) -> None:
-        """Count a request that was granted for the instant `granted` as one that went so many seconds later."""
+    def settle(self, limits: Sequence[RateLimit], granted: float, late: float) -> None:
+        """Count a request as answered that was granted for `granted` and arrived up to `late` seconds after that."""
         with self._grants(limits) as (_, _, kept):
             for grants in kept:
-                grants.postpone(granted, by)
+                grants.settle(granted, late)
+
+    def withdraw(self, limits: Sequence[RateLimit], granted: float) -> None:
+        """Count a request no more that was granted for the instant `granted` and was never sent."""
+        with self._grants(limits) as (_, entries, kept):
+            for entry, grants in zip(entries, kept, strict=True):
+                grants.withdraw(granted)
+                entry.calls = max(0, entry.calls - 1)
 
     def pause(self, limit: RateLimit, seconds: float) -> None:
         """Grant nothing under the limit for `seconds` from now; a shorter pause never ends a longer one early."""
@@ -84,12 +91,12 @@ class MirrorLedger:
         with self._entries([limit.key for limit in limits]) as (connection, now, by_key):
             entries = [by_key[limit.key] for limit in limits]
             kept = [
-                Grants(limit, entry.granted, entry.paused_until, now)
+                Grants(limit, entry.requests, entry.paused_until, now)
                 for limit, entry in zip(limits, entries, strict=True)
             ]
             yield now, entries, kept
             for limit, entry, grants in zip(limits, entries, kept, strict=True):
-                entry.granted = grants.instants
+                entry.requests = grants.requests
                 self._store(connection, limit.key, entry, now)
 
     @contextmanager
@@ -114,7 +121,7 @@ class MirrorLedger:
     def _create(self, connection: sa.Connection, keys: set[str]) -> None:
         connection.execute(
             sa.text(
-                "INSERT INTO rate_budgets (key, granted, month, calls) VALUES (:key, '[]', '', 0)"
+                "INSERT INTO rate_budgets (key, granted, month, calls) VALUES (:key, '{}', '', 0)"
                 " ON CONFLICT (key) DO NOTHING"
             ),
             [{"key": key} for key in sorted(keys)],
@@ -128,7 +135,7 @@ class MirrorLedger:
             ),
             {
                 "key": key,
-                "granted": orjson.dumps(entry.granted).decode(),
+                "granted": orjson.dumps(entry.requests).decode(),
                 "paused_until": entry.paused_until,
                 "month": _month(now),
                 "calls": entry.calls,
@@ -137,7 +144,13 @@ class MirrorLedger:
 
 
 def _entry(row: sa.Row[Any], now: float) -> _Entry:
-    return _Entry(orjson.loads(row.granted), row.paused_until, row.calls if row.month == _month(now) else 0)
+    return _Entry(_requests(row.granted), row.paused_until, row.calls if row.month == _month(now) else 0)
+
+
+def _requests(granted: str) -> Requests:
+    """Return what a row holds, which may be a list, written before requests in flight were told apart."""
+    held = orjson.loads(granted)
+    return Requests(**held) if isinstance(held, dict) else Requests(held)
 
 
 def _usage(entry: _Entry, now: float) -> Usage:

@@ -12,9 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dandi_pipeline.http import LocalBudgets, Metrics, RateBudget, RateLimit, Traffic, pseudonym
-from dandi_pipeline.http.grants import HORIZON, Claim, Grants
+from dandi_pipeline.http.grants import ANSWERED_WITHIN, HORIZON, Claim, Grants, Requests
 from dandi_pipeline.http.rate import LedgerBudget
 from dandi_pipeline_tests.http.fake_time import FakeTime
+
+
+@pytest.fixture
+def fake() -> FakeTime:
+    return FakeTime()
+
+
+@pytest.fixture
+def budgets(fake: FakeTime) -> LocalBudgets:
+    return LocalBudgets(sleep=fake.sleep, clock=fake.clock)
 
 
 @pytest.fixture
@@ -32,39 +42,46 @@ ONE_BY_ONE = RateLimit("host", 4, 1)
 UNMETERED: tuple[RateLimit, ...] = ()
 
 
+def sent(budget: RateBudget) -> float:
+    """Take, and be answered at once; return the seconds waited."""
+    waited = budget.take()
+    budget.answered()
+    return waited
+
+
 def local(fake: FakeTime, *limits: RateLimit) -> RateBudget:
     return LocalBudgets(sleep=fake.sleep, clock=fake.clock).budget(*limits)
 
 
 def test_a_burst_passes_and_then_the_rate_holds() -> None:
     budget = local(FakeTime(), THREE_AT_ONCE)
-    assert [budget.take() for _ in range(6)] == pytest.approx([0, 0, 0, 0.81, 0, 0])
+    assert [sent(budget) for _ in range(6)] == pytest.approx([0, 0, 0, 0.81, 0, 0])
 
 
 def test_without_a_burst_requests_go_one_by_one() -> None:
     budget = local(FakeTime(), ONE_BY_ONE)
-    assert [budget.take() for _ in range(4)] == pytest.approx([0, 0.27, 0.27, 0.27])
+    assert [sent(budget) for _ in range(4)] == pytest.approx([0, 0.27, 0.27, 0.27])
 
 
 def test_after_a_quiet_time_there_is_one_burst_and_no_more() -> None:
     fake = FakeTime()
     budget = local(fake, THREE_AT_ONCE)
-    budget.take()
+    sent(budget)
     fake.sleep(100)
-    assert [budget.take() for _ in range(4)] == pytest.approx([0, 0, 0, 0.81])
+    assert [sent(budget) for _ in range(4)] == pytest.approx([0, 0, 0, 0.81])
 
 
 def test_without_a_limit_only_pauses_wait() -> None:
     budget = local(FakeTime())
-    assert sum(budget.take() for _ in range(1000)) == 0
+    assert sum(sent(budget) for _ in range(1000)) == 0
     budget.pause(7)
-    assert [budget.take(), budget.take()] == [7, 0]
+    assert [sent(budget), sent(budget)] == [7, 0]
 
 
 def test_after_a_pause_the_burst_is_used_up() -> None:
     budget = local(FakeTime(), THREE_AT_ONCE)
     budget.pause(30)
-    assert [budget.take() for _ in range(4)] == pytest.approx([30, 0.27, 0.27, 0.27])
+    assert [sent(budget) for _ in range(4)] == pytest.approx([30, 0.27, 0.27, 0.27])
 
 
 @pytest.mark.parametrize("limits", [UNMETERED, (ONE_BY_ONE,)])
@@ -72,7 +89,7 @@ def test_a_shorter_pause_does_not_end_a_longer_one(limits: tuple[RateLimit, ...]
     budget = local(FakeTime(), *limits)
     budget.pause(30)
     budget.pause(1)
-    assert budget.take() == pytest.approx(30)
+    assert sent(budget) == pytest.approx(30)
 
 
 def test_budgets_with_one_key_share_its_limit_and_its_pauses() -> None:
@@ -83,9 +100,9 @@ def test_budgets_with_one_key_share_its_limit_and_its_pauses() -> None:
         budgets.budget(ONE_BY_ONE),
         budgets.budget(RateLimit("b", 1, 1)),
     )
-    assert [one.take(), another.take(), stranger.take()] == pytest.approx([0, 0.27, 0])
+    assert [sent(one), sent(another), sent(stranger)] == pytest.approx([0, 0.27, 0])
     another.pause(9)
-    assert one.take() == pytest.approx(9)
+    assert sent(one) == pytest.approx(9)
 
 
 def test_a_pause_holds_back_the_first_limits_users_alone() -> None:
@@ -94,22 +111,22 @@ def test_a_pause_holds_back_the_first_limits_users_alone() -> None:
     user = RateLimit("user", 50, 1, burst=50)
     one, another = budgets.budget(RateLimit("base 1", 5, 1), user), budgets.budget(RateLimit("base 2", 5, 1), user)
     one.pause(30)
-    assert [another.take(), one.take()] == pytest.approx([0, 30])
+    assert [sent(another), sent(one)] == pytest.approx([0, 30])
 
 
 def test_every_limit_of_a_budget_is_kept() -> None:
     fake = FakeTime()
     budgets = LocalBudgets(sleep=fake.sleep, clock=fake.clock)
     bases = [budgets.budget(RateLimit(f"base {n}", 5, 1, burst=5), RateLimit("user", 6, 1, burst=6)) for n in range(2)]
-    assert [base.take() for base in bases * 3] == [0] * 6
-    assert bases[0].take() == pytest.approx(1.08)
+    assert [sent(base) for base in bases * 3] == [0] * 6
+    assert sent(bases[0]) == pytest.approx(1.08)
 
 
 def test_threads_share_the_rate() -> None:
     budget = LocalBudgets().budget(RateLimit("host", 100, 1))
     started = time.monotonic()
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda _: budget.take(), range(30)))
+        list(threads.map(lambda _: sent(budget), range(30)))
     assert time.monotonic() - started >= 0.29
 
 
@@ -117,9 +134,9 @@ def test_no_take_is_lost_between_threads(eager_switching: None) -> None:
     fake = FakeTime()
     budget = local(fake, RateLimit("host", 4000, 4000, burst=4000))
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda _: [budget.take() for _ in range(500)], range(8)))
+        list(threads.map(lambda _: [sent(budget) for _ in range(500)], range(8)))
     assert fake.sleeps == []
-    assert budget.take() == pytest.approx(4001)
+    assert sent(budget) == pytest.approx(4001)
 
 
 def test_no_count_is_lost_between_threads(eager_switching: None) -> None:
@@ -137,7 +154,7 @@ def test_no_count_is_lost_between_threads(eager_switching: None) -> None:
 @pytest.mark.parametrize("limits", [UNMETERED, (RateLimit("host", 5, 1),)])
 def test_a_pause_reaches_a_thread_that_already_waits(limits: tuple[RateLimit, ...]) -> None:
     budget = LocalBudgets().budget(*limits)
-    budget.take()
+    sent(budget)
     budget.pause(0.1)
     started = time.monotonic()
     waiting = threading.Thread(target=budget.take)
@@ -153,16 +170,20 @@ class CountingLedger:
 
     clock: Callable[[], float]
     delay: float = 0.0
-    asked: list[tuple[int, int]] = field(default_factory=list)
-    postponed: list[tuple[float, float]] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
+    settled: list[tuple[float, float]] = field(default_factory=list)
+    withdrawn: list[float] = field(default_factory=list)
 
-    def claim(self, limits: Sequence[RateLimit], count: int, unused: int) -> Claim:
-        self.asked.append((count, unused))
+    def claim(self, limits: Sequence[RateLimit], count: int) -> Claim:
+        self.asked.append(count)
         now = self.clock()
         return Claim(now, [now + self.delay] * count, now)
 
-    def postpone(self, limits: Sequence[RateLimit], granted: float, by: float) -> None:
-        self.postponed.append((granted, by))
+    def settle(self, limits: Sequence[RateLimit], granted: float, late: float) -> None:
+        self.settled.append((granted, late))
+
+    def withdraw(self, limits: Sequence[RateLimit], granted: float) -> None:
+        self.withdrawn.append(granted)
 
     def pause(self, limit: RateLimit, seconds: float) -> None: ...
 
@@ -185,13 +206,13 @@ def test_the_ledger_is_asked_once_for_all_that_wait() -> None:
 
     def take_behind_the_gate(_: int) -> None:
         gate.wait()
-        budget.take()
+        sent(budget)
 
     with ThreadPoolExecutor(9) as threads:
         first = threads.submit(budget.take)
         list(threads.map(take_behind_the_gate, range(8)))
         first.result()
-    assert ledger.asked == [(9, 0)]
+    assert ledger.asked == [9]
 
 
 def test_a_grant_that_is_used_too_late_is_given_up_for_another() -> None:
@@ -201,8 +222,9 @@ def test_a_grant_that_is_used_too_late_is_given_up_for_another() -> None:
 
     fake = Overslept()
     ledger = CountingLedger(fake.clock, delay=0.5)
-    assert LedgerBudget(ledger, [ONE_BY_ONE], sleep=fake.sleep, clock=fake.clock).take() == pytest.approx(1.25)
-    assert ledger.asked == [(1, 0), (1, 1)]
+    assert sent(LedgerBudget(ledger, [ONE_BY_ONE], sleep=fake.sleep, clock=fake.clock)) == pytest.approx(1.25)
+    assert ledger.asked == [1, 1]
+    assert ledger.withdrawn == [pytest.approx(1000.5)]
 
 
 def test_a_request_that_is_answered_later_than_usual_counts_from_then() -> None:
@@ -210,24 +232,40 @@ def test_a_request_that_is_answered_later_than_usual_counts_from_then() -> None:
     limit = RateLimit("host", 5, 1, burst=5)
     ledger = CountingLedger(fake.clock)
     budget = LedgerBudget(ledger, [limit], sleep=fake.sleep, clock=fake.clock)
-    for seconds in (0.3, 0.33, 0.3, 0.8):
+    for seconds in (0.3, 0.33, *[0.3] * 8, 0.8):
         budget.take()
         fake.sleep(seconds)
         budget.answered()
-    [(granted, by)] = ledger.postponed
-    assert granted == pytest.approx(1000.93)
-    assert by == pytest.approx(0.8 - 0.3 - limit.slack / 2)
+    late = [late for _, late in ledger.settled]
+    unknown_yet = pytest.approx([0.26, 0.29, *[0.26] * 7])
+    assert limit.slack / 2 == pytest.approx(0.04)
+    assert late[:9] == unknown_yet, "all of the time counts until it is known how long an answer takes"
+    assert late[9:] == pytest.approx([0, 0.8 - 0.3 - 0.04])
+    assert ledger.settled[-1][0] == pytest.approx(1003.03)
+
+
+def test_a_request_without_an_answer_may_yet_arrive(budgets: LocalBudgets, fake: FakeTime) -> None:
+    limit = RateLimit("host", 2, 1, burst=2)
+    slow, quick = budgets.budget(limit), budgets.budget(limit)
+    slow.take()
+    fake.sleep(5)
+    assert [sent(quick), sent(quick)] == pytest.approx([0, 1.08])
+
+
+def test_a_request_that_is_never_answered_counts_for_ten_seconds(budgets: LocalBudgets, fake: FakeTime) -> None:
+    limit = RateLimit("host", 1, 1)
+    budgets.budget(limit).take()
+    assert budgets.budget(limit).take() == pytest.approx(ANSWERED_WITHIN + limit.span, abs=0.4)
 
 
 def test_a_late_request_keeps_its_place_from_others() -> None:
     fake = FakeTime()
     budget = local(fake, RateLimit("host", 2, 1, burst=2))
-    budget.take()
-    budget.answered()
+    sent(budget)
     budget.take()
     fake.sleep(0.54)
     budget.answered()
-    assert [budget.take(), budget.take()] == pytest.approx([0.54, 0.5])
+    assert [sent(budget), sent(budget)] == pytest.approx([0.54, 0.5])
 
 
 @pytest.mark.parametrize("burst", [1, 5])
@@ -257,24 +295,24 @@ def test_the_ledgers_clock_need_not_agree_with_the_processs(ahead: float) -> Non
     elsewhere = Elsewhere()
     ledger = LocalBudgets(clock=elsewhere.clock)
     budget = LedgerBudget(ledger, [ONE_BY_ONE], sleep=fake.sleep, clock=fake.clock)
-    assert [budget.take() for _ in range(3)] == pytest.approx([0, 0.27, 0.27], abs=1e-5)
+    assert [sent(budget) for _ in range(3)] == pytest.approx([0, 0.27, 0.27], abs=1e-5)
     elsewhere.ahead += 3600
-    assert [budget.take() for _ in range(3)] == pytest.approx([0, 0.27, 0.27], abs=1e-5)
+    assert [sent(budget) for _ in range(3)] == pytest.approx([0, 0.27, 0.27], abs=1e-5)
     elsewhere.ahead -= 7200
-    assert [budget.take() for _ in range(3)] == pytest.approx([0, 0.27, 0.27], abs=1e-5)
+    assert [sent(budget) for _ in range(3)] == pytest.approx([0, 0.27, 0.27], abs=1e-5)
 
 
 def test_asking_that_takes_its_time_makes_no_request_early_and_later_ones_no_later() -> None:
     fake = FakeTime()
 
     class Slow(CountingLedger):
-        def claim(self, limits: Sequence[RateLimit], count: int, unused: int) -> Claim:
-            claim = super().claim(limits, count, unused)
+        def claim(self, limits: Sequence[RateLimit], count: int) -> Claim:
+            claim = super().claim(limits, count)
             fake.sleep(0.1 if len(self.asked) == 1 else 0)
             return claim
 
     budget = LedgerBudget(Slow(fake.clock, delay=0.3), [ONE_BY_ONE], sleep=fake.sleep, clock=fake.clock)
-    assert [budget.take(), budget.take()] == pytest.approx([0.4, 0.3])
+    assert [sent(budget), sent(budget)] == pytest.approx([0.4, 0.3])
 
 
 @pytest.mark.parametrize(("requests", "seconds", "burst"), [(0, 1, 1), (1, 0, 1), (1, -1, 1), (1, 1, 0), (5, 1, 2)])
@@ -315,8 +353,9 @@ def test_no_window_of_any_limit_ever_holds_more_than_it_allows(
     for pause, chosen, count in claims:
         fake.sleep(pause)
         named = [shared[limit.key] for limit in all_limits[chosen % len(all_limits)]]
-        claim = ledger.claim(named, count, 0)
+        claim = ledger.claim(named, count)
         for instant in claim.instants:
+            ledger.settle(named, instant, 0)
             assert claim.now <= instant <= claim.now + HORIZON
             for limit in named:
                 granted[limit.key].append(instant)
@@ -333,12 +372,12 @@ def test_nine_tenths_of_a_limit_can_be_used(limit: RateLimit) -> None:
     budget = local(fake, limit)
     started = fake.clock()
     for _ in range(10 * limit.requests):
-        budget.take()
+        sent(budget)
     assert 10 * limit.requests / (fake.clock() - started) >= 0.92 * limit.requests / limit.seconds
 
 
 def test_a_clock_that_is_set_back_holds_nobody_back() -> None:
-    grants = Grants(ONE_BY_ONE, [5000.0], None, now=1000.0)
+    grants = Grants(ONE_BY_ONE, Requests([5000.0], [5001.0]), None, now=1000.0)
     assert grants.earliest(1000.0) == 1000.0
 
 
