@@ -76,27 +76,26 @@ def mappings(payload: Any, name: str, *, where: str) -> Sequence[dict[str, Any]]
 
 
 def _required(payload: Any, name: str, kind: type[Kind], where: str) -> Kind:
-    value = _member(payload, name, where)
-    if value is _ABSENT:
-        raise _unexpected(where, f"has no {name!r}", _NAMES[kind])
-    return _checked(value, name, kind, where)
+    value = payload.get(name, _ABSENT) if isinstance(payload, dict) else _ABSENT
+    if type(value) is kind:
+        return value
+    raise _wrong(payload, value, name, kind, where)
 
 
 def _optional(payload: Any, name: str, kind: type[Kind], where: str) -> Kind | None:
-    value = _member(payload, name, where)
-    return None if value is _ABSENT or value is None else _checked(value, name, kind, where)
+    value = payload.get(name) if isinstance(payload, dict) else _ABSENT
+    if value is None or type(value) is kind:
+        return value
+    raise _wrong(payload, value, name, kind, where)
 
 
-def _member(payload: Any, name: str, where: str) -> Any:
+def _wrong(payload: Any, value: Any, name: str, kind: type, where: str) -> UnexpectedPayload:
+    """Say why a member is not what it is to be; every asset comes by here a dozen times, so nothing is said before."""
     if not isinstance(payload, dict):
-        raise _unexpected(where, f"is {_kind_of(payload)}", f"an object with {name!r}")
-    return payload.get(name, _ABSENT)
-
-
-def _checked(value: Any, name: str, kind: type[Kind], where: str) -> Kind:
-    if type(value) is not kind:
-        raise _unexpected(where, f"{name!r} is {_kind_of(value)}", _NAMES[kind])
-    return value
+        return _unexpected(where, f"is {_kind_of(payload)}", f"an object with {name!r}")
+    if value is _ABSENT:
+        return _unexpected(where, f"has no {name!r}", _NAMES[kind])
+    return _unexpected(where, f"{name!r} is {_kind_of(value)}", _NAMES[kind])
 
 
 def _kind_of(value: Any) -> str:

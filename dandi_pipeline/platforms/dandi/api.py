@@ -10,10 +10,11 @@ from dandi_pipeline.errors import ContractError, TornRead, UnexpectedPayload
 from dandi_pipeline.http.client import HttpClient, Overburdened
 from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import instant, integer, mapping, mappings, optional_mapping, text
+from dandi_pipeline.platforms.canonical import canonical, digest_of
 from dandi_pipeline.platforms.contract import Listed
 from dandi_pipeline.platforms.dandi.page_size import Page, PageSize, Portions
 from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE
-from dandi_pipeline.platforms.dandi.records import Json, canonical, digest_of
+from dandi_pipeline.platforms.dandi.records import Json
 
 LISTING_ATTEMPTS = 3
 

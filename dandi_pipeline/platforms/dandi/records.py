@@ -1,13 +1,11 @@
 """Turns the archive's JSON into records; every field is checked here and nowhere else."""
 
 from collections.abc import Mapping
-from hashlib import blake2b
 from typing import Any
-
-import orjson
 
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.http.payload import instant, integer, mapping, optional_text, text
+from dandi_pipeline.platforms.canonical import canonical, digest_of
 from dandi_pipeline.platforms.contract import Column, Key, Record, RecordKind
 
 DANDISETS = "dandisets"
@@ -85,16 +83,6 @@ def asset_record(version: str, row: Json, *, where: str) -> Record:
     return _record(ASSET, (version, text(row, "path", where=where)), content, metadata, {})
 
 
-def canonical(value: Any) -> bytes:
-    """Return the one spelling of a JSON value: sorted keys, no blanks, UTF-8."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-
-
-def digest_of(*pieces: bytes) -> str:
-    """Return 128 bits of hash over the pieces; enough that no two contents ever share it by chance."""
-    return blake2b(b"\0".join(pieces), digest_size=16).hexdigest()
-
-
 def _record(
     kind: RecordKind, key: Key, content: dict[str, Column], metadata: Json | None, moving: dict[str, str]
 ) -> Record:
@@ -104,7 +92,7 @@ def _record(
         key=key,
         columns={**content, **moving},
         metadata=None if metadata is None else document.decode(),
-        content_hash=digest_of(orjson.dumps([*key, *content.values()]), document),
+        content_hash=digest_of(canonical([*key, *content.values()]), document),
     )
 
 
