@@ -73,10 +73,10 @@ class RequestWorkers:
 
     def has_room(self, share: "Share") -> bool:
         """Tell whether a share may ask for one more."""
-        asked = sum(other.asked for other in self._shares)
-        return share.asked == 0 or (
-            asked < ANSWERS_PER_THREAD * self._concurrency and share.asked < ANSWERS_PER_THREAD * self._most_of_a_share
-        )
+        with self._lock:
+            asked = sum(other.asked for other in self._shares)
+            most = ANSWERS_PER_THREAD * self._most_of_a_share
+            return share.asked == 0 or (asked < ANSWERS_PER_THREAD * self._concurrency and share.asked < most)
 
     def submit(self, share: "Share", task: _Task) -> None:
         """Let a task wait for its share's turn."""

@@ -1,5 +1,6 @@
 """The shared pool: everything is done once, little is held, nobody is starved, errors end it."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -155,3 +156,18 @@ def test_no_more_is_asked_for_while_what_waits_is_too_large() -> None:
         with workers.share() as other:
             assert list(other.map(int, [7], measure=lambda _: 50)) == [7]
         assert len(list(results)) == 999
+
+
+def test_partitions_come_and_go_while_others_ask() -> None:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with RequestWorkers(2) as workers, ThreadPoolExecutor(32) as threads:
+
+            def come_and_go(_: int) -> int:
+                with workers.share() as share:
+                    return sum(share.map(int, range(2)))
+
+            assert list(threads.map(come_and_go, range(1000))) == [1] * 1000
+    finally:
+        sys.setswitchinterval(usual)
