@@ -11,6 +11,7 @@ from dandi_pipeline.mirror.budgets import MirrorLedger, Usage
 from dandi_pipeline.mirror.database import Database, dialect_of
 from dandi_pipeline.mirror.feed import Change, read_changes
 from dandi_pipeline.mirror.known import read_known
+from dandi_pipeline.mirror.lookups import build_lookups
 from dandi_pipeline.mirror.migrations import is_current, revision, upgrade
 from dandi_pipeline.mirror.partitions import PartitionRows, PartitionState, now, read_states
 from dandi_pipeline.mirror.session import PartitionSession, open_session
@@ -85,6 +86,10 @@ class Mirror:
     def session(self, source: str, partition: str, parts: Sequence[str]) -> AbstractContextManager[PartitionSession]:
         """Begin a sync of some parts of a partition; what is not committed at the end is forgotten."""
         return open_session(self._database, source, partition, parts)
+
+    def complete(self) -> None:
+        """Build the indexes for people's queries where they are missing, as they are until a first sync has ended."""
+        build_lookups(self._database)
 
     def record_failure(
         self, source: str, partition: str, parts: Sequence[str], *, run_id: str, group: str, message: str

@@ -240,6 +240,11 @@ class RecordTable:
         return tuple(column.name for column in self.table.columns if column.name not in identity | beside)
 
     @cached_property
+    def lookups(self) -> tuple[str, ...]:
+        """The columns that have an index for people's queries."""
+        return tuple(column.name for index in self.table.indexes for column in index.columns)
+
+    @cached_property
     def has_metadata(self) -> bool:
         """Whether the kind's records carry a JSON document."""
         return "metadata" in self.table.columns

@@ -212,6 +212,8 @@ def _configure(connection: sqlite3.Connection, *, read_only: bool, patience: flo
         # Not "mode=ro": that leaves the WAL's two files behind, which a reader must create and may not remove.
         connection.execute("PRAGMA query_only = ON")
     else:
+        # Of a new file: two assets with their metadata fit on a page, where the usual 4096 bytes take one.
+        connection.execute("PRAGMA page_size = 8192")
         _use_write_ahead_log(connection, patience)
         # With a WAL, NORMAL can lose the last commits in a power cut but never corrupts. A commit holds the rows
         # and their state token together, so what is lost is stale and read again.

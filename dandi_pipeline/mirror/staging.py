@@ -62,13 +62,14 @@ def staged_rows(record_table: RecordTable, records: Iterable[Record], where: str
     """Yield the records as rows of `RecordTable.staged`.
 
     Raises `UnexpectedPayload` for what a database cannot hold: NUL and lone surrogates in text, integers beyond
-    64 bits, keys too long to index.
+    64 bits, keys and other values too long to index.
     """
     document = record_table.has_metadata
     for record in records:
         values = tuple(_readable(name, record.columns[name]) for name in record_table.values)
         row = (*record.key, *values, *((record.metadata,) if document else ()), record.content_hash)
-        _refuse(_problem(row) or _key_problem(record.key), record.kind.name, record.key, where)
+        problem = _problem(row) or _key_problem(record.key) or _lookup_problem(record, record_table.lookups)
+        _refuse(problem, record.kind.name, record.key, where)
         yield row
 
 
@@ -105,9 +106,19 @@ def _problem(row: Row) -> str | None:
 
 
 def _key_problem(key: Key) -> str | None:
-    if sum(map(len, key)) * 4 > LONGEST_KEY and len("".join(key).encode()) > LONGEST_KEY:
-        return f"has a key of more than {LONGEST_KEY} bytes"
+    return f"has a key of more than {LONGEST_KEY} bytes" if _is_too_long(*key) else None
+
+
+def _lookup_problem(record: Record, columns: Sequence[str]) -> str | None:
+    for column in columns:
+        value = record.columns[column]
+        if isinstance(value, str) and _is_too_long(value):
+            return f"has a {column!r} of more than {LONGEST_KEY} bytes"
     return None
+
+
+def _is_too_long(*texts: str) -> bool:
+    return sum(map(len, texts)) * 4 > LONGEST_KEY and len("".join(texts).encode()) > LONGEST_KEY
 
 
 def _encodable(text: str) -> bool:

@@ -103,9 +103,9 @@ def test_a_full_disk_is_called_one(tmp_path: Path) -> None:
     assert str(failure) == f"{tmp_path}/mirror.sqlite: the disk is full; free space there and sync again"
 
 
-def test_migrations_lead_to_the_declared_schema(mirror_url: str) -> None:
-    with opened(mirror_url):
-        pass
+def test_migrations_and_a_first_sync_lead_to_the_declared_schema(mirror_url: str) -> None:
+    with opened(mirror_url) as mirror:
+        mirror.complete()
     engine = engine_of(mirror_url)
     with engine.connect() as connection:
         context = MigrationContext.configure(

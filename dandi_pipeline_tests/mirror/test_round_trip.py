@@ -128,6 +128,7 @@ def test_an_image_holds_the_whole_row_with_its_metadata_nested(mirror_url: str) 
         (asset("sub-1/a", size=2**63), "integer beyond 64 bits"),
         (asset("sub-1/a", size=-(10**400)), "integer beyond 64 bits"),
         (asset("sub-1/" + "é" * 1000), "key of more than 2000 bytes"),
+        (asset("sub-1/a", sha256="é" * 1001), "'sha256' of more than 2000 bytes"),
     ],
 )
 def test_what_no_database_can_hold_is_refused_by_name(mirror_url: str, record: Any, problem: str) -> None:
@@ -146,10 +147,18 @@ def test_the_longest_allowed_key_can_be_indexed(mirror_url: str) -> None:
         assert [change.key for change in mirror.changes()] == [path, path]
 
 
-def test_a_value_too_long_for_its_index_is_the_platforms_fault(postgresql_url: str) -> None:
+def test_the_longest_allowed_values_can_be_indexed(mirror_url: str) -> None:
+    endless = Random(0).randbytes(1000).hex()
+    with opened(mirror_url) as mirror:
+        store(mirror, asset("a", asset_id=endless, sha256=endless, blob=endless))
+        mirror.complete()
+    assert rows_of(mirror_url, "assets")[0]["blob"] == endless
+
+
+def test_a_partition_whose_key_is_too_long_for_an_index_is_the_platforms_fault(postgresql_url: str) -> None:
     endless = Random(0).randbytes(50_000).hex()
     with opened(postgresql_url) as mirror, pytest.raises(UnexpectedPayload, match="does not fit its table: index row"):
-        store(mirror, asset("a", asset_id=endless))
+        store(mirror, asset("a"), partition=endless)
 
 
 def test_a_record_that_does_not_fit_its_table_is_the_platforms_fault(mirror_url: str) -> None:
