@@ -15,11 +15,11 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.storage.event_log import EventLogStorage, SqliteEventLogStorage
 from sqlalchemy import CursorResult
 
 if TYPE_CHECKING:
     from dagster._core.events import EventSpecificData
+    from dagster._core.storage.event_log import EventLogStorage, SqliteEventLogStorage
 
 _GATHERED_FOR = 1.0
 """Seconds for which events are gathered. On a busy sync this leaves the disk to the mirror's own commits."""
@@ -134,7 +134,9 @@ def _drained(queue: "SimpleQueue[dg.EventLogEntry]") -> Iterator[dg.EventLogEntr
             return
 
 
-def _store(storage: EventLogStorage, entries: Sequence[dg.EventLogEntry]) -> None:
+def _store(storage: "EventLogStorage", entries: Sequence[dg.EventLogEntry]) -> None:
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+
     if isinstance(storage, SqliteEventLogStorage):
         _store_in_files(storage, entries)
         return
@@ -143,7 +145,7 @@ def _store(storage: EventLogStorage, entries: Sequence[dg.EventLogEntry]) -> Non
         storage.store_event_batch(list(batch))
 
 
-def _store_in_files(storage: SqliteEventLogStorage, entries: Sequence[dg.EventLogEntry]) -> None:
+def _store_in_files(storage: "SqliteEventLogStorage", entries: Sequence[dg.EventLogEntry]) -> None:
     """Write each event as the storage does by itself, into the run's file and the index, but all at once."""
     inserts = [storage.prepare_insert_event(entry) for entry in entries]
     with storage.run_connection(entries[0].run_id) as connection:

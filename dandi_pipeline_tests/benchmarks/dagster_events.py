@@ -71,8 +71,8 @@ def measure(scale: Scale) -> Table:
             ),
         ),
         notes=(
-            f"{dandisets - 1:,} dandisets of about {assets} assets: {number:,} events, which a run writes while it waits "
-            f"for the archive. One by one, {_EVENTS_ONE_BY_ONE} were timed, and the seconds follow from them.",
+            f"{dandisets - 1:,} dandisets of about {assets} assets: {number:,} events, which a run writes while it "
+            f"waits for the archive. One by one, {_EVENTS_ONE_BY_ONE} were timed, and the seconds follow from them.",
         ),
     )
 
