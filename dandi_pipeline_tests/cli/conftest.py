@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from dandi_pipeline_tests.cli.forked import run_forked
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_world
 
 CHECKOUT = Path(__file__).parents[2]
@@ -66,15 +67,7 @@ class Shell:
         )
 
     def run(self, *arguments: str, **environment: str) -> Finished:
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env=self.environment(**environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=300,
-        )
-        return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return Finished(*run_forked(arguments, self.folder, self.environment(**environment)))
 
 
 def wait_for(happened: Callable[[], bool]) -> None:

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from dandi_pipeline_tests.cli.conftest import CHECKOUT
+from dandi_pipeline.settings import PRESETS
+from dandi_pipeline_tests.cli.conftest import CHECKOUT, Finished
 from dandi_pipeline_tests.cli.estate import Estate, estate
 from dandi_pipeline_tests.cli.test_documentation import rows
 from dandi_pipeline_tests.cli.test_monitoring import run
+
+DOCUMENT = (CHECKOUT / "docs" / "commands.md").read_text(encoding="utf-8")
 
 GUIDE = CHECKOUT.parent / "shared" / "seeds" / "004_499dc00462ee2829.txt"
 """The guide to that system, where it lies beside the checkout."""
@@ -47,6 +50,24 @@ COMMANDS = {
     "sync-stats",
 }
 
+ADVICE = [
+    "Daily Sync",
+    "After Content Changes",
+    "Troubleshooting",
+    "Large Import",
+    "Specific App Update",
+    "No Sources Found",
+    "Sync Failures",
+    "Rate Limits",
+    "Memory Issues",
+    "Adding New Platforms",
+    "Custom Metrics",
+]
+"""What the guide gives advice on."""
+
+MODES = {"Safe": (5, 2), "Default": (10, 5), "Fast": (20, 10)}
+"""The guide's presets: the size of the pool, and how many at once."""
+
 OPTIONS = [
     "--platform",
     "--app",
@@ -72,33 +93,52 @@ NAMES = {
     "my-source-alias": "tasks",
     "my-vault": "lab-keys",
     "username": "ann",
+    "feature": "artefact",
 }
 """What the guide's placeholders stand for on the estate."""
 
-TABLE = {there.strip("`"): here.strip("`") for there, here in rows(HEADING).items()}
-COUNTERPARTS = {there: here for there, here in TABLE.items() if here.startswith("dandi-pipeline ")}
-COUNTERPARTS |= {
-    f"appsync {there}": f"dandi-pipeline sync {here}" for there, here in TABLE.items() if "--" in there[:2]
-}
+TABLE = {there.strip("`"): here for there, here in rows(HEADING).items()}
+COMMAND = re.compile(r"`dandi-pipeline ([^`]+)`")
+
+
+def counterparts(there: str) -> list[str]:
+    """Return what a row says to type, as arguments of the command."""
+    here = TABLE[there]
+    if there.startswith("--"):
+        return [f"sync skyflow {here.strip('`')}"]
+    return COMMAND.findall(here)
+
+
+COUNTERPARTS = [there for there in TABLE if counterparts(there)]
 
 
 @pytest.fixture(scope="module")
 def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
-    """An estate of which everything is synced, but DANDI, which that system did not know."""
+    """An estate of two synced sources, Notion and Airtable, in two applications."""
     folder = tmp_path_factory.mktemp("estate")
     with estate(folder) as opened, pytest.MonkeyPatch.context() as patch:
         sources = opened.sources.read_text()
-        opened.sources.write_text("sources:\n" + sources[sources.index("  - alias: tasks") :])
+        tasks = sources[sources.index("  - alias: tasks") : sources.index("  - alias: notes")]
+        stock = sources[sources.index("  - alias: stock") :]
+        stock = stock.replace("skyflow", "shop").replace("artefact", "goods")
+        opened.sources.write_text("sources:\n" + tasks.replace("team:data", "ann") + stock)
         opened.enter(patch)
-        for alias in ("tasks", "notes", "stock"):
+        for alias in ("tasks", "stock"):
             assert run("sync", "--source", alias).code == 0
         yield opened
 
 
-def test_the_table_has_every_command_and_every_option() -> None:
+@pytest.fixture(scope="module")
+def answers() -> dict[str, Finished]:
+    """What came of each command that was run: some rows say the same."""
+    return {}
+
+
+def test_the_tables_have_every_command_option_and_advice() -> None:
     commands = {there.split()[1] for there in TABLE if there.startswith("./dj.sh ")}
     assert commands == COMMANDS
     assert [there for there in TABLE if there.startswith("--")] == OPTIONS
+    assert [there for there in TABLE if there in ADVICE] == ADVICE
 
 
 @pytest.mark.skipif(not GUIDE.exists(), reason="the guide does not lie beside this checkout")
@@ -106,22 +146,42 @@ def test_the_guide_has_no_other() -> None:
     guide = GUIDE.read_text(encoding="utf-8")
     assert set(re.findall(r"\./dj\.sh (sync[a-z-]*)", guide)) == COMMANDS
     assert set(re.findall(r"(?<![\w-])--[a-z-]+[a-z]", guide)) == set(OPTIONS)
-    for line in re.findall(r"python manage\.py appsync (?!<)[^\n]+", guide):
-        assert line.strip() in TABLE
+    shown = re.findall(r"(?:\./dj\.sh|python manage\.py appsync) (?!<)[^#\n]+", guide)
+    assert {line.strip() for line in shown} <= set(TABLE)
+    for section in ("Common Workflows", "Extending the System", "Troubleshooting\n\nNo Sources Found"):
+        assert section in guide
+    advised = guide[guide.index("Common Workflows") : guide.index("Performance Tuning")]
+    advised += guide[guide.index("Extending the System") :]
+    titles = re.findall(r"\n\n((?:[A-Z]\w+ ?)+)\n\n", re.sub(r"\n\n", "\n\n\n\n", advised))
+    assert set(titles) - {"Troubleshooting"} == set(ADVICE) - {"Troubleshooting"}
+    for mode, (pool, at_once) in MODES.items():
+        assert f"\n{mode}{pool}{at_once}" in guide
+
+
+def test_the_presets_are_the_guides() -> None:
+    assert {name.title(): (mode.pool_size, mode.max_concurrent) for name, mode in PRESETS.items()} == MODES
+    for pool, at_once in MODES.values():
+        assert re.search(rf"\({'a pool of ' if pool == 5 else ''}{pool}(?:,| and) {at_once}(?: at once)?\)", DOCUMENT)
 
 
 @pytest.mark.parametrize("there", COUNTERPARTS)
-def test_the_counterpart_works(synced: Estate, there: str) -> None:
-    _, *arguments = shlex.split(COUNTERPARTS[there])
-    done = run(*(NAMES.get(word, word) for word in arguments))
-    assert done.code == 0, done.err
-    assert expected(arguments) in done.out
+def test_the_counterpart_works(synced: Estate, answers: dict[str, Finished], there: str) -> None:
+    for counterpart in counterparts(there):
+        arguments = [NAMES.get(word, word) for word in shlex.split(counterpart)]
+        typed = shlex.join(arguments)
+        if typed not in answers:
+            answers[typed] = run(*arguments)
+        done = answers[typed]
+        assert done.code == 0, done.err
+        assert expected(arguments) in done.out
 
 
 def expected(arguments: list[str]) -> str:
     """Return what the answer must hold."""
     command = arguments[0]
-    if command == "sync" and "--dry-run" not in arguments:
-        return "Sync completed successfully"
-    found = {"sync": "nothing was written", "health": "Healthy", "stats": "HOST", "inspect": "fresh", "list": "SOURCE"}
-    return found.get(command, "dandi-pipeline")
+    if command == "sync" and "--dry-run" in arguments:
+        return "nothing was written"
+    if command == "sync" and "--only-due" in arguments:
+        return "Nothing was due"
+    found = {"sync": "Sync completed successfully", "health": "Healthy", "stats": "HOST", "inspect": "fresh"}
+    return found.get(command, "SOURCE" if command == "list" else "dandi-pipeline sync --source stock")

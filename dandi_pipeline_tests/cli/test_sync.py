@@ -231,10 +231,11 @@ def test_names_from_outside_cannot_steer_the_terminal(shell: Shell, archive: Sim
 
 
 def test_ctrl_c_keeps_what_is_committed_and_ends_in_one_line(shell: Shell, archive: SimulatedArchive) -> None:
-    archive.faults.add("slow_start", seconds=8.0, kind="assets_full", path="000001")
+    archive.faults.add("slow_start", seconds=60.0, kind="assets_full", path="000001")
     with shell.start("sync") as process:
         wait_for(lambda: shell_has(shell, "000003"))
         process.send_signal(signal.SIGINT)
+        archive.stopping.set()  # the answer comes after all
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, b"")
     lines = err.decode().splitlines()
