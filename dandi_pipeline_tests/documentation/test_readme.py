@@ -23,6 +23,7 @@ QUERIES = [
     for query, answer in pairwise(BLOCKS)
     if (query.language, answer.language) == ("sql", "text")
 ]
+OF_ALL_PLATFORMS = README.section("Several sources, several platforms")
 MESSAGES = README.first_cells("When something goes wrong")
 
 
@@ -41,9 +42,13 @@ def test_every_table_and_view_told_exists_and_can_be_asked(demonstrated: Path) -
     assert told <= set(METADATA.tables) | {"draft_assets", "version_assets", "changes"}
 
 
-@pytest.mark.parametrize(("query", "answer"), QUERIES, ids=["largest", "species", "latest"])
-def test_a_query_gives_the_answer_that_the_readme_shows(demonstrated: Path, query: str, answer: str) -> None:
-    names, rows = ask(demonstrated, query)
+@pytest.mark.parametrize(("query", "answer"), QUERIES, ids=["largest", "species", "latest", "notion"])
+def test_a_query_gives_the_answer_that_the_readme_shows(
+    request: pytest.FixtureRequest, query: str, answer: str
+) -> None:
+    names, rows = ask(
+        request.getfixturevalue("demonstrated_all" if query in OF_ALL_PLATFORMS else "demonstrated"), query
+    )
     lines = [re.split(r"  +", line.strip()) for line in answer.splitlines()]
     assert lines == [names, *([str(value) for value in row] for row in rows)]
 
