@@ -191,12 +191,18 @@ class TestInSql:
         assert (report.tallies["schema"].updated, report.tallies["record"].checked) == (1, 0)
         rig.select('SELECT "Observations" FROM lab_sessions')
 
-    def test_a_removed_fields_cells_stay_readable_in_the_change_feed(self, rig: Rig) -> None:
+    @pytest.mark.parametrize("change", ["removed", "date"])
+    def test_the_cells_of_a_field_removed_or_retyped_stay_readable_in_the_change_feed(
+        self, rig: Rig, change: str
+    ) -> None:
         table, (record,) = rig.table("Sessions"), rig.records("Sessions")[:1]
         rig.world.edit_record(table, record, {"Notes": "still to be read"})
         rig.sync()
         field = rig.world.table(table).field("Notes").id
-        rig.world.remove_field(table, "Notes")
+        if change == "removed":
+            rig.world.remove_field(table, "Notes")
+        else:
+            rig.world.retype_field(table, "Notes", change)
         rig.sync()
         (before,) = rig.select("SELECT before FROM changes WHERE kind = 'update' AND key = :id", id=record)[0]
         assert "still to be read" in str(before)

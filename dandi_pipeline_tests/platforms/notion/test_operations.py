@@ -120,6 +120,30 @@ def test_the_change_feed_tells_what_was_edited_and_what_is_gone(settled: Rig, wo
     ] == [("update", "page", edited), ("delete", "page", trashed)]
 
 
+CHANGES_OF_A_PROPERTY: dict[str, Operation] = {
+    "removed": lambda world, ids: world.remove_property(ids["Tasks"], "Estimate"),
+    "made a date": lambda world, ids: world.retype_property(ids["Tasks"], "Estimate", "date"),
+    "made a text": lambda world, ids: world.retype_property(ids["Tasks"], "Estimate", "rich_text"),
+    "renamed": lambda world, ids: world.rename_property(ids["Tasks"], "Estimate", "Guess"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES_OF_A_PROPERTY.values(), ids=CHANGES_OF_A_PROPERTY.keys())
+def test_what_a_property_held_stays_readable_in_the_change_feed(
+    settled: Rig, world: World, ids: Ids, change: Operation
+) -> None:
+    page = _task(world, ids)
+    world.edit_page(page, {"Estimate": 4711})
+    settled.settle()
+    change(world, ids)
+    settled.sync()
+    assert settled.differences_of(ids["Tasks"]) == []
+    *_, (before,) = settled.select(
+        "SELECT before FROM changes WHERE record = 'page' AND key LIKE :page ORDER BY sequence", page=f"%{page}%"
+    )
+    assert "4711" in str(before)
+
+
 def test_an_edit_costs_what_it_costs_and_not_the_whole_data_source(settled: Rig, world: World, ids: Ids) -> None:
     for number in range(300):
         world.add_page(ids["Done tasks"], {"Name": str(number)})
