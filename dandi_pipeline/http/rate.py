@@ -84,23 +84,28 @@ class _Turn:
 
 
 class _Offset:
-    """How far the ledger's clock is ahead of this process's: at least what any of the last questions has shown."""
+    """How far the ledger's clock is ahead of this process's: what the last questions have shown, at least and at most.
+
+    By the least, an instant comes out as late as it may be, and never too early.
+    """
 
     def __init__(self) -> None:
+        self.least = self.most = 0.0
         self._bounds: deque[tuple[float, float]] = deque(maxlen=_LATELY)
 
     def learn(self, asked: float, now: float, answered: float) -> None:
         """Take that the ledger's clock said `now` at some moment between these two."""
         self._bounds.append((now - answered, now - asked))
-        if self.least > min(most for _, most in self._bounds):
+        self._narrow()
+        if self.least > self.most:
             # They contradict each other: one of the clocks was set.
             while len(self._bounds) > 1:
                 self._bounds.popleft()
+            self._narrow()
 
-    @property
-    def least(self) -> float:
-        """What makes an instant come out as late as it may be, and never too early."""
-        return max(least for least, _ in self._bounds)
+    def _narrow(self) -> None:
+        self.least = max(least for least, _ in self._bounds)
+        self.most = min(most for _, most in self._bounds)
 
 
 class LedgerBudget:
@@ -146,11 +151,12 @@ class LedgerBudget:
     def answered(self) -> None:
         """Say that the request is answered, or given up, for which this thread has taken last."""
         turn: _Turn = self._taken.turn
-        seconds = self._clock() - turn.at
+        now = self._clock()
         with self._counting:
-            self._answers.append(seconds)
+            self._answers.append(now - turn.at)
             usual = min(self._answers) if len(self._answers) >= _ENOUGH else 0.0
-        self._ledger.settle(self._limits, turn.granted, max(0.0, seconds - usual - self._tolerance))
+        late = now + self._offset.most - turn.granted - usual
+        self._ledger.settle(self._limits, turn.granted, max(0.0, late - self._tolerance))
 
     def pause(self, seconds: float) -> None:
         """Let nobody send anything for `seconds` from now; a shorter pause never ends a longer one early."""

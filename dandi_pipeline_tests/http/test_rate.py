@@ -244,6 +244,21 @@ def test_a_request_that_is_answered_later_than_usual_counts_from_then() -> None:
     assert ledger.settled[-1][0] == pytest.approx(1003.03)
 
 
+def test_a_request_counts_from_its_answer_by_the_ledgers_clock_however_slow_the_ledger_is() -> None:
+    fake = FakeTime()
+
+    class Slow(CountingLedger):
+        def claim(self, limits: Sequence[RateLimit], count: int) -> Claim:
+            claim = super().claim(limits, count)
+            fake.sleep(0.5)
+            return claim
+
+    ledger = Slow(fake.clock)
+    sent(LedgerBudget(ledger, [ONE_BY_ONE], sleep=fake.sleep, clock=fake.clock))
+    [(granted, late)] = ledger.settled
+    assert granted + late == pytest.approx(fake.clock() - ONE_BY_ONE.slack / 2)
+
+
 def test_a_request_without_an_answer_may_yet_arrive(budgets: LocalBudgets, fake: FakeTime) -> None:
     limit = RateLimit("host", 2, 1, burst=2)
     slow, quick = budgets.budget(limit), budgets.budget(limit)
