@@ -1,6 +1,7 @@
 """How options' values are spelled: each is read by one callback, which refuses nonsense in one line."""
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timezone
 
 import click
@@ -36,6 +37,22 @@ def positive_number(context: click.Context, parameter: click.Parameter, text: st
     if not _POSITIVE_NUMBER.fullmatch(text.strip()):
         raise click.BadParameter(f"{text!r} is not a positive whole number", context, parameter)
     return int(text)
+
+
+def number_up_to(most: int) -> Callable[[click.Context, click.Parameter, str | None], int | None]:
+    """Return the reader of whole numbers from one to `most`."""
+
+    def read(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+        number = positive_number(context, parameter, text)
+        if number is not None and number > most:
+            raise click.BadParameter(f"{text!r} is too much; at most {most}", context, parameter)
+        return number
+
+    return read
+
+
+hours = number_up_to(87_600)
+"""Reads how many hours to look back: up to ten years."""
 
 
 def positive_rate(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:

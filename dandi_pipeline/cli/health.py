@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dandi_pipeline.cli.arguments import positive_number
+from dandi_pipeline.cli import arguments
 from dandi_pipeline.cli.spans import in_words, why
 from dandi_pipeline.cli.terminal import one_line, quantity, tell
 
@@ -26,7 +26,7 @@ _LOOKED_AT = 20
 
 @click.command(short_help="Say how the last day's syncs went, and what is wrong.")
 @click.option(
-    "--hours", metavar="N", default="24", callback=positive_number, help="Look at the last N hours (default: 24)."
+    "--hours", metavar="N", default="24", callback=arguments.hours, help="Look at the last N hours (default: 24)."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON, and nothing else, on standard output.")
 def health(*, hours: int, as_json: bool) -> int:

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dandi_pipeline.cli.arguments import positive_number, positive_rate
+from dandi_pipeline.cli.arguments import number_up_to, positive_number, positive_rate
 
 if TYPE_CHECKING:
     from dandi_pipeline.settings import Mode
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+MOST_AT_ONCE = 50
+"""Requests in flight, and connections, up to which an option goes, as a source's settings do."""
 
 _OPTIONS = (
     click.option(
@@ -25,12 +28,15 @@ _OPTIONS = (
         help="No pooling, no streaming, nothing at once: to compare with, or for a frail server.",
     ),
     click.option(
-        "--pool-size", metavar="N", callback=positive_number, help="Connections kept open at most, for each source."
+        "--pool-size",
+        metavar="N",
+        callback=number_up_to(MOST_AT_ONCE),
+        help="Connections kept open at most, for each source.",
     ),
     click.option(
         "--max-concurrent",
         metavar="N",
-        callback=positive_number,
+        callback=number_up_to(MOST_AT_ONCE),
         help="Requests in flight at most, for each source; and sources at once.",
     ),
     click.option(

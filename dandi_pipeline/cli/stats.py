@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dandi_pipeline.cli.arguments import positive_number
+from dandi_pipeline.cli import arguments
 from dandi_pipeline.cli.selecting import selection_of, selection_options
 from dandi_pipeline.cli.summary import byte_size, counter_heading
 from dandi_pipeline.cli.tables import table
@@ -24,7 +24,7 @@ _HEADINGS = ("HOST", "REQUESTS", "OPENED", "REUSED", "WAITED", "SLEPT", "RETRIES
 @click.argument("target", required=False)
 @selection_options
 @click.option(
-    "--hours", metavar="N", default="24", callback=positive_number, help="Look at the last N hours (default: 24)."
+    "--hours", metavar="N", default="24", callback=arguments.hours, help="Look at the last N hours (default: 24)."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON, and nothing else, on standard output.")
 def stats(*, hours: int, as_json: bool, **given: Any) -> int:

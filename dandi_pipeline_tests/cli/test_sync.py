@@ -71,6 +71,7 @@ def test_one_failed_dandiset_is_named_and_the_rest_is_committed(shell: Shell, ar
         "assets",
         "requests",
         "bytes_received",
+        "counters",
         "errors",
     }
     assert set(report["dandisets"]) == {"checked", "updated", "added", "deleted", "failed"}
@@ -141,6 +142,9 @@ def test_parts_can_be_synced_one_after_the_other(shell: Shell) -> None:
 
 
 def test_what_max_assets_cuts_short_stays_stale_and_says_so(shell: Shell) -> None:
+    told = shell.run("sync", "--dandiset-id", "1", "--max-assets", "2", "--json").json
+    assert [item["partition"] for item in told["incomplete"]] == ["000001"]
+    assert "--max-assets" in told["incomplete"][0]["message"]
     cut = shell.run("sync", "--dandiset-id", "1", "--max-assets", "2")
     assert cut.code == 0
     assert len(draft_assets(shell)) == 2
