@@ -144,10 +144,14 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """How the platform chose to read, for the log and the run's metadata."""
+    """How the platform chose to read, for the log and the run's metadata; no `plan` for what goes without saying.
+
+    `requests` and `received_bytes`, as they travel, are what that takes if nothing fails nor is torn.
+    """
 
     plan: str
     requests: int
+    received_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +243,7 @@ class Description(Protocol):
 
     @property
     def partition_noun(self) -> str:
-        """What a partition is called here, e.g. "dandiset"."""
+        """What a partition is called here, in words, e.g. "dandiset" or "data source"."""
         ...
 
     def partition_key(self, text: str) -> str:

@@ -138,7 +138,7 @@ class Reading:
     def _take(self, observation: Planned | Expected | Shape | Observed | Unchanged | Outdated | Complete) -> None:
         progress, key = self._tools.progress, self._listed.key
         if isinstance(observation, Planned):
-            self.plan = f"{self.plan}, then {observation.plan}" if self.plan else observation.plan
+            self.plan = ", then ".join(plan for plan in (self.plan, observation.plan) if plan)
         elif isinstance(observation, Expected):
             progress.begin(Stage.CHECK_RECORDS, key, observation.records)
         elif isinstance(observation, Shape):

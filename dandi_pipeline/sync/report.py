@@ -109,13 +109,16 @@ class SyncReport:
     incomplete: Sequence[PartitionReport] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON: the nouns' plurals are its keys. `counters` are there if the platform has some."""
+        """Return the report as JSON: the nouns' plurals are its keys.
+
+        `counters` are there if the platform has some, and `incomplete` if partitions were read in part only.
+        """
         partitions, records = self.partitions, self.records
         return {
             "run_id": self.run_id,
             "scope": self.scope,
             "duration_seconds": round(self.duration_seconds, 3),
-            f"{self.partition_noun}s": {
+            f"{self.partition_noun.replace(' ', '_')}s": {
                 "checked": partitions.checked,
                 "updated": partitions.updated,
                 "added": partitions.added,
@@ -132,6 +135,7 @@ class SyncReport:
             "requests": self.traffic.requests,
             "bytes_received": self.traffic.bytes_received,
             **({"counters": dict(self.traffic.counters)} if self.traffic.counters else {}),
+            **({"incomplete": [_shortfall(report) for report in self.incomplete]} if self.incomplete else {}),
             "errors": [
                 {
                     "partition": report.partition,
@@ -146,6 +150,10 @@ class SyncReport:
     def exit_code(self) -> int:
         """0 when every partition came through, 1 when some did not."""
         return 1 if self.problems else 0
+
+
+def _shortfall(report: PartitionReport) -> dict[str, str]:
+    return {"partition": report.partition, "message": report.warning or report.outcome.value}
 
 
 def summarize(

@@ -24,6 +24,7 @@ from dandi_pipeline.platforms.contract import (
 from dandi_pipeline.platforms.dandi.api import AssetPage, DandiApi
 from dandi_pipeline.platforms.dandi.manifests import Manifests
 from dandi_pipeline.platforms.dandi.plan import (
+    MANIFEST_BYTES,
     FetchPlan,
     Manner,
     ReadPlan,
@@ -83,7 +84,7 @@ class AssetReading:
     def observations(self, *, full: bool) -> Iterator[Observation]:
         """Yield every asset; raise `TornRead` where the listing does not add up. `full`: all content by API."""
         plan = self._plan(full=full)
-        yield Planned(str(plan), plan.requests)
+        yield Planned(str(plan), plan.requests, plan.received_bytes)
         if plan.manner is Manner.FULL or self._request.limit:
             yield from self._full_walk()
         else:
@@ -173,7 +174,9 @@ class AssetReading:
     def _contents(self, differing: Differing, lengths: Mapping[int, int]) -> Iterator[Observation]:
         """Yield the listed assets of `differing` with their metadata, from wherever that costs least."""
         plan = plan_fetching(_by_page(differing), lengths)
-        if self._reaches_manifests and plan.cost > cost_of_manifest(sum(lengths.values())):
+        listed = sum(lengths.values())
+        if self._reaches_manifests and plan.cost > cost_of_manifest(listed):
+            yield Planned(f"{len(differing)} from the manifest", 1, listed * MANIFEST_BYTES)
             yield from self._from_manifest(differing)
             plan = plan_fetching(_by_page(differing), lengths)
         if differing:
@@ -181,7 +184,6 @@ class AssetReading:
 
     def _from_manifest(self, differing: Differing) -> Iterator[Observation]:
         """Yield what the archive's bulk copy vouches for, and take it out of `differing`."""
-        yield Planned(f"{len(differing)} from the manifest", requests=1)
         records = self._vouched_for(differing)
         while batch := list(islice(records, BATCH)):
             yield Observed(batch)
@@ -198,7 +200,8 @@ class AssetReading:
 
     def _from_api(self, wanted: set[str], plan: FetchPlan) -> Iterator[Observation]:
         """Yield the listed assets that are wanted, one by one or by pages, whichever costs the server less."""
-        yield Planned(f"{len(wanted)} by the API: {len(plan.pages)} pages, {len(plan.singles)} alone", plan.requests)
+        how = f"{len(wanted)} by the API: {len(plan.pages)} pages, {len(plan.singles)} alone"
+        yield Planned(how, plan.requests, plan.received_bytes)
         fetches: list[str | int] = [*plan.singles, *plan.pages]
         for records in self._request.workers.map(self._fetch, fetches, measure=_size_of_records):
             found = [record for record in records if record.columns["asset_id"] in wanted]

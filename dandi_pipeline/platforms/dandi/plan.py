@@ -16,6 +16,17 @@ FULL_COST = 0.0036
 BARE_COST = 0.0006
 SINGLE_COST = 0.030
 
+FULL_BYTES = 280
+BARE_BYTES = 80
+SINGLE_BYTES = 1_300
+MANIFEST_BYTES = 2_400
+VERSION_BYTES = 1_800
+LISTED_BYTES = 100
+"""What travels for an asset in a full page, in a bare one, alone, in a manifest; for a version; for a listed dandiset.
+
+Means over 22,553 real assets of 135 dandisets; compressed, but for manifests.
+"""
+
 SMALL_PAGES = 3
 """A known draft of up to this many pages is read in full, which also catches changes that move no timestamp."""
 
@@ -40,10 +51,11 @@ class Manner(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ReadPlan:
-    """The manner, how many requests list the version that way, and why it was chosen."""
+    """The manner, how many requests list the version that way, what travels for them, and why it was chosen."""
 
     manner: Manner
     requests: int
+    received_bytes: int
     reason: str
 
     def __str__(self) -> str:
@@ -57,19 +69,25 @@ def plan_reading(
 
     A full reading that was asked for is one of the API: a manifest cannot show what changed silently since.
     """
+    manner, reason = _choice(known, listed, full, fetch, manifests, page_size)
+    each = FULL_BYTES if manner is Manner.FULL else BARE_BYTES
+    return ReadPlan(manner, max(1, ceil(listed / page_size)), listed * each, reason)
+
+
+def _choice(known: int, listed: int, full: bool, fetch: bool, manifests: bool, page_size: int) -> tuple[Manner, str]:
     pages = max(1, ceil(listed / page_size))
     missing = max(0, listed - known)
     if not fetch:
-        return ReadPlan(Manner.BARE, pages, "comparing only")
+        return Manner.BARE, "comparing only"
     if full:
-        return ReadPlan(Manner.FULL, pages, "asked for")
+        return Manner.FULL, "asked for"
     if manifests and missing > known and listed * BARE_COST + cost_of_manifest(listed) < listed * FULL_COST:
-        return ReadPlan(Manner.BULK, pages, f"{missing} of {listed} unknown")
+        return Manner.BULK, f"{missing} of {listed} unknown"
     if pages <= SMALL_PAGES:
-        return ReadPlan(Manner.FULL, pages, f"{'small' if known else 'new'}: {pages} page{'s' * (pages > 1)}")
+        return Manner.FULL, f"{'small' if known else 'new'}: {pages} page{'s' * (pages > 1)}"
     if listed * BARE_COST + cost_of_fetching(missing, listed) >= listed * FULL_COST:
-        return ReadPlan(Manner.FULL, pages, f"{missing} of {listed} unknown")
-    return ReadPlan(Manner.BARE, pages, f"{known} known, {missing} more listed")
+        return Manner.FULL, f"{missing} of {listed} unknown"
+    return Manner.BARE, f"{known} known, {missing} more listed"
 
 
 def cost_of_manifest(listed: int) -> float:
@@ -90,6 +108,7 @@ class FetchPlan:
     pages: tuple[int, ...]
     singles: tuple[str, ...]
     cost: float
+    received_bytes: int
 
     @property
     def requests(self) -> int:
@@ -109,4 +128,5 @@ def plan_fetching(differing: Mapping[int, Sequence[str]], page_rows: Mapping[int
             pages.append(page)
         else:
             singles += asset_ids
-    return FetchPlan(tuple(pages), tuple(singles), cost)
+    received_bytes = sum(page_rows[page] for page in pages) * FULL_BYTES + len(singles) * SINGLE_BYTES
+    return FetchPlan(tuple(pages), tuple(singles), cost, received_bytes)

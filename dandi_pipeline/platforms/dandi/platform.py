@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from importlib.metadata import version
+from math import ceil
 
 from dandi_pipeline.errors import AccessRefused, ConfigurationError, CredentialRejected, PipelineError, ResourceMissing
 from dandi_pipeline.http import Budgets, Traffic
@@ -13,13 +14,14 @@ from dandi_pipeline.platforms.contract import (
     Hidden,
     Listed,
     Observation,
+    Planned,
     ReadRequest,
     RecordKind,
     Sighting,
 )
 from dandi_pipeline.platforms.dandi.api import DandiApi
 from dandi_pipeline.platforms.dandi.manifests import Manifests
-from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE
+from dandi_pipeline.platforms.dandi.plan import LISTED_BYTES, PAGE_SIZE
 from dandi_pipeline.platforms.dandi.reading import DandisetReading
 from dandi_pipeline.platforms.dandi.records import ASSET, ASSETS, DANDISET, DANDISETS, VERSION
 from dandi_pipeline.platforms.dandi.settings import DandiSettings
@@ -70,10 +72,13 @@ class DandiPlatform:
 
     def list_partitions(self) -> Sequence[Listed]:
         """Return every dandiset that is visible, embargoed ones only with a key that may see them."""
-        return self._api.dandisets()
+        listed = self._api.dandisets()
+        self._count_planned(max(1, ceil(len(listed) / PAGE_SIZE)), len(listed) * LISTED_BYTES)
+        return listed
 
     def look_up(self, key: str) -> Sighting:
         """Return one dandiset's row; 404 means gone, 401 and 403 mean hidden."""
+        self._count_planned(1, LISTED_BYTES)
         try:
             return self._api.dandiset(key)
         except ResourceMissing:
@@ -84,7 +89,15 @@ class DandiPlatform:
     def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
         """Yield the dandiset's versions and assets; see `DandisetReading`."""
         reading = DandisetReading(self._api, self._manifests, listed, request, published_assets=self._published_assets)
-        return reading.observations()
+        for observation in reading.observations():
+            if isinstance(observation, Planned):
+                self._count_planned(observation.requests, observation.received_bytes)
+            yield observation
+
+    def _count_planned(self, requests: int, received_bytes: int) -> None:
+        """Count what was meant to be sent and received beside what is."""
+        self._client.metrics.count("requests_planned", requests)
+        self._client.metrics.count("bytes_planned", received_bytes)
 
     def close(self) -> None:
         """Release the connections."""

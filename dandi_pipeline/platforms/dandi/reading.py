@@ -11,6 +11,7 @@ from dandi_pipeline.platforms.contract import (
     Observation,
     Observed,
     Outdated,
+    Planned,
     ReadRequest,
     Record,
     Settled,
@@ -19,6 +20,7 @@ from dandi_pipeline.platforms.contract import (
 from dandi_pipeline.platforms.dandi.api import DandiApi, as_listed
 from dandi_pipeline.platforms.dandi.asset_reading import AssetReading, Shelf
 from dandi_pipeline.platforms.dandi.manifests import Manifests
+from dandi_pipeline.platforms.dandi.plan import VERSION_BYTES
 from dandi_pipeline.platforms.dandi.records import (
     ASSET,
     ASSETS,
@@ -56,6 +58,8 @@ class DandisetReading:
     def observations(self) -> Iterator[Observation]:
         """Yield everything asked for; raise `TornRead` if the draft moved between the listing and the end."""
         published = self._published_rows()
+        asked = 1 + self._lists_versions
+        yield Planned("", asked, asked * VERSION_BYTES)
         if DANDISETS in self._request.parts:
             yield from self._published_versions(published)
         if ASSETS in self._request.parts:
@@ -93,14 +97,18 @@ class DandisetReading:
 
         One that was published when it was last read is asked again: versions are deleted by a listing only.
         """
-        newest = self._listed.row["published"]
-        wanted = DANDISETS in self._request.parts or self._published_assets
-        if not wanted or (newest is None and not self._holds_published()):
+        if not self._lists_versions:
             return []
+        newest = self._listed.row["published"]
         found = [row for row in self._api.versions(self._id) if row["version"] != DRAFT]
         if newest is not None and newest["version"] not in {row["version"] for row in found}:
             raise TornRead(f"version {newest['version']} is in the dandiset's row but not among its versions")
         return found
+
+    @property
+    def _lists_versions(self) -> bool:
+        wanted = DANDISETS in self._request.parts or self._published_assets
+        return wanted and (self._listed.row["published"] is not None or self._holds_published())
 
     def _holds_published(self) -> bool:
         known = (*self._request.known[VERSION.name], *self._request.known[ASSET.name])
@@ -116,6 +124,7 @@ class DandisetReading:
             else:
                 stale.append(row)
         if self._request.fetch:
+            yield Planned("", len(stale), len(stale) * VERSION_BYTES)
             for record in self._request.workers.map(self._published_version, stale):
                 yield Observed([record])
         elif stale:
