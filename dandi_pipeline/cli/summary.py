@@ -51,7 +51,7 @@ def _counts(name: str, tally: Tally) -> Iterator[str]:
 def _verdict(report: SyncReport, *, dry_run: bool) -> Iterator[str]:
     """Yield how it ended, the partitions that stay stale named last, where the eye rests."""
     if report.incomplete:
-        noun = report.partition_noun.replace("_", " ")
+        noun = report.partition_noun
         yield f"{quantity(len(report.incomplete), noun)} read in part, to be synced again:"
         yield from (f"  {item.partition}: {one_line(item.warning or item.outcome.value)}" for item in report.incomplete)
     ending = "Dry run" if dry_run else "Sync"

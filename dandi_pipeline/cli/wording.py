@@ -13,7 +13,7 @@ def wording_of(source: Source, settings: Settings, parts: Sequence[str], *, dry_
         bulk, noun = platform.kinds[-1], platform.partition_noun
     return Wording(
         platform=title_of(source.platform),
-        partition_noun=noun.replace("_", " "),
+        partition_noun=noun,
         record_noun=bulk.name,
         label=PLATFORMS[source.platform].spelling.format,
         with_records=not parts or bulk.part in parts,

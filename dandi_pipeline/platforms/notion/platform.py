@@ -59,7 +59,7 @@ class NotionPlatform:
     name = "notion"
     parts = (PAGES,)
     kinds: tuple[RecordKind, ...] = (SCHEMA, PAGE)
-    partition_noun = "data_source"
+    partition_noun = "data source"
 
     def __init__(
         self,
