@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from dandi_pipeline.http import HttpClient, Limits, LocalBudgets
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.contract import Platform
+from dandi_pipeline.platforms.dandi.manifests import Manifests
 from dandi_pipeline.platforms.dandi.platform import DandiPlatform
 from dandi_pipeline.platforms.registry import SETTINGS, open_platform
 from dandi_pipeline.settings import Settings, load_sources
@@ -98,7 +99,15 @@ class Rig:
         return -(-len(snapshot) // 1000) + pages + 3 * len(snapshot) + published
 
 
-def dandi_at(api_url: str, limits: Limits, *, key: str | None = None, published_assets: bool = False) -> DandiPlatform:
-    """Return an archive that is asked within these limits."""
+def dandi_at(
+    api_url: str,
+    limits: Limits,
+    *,
+    key: str | None = None,
+    published_assets: bool = False,
+    bucket_url: str | None = None,
+) -> DandiPlatform:
+    """Return an archive that is asked within these limits, with its bulk files where `bucket_url` says."""
     client = HttpClient(api_url, user_agent="tests", authorization=f"token {key}" if key else None, limits=limits)
-    return DandiPlatform(client, lists_embargoed=key is not None, published_assets=published_assets)
+    bucket = Manifests(HttpClient(bucket_url, user_agent="tests", limits=limits)) if bucket_url else None
+    return DandiPlatform(client, bucket, lists_embargoed=key is not None, published_assets=published_assets)

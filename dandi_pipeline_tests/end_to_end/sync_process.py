@@ -48,11 +48,9 @@ class Errand:
     largest_file: int | None = None
 
 
-def archive_at(
-    api_url: str, *, limits: Limits | None = None, key: str | None = None, published_assets: bool = False
-) -> Callable[[], Platform]:
-    """Return how to open an archive, for an errand."""
-    return partial(dandi_at, api_url, limits or Limits(), key=key, published_assets=published_assets)
+def archive_at(api_url: str, *, limits: Limits | None = None, **details: Any) -> Callable[[], Platform]:
+    """Return how to open an archive, for an errand; `details` are those of `dandi_at`."""
+    return partial(dandi_at, api_url, limits or Limits(), **details)
 
 
 class SyncProcess:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def archive() -> Iterator[SimulatedArchive]:
 
 @pytest.fixture(params=["manifests", "API alone"])
 def rig(request: pytest.FixtureRequest, archive: SimulatedArchive, sqlite_url: str, tmp_path: Path) -> Rig:
-    bucket = {"manifest_url": archive.bucket_url} if request.param == "manifests" else {}
+    bucket: dict[str, Any] = {"manifest_url": archive.bucket_url} if request.param == "manifests" else {}
     return Rig(archive, sqlite_url, tmp_path, page_size=PAGE_SIZE, **bucket)
 
 

@@ -13,6 +13,7 @@ from dandi_pipeline_tests.end_to_end.equality import Rows, differences, held_row
 from dandi_pipeline_tests.end_to_end.replay import all_changes, replay_problems
 from dandi_pipeline_tests.end_to_end.sync_process import Errand, SyncProcess, archive_at, sync_once
 from dandi_pipeline_tests.simulators.dandi import OWNER_TOKEN, SimulatedArchive, generated_world
+from dandi_pipeline_tests.simulators.dandi.manifests import MODES
 from dandi_pipeline_tests.soak.divergence import Divergence
 from dandi_pipeline_tests.soak.ledger import Ledger
 from dandi_pipeline_tests.soak.upstream import Upstream
@@ -54,7 +55,7 @@ OF_PAGES = {"page repeated", "page missing", "wrong count", "nothing listed", "f
 """Faults that only a page of a list can have."""
 
 PAGED = ("dandisets", "versions", "assets_full", "assets_bare")
-KINDS = ("dandisets", "dandiset", "versions", "version", "version_info", "assets_full", "assets_bare")
+KINDS = ("dandisets", "dandiset", "versions", "version", "version_info", "assets_full", "assets_bare", "manifest")
 PARTS = ("dandisets", "assets")
 
 
@@ -83,7 +84,8 @@ class WorldRun:
         self._source = name or f"world-{seed}"
         self._key = self.chance.choice([None, OWNER_TOKEN])
         self._published_assets = self.chance.random() < 0.4
-        world = generated_world(dandisets=self.chance.randint(2, 4), assets=4, large=self._large(), seed=seed)
+        assets = self.chance.choice([4, 4, 12])  # of few, no bulk file is read
+        world = generated_world(dandisets=self.chance.randint(2, 4), assets=assets, large=self._large(), seed=seed)
         self._archive = SimulatedArchive(world, seed=seed)
         self._upstream = Upstream(world, self.chance)
         self._ledger = Ledger(world, published_assets=self._published_assets)
@@ -107,7 +109,10 @@ class WorldRun:
         self.chance.choices(steps, weights=(4, 5, 5, 3, 3, 1))[0]()
 
     def edit(self) -> None:
-        """Change something upstream."""
+        """Change something upstream, after some time or at once; now and then all bulk files fail in another way."""
+        self._archive.world.clock.advance(self.chance.choice([0, 0, 90, 1_800]))
+        if self.chance.random() < 0.1:
+            self._archive.manifests.set_mode(self.chance.choice(MODES))
         self._edit(quick=False)
 
     def sync(self) -> None:
@@ -207,7 +212,12 @@ class WorldRun:
 
     def _errand(self, **details: Any) -> Errand:
         credential = {"key": details.pop("key", self._key), "limits": details.pop("limits", PATIENT)}
-        opening = archive_at(self._archive.api_url, published_assets=self._published_assets, **credential)
+        opening = archive_at(
+            self._archive.api_url,
+            published_assets=self._published_assets,
+            bucket_url=self._archive.bucket_url,
+            **credential,
+        )
         return Errand(opening, self._url, source=self._source, **details)
 
     def _options(self) -> dict[str, Any]:
