@@ -7,7 +7,7 @@ import pytest
 from dandi_pipeline.cli.log import warnings_beside
 from dandi_pipeline.cli.progress import Lines, Wording
 
-WORDING = Wording(platform="DANDI", partition_noun="dandiset", record_noun="asset", label="DANDI:{}".format)
+WORDING = Wording(platform="DANDI", partition_noun="dandiset", record_noun="asset", spelling="DANDI:{key}")
 
 
 @pytest.mark.parametrize("of_libraries", [False, True])

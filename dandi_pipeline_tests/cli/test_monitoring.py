@@ -3,6 +3,8 @@
 import io
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -15,7 +17,7 @@ from dandi_pipeline.cli.selection import Selection
 from dandi_pipeline.orchestration.home import open_instance
 from dandi_pipeline.platforms.registry import SETTINGS
 from dandi_pipeline.settings import load_sources
-from dandi_pipeline_tests.cli.conftest import Finished
+from dandi_pipeline_tests.cli.conftest import CHECKOUT, Finished
 from dandi_pipeline_tests.cli.estate import Estate, estate
 
 Run = Callable[..., Finished]
@@ -163,6 +165,16 @@ def test_the_traffic_of_a_run_is_on_its_assets_where_dagster_plots_it(synced: Es
     (sync,) = [sync for sync in run("history", "--json").json if sync["source"] == "tasks"]
     assert metadata["requests"] == sync["requests"]
     assert {"retries", "throttled", "bytes_received", "opened", "waited", "seconds_slept"} <= set(metadata)
+
+
+def test_dagsters_own_selection_finds_the_sources_by_the_same_names(synced: Estate) -> None:
+    document = (CHECKOUT / "docs" / "commands.md").read_text(encoding="utf-8")
+    shown = re.search(r"`(dagster asset list .*?)`", document, re.DOTALL)
+    assert shown is not None
+    done = subprocess.run(
+        [sys.executable, "-m", *shlex.split(shown[1])], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.splitlines() == ["tasks/pages"]
 
 
 def test_a_partition_whose_first_attempt_failed_is_new_when_it_comes(synced: Estate) -> None:

@@ -8,7 +8,7 @@ import pytest
 from dandi_pipeline.cli.progress import Bars, Lines, Wording
 from dandi_pipeline.sync.progress import Progress, Stage
 
-WORDING = Wording(platform="DANDI", partition_noun="dandiset", record_noun="asset", label="DANDI:{}".format)
+WORDING = Wording(platform="DANDI", partition_noun="dandiset", record_noun="asset", spelling="DANDI:{key}")
 
 
 class Clock:
@@ -82,7 +82,7 @@ def test_dandisets_alone_speak_of_no_assets(capsys: pytest.CaptureFixture[str]) 
             platform="DANDI",
             partition_noun="dandiset",
             record_noun="asset",
-            label="DANDI:{}".format,
+            spelling="DANDI:{key}",
             with_records=False,
         ),
         clock=Clock(),
@@ -92,6 +92,15 @@ def test_dandisets_alone_speak_of_no_assets(capsys: pytest.CaptureFixture[str]) 
     lines.begin(Stage.UPDATE_RECORDS, "000003", 0)
     lines.end(Stage.UPDATE_RECORDS, "000003")
     assert capsys.readouterr().err.splitlines() == ["Found 1 dandiset to update", "Updated DANDI:000003"]
+
+
+def test_partitions_are_told_by_their_names_where_people_do_so(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(Wording(platform="Notion", partition_noun="data source", record_noun="page", spelling="{name}"))
+    lines.learn({"0f1a2b3c": "Tasks"})
+    for partition in ("0f1a2b3c", "8d2b9deb"):
+        lines.begin(Stage.UPDATE_RECORDS, partition, 0)
+        lines.end(Stage.UPDATE_RECORDS, partition)
+    assert capsys.readouterr().err.splitlines() == ["Updated Tasks", "Updated 8d2b9deb"]
 
 
 def test_bars_show_four_levels_with_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:

@@ -226,6 +226,12 @@ def test_no_progress_means_no_bars_on_a_terminal_either(shell: Shell) -> None:
     assert "Updating dandisets: 100% 4/4" in shown
 
 
+def test_a_narrow_terminal_gets_blocks_in_place_of_a_wide_table(shell: Shell) -> None:
+    assert on_a_terminal(shell, "list", columns=80).startswith("SOURCE  PLATFORM  ")
+    narrow = on_a_terminal(shell, "list", columns=40)
+    assert narrow.splitlines()[:2] == ["dandi", "  PLATFORM     dandi"]
+
+
 def test_names_from_outside_cannot_steer_the_terminal(shell: Shell, archive: SimulatedArchive) -> None:
     archive.world.add_asset("000001", "sub-\x1b[2J\x07/\u202eevil.nwb", size=5)
     archive.faults.add("with_value", name="modified", value="\x1b[2J\x07\u202e", kind="assets_full", path="000001")

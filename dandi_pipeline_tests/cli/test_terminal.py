@@ -2,6 +2,7 @@
 
 import pytest
 
+from dandi_pipeline.cli.tables import table
 from dandi_pipeline.cli.terminal import one_line, plain
 
 
@@ -25,3 +26,22 @@ def test_what_could_steer_a_terminal_is_spelled_out(hostile: str, shown: str) ->
 
 def test_a_wrapped_message_becomes_one_line() -> None:
     assert one_line("  cannot open\n    the file\x1b[0m ") == r"cannot open the file\x1b[0m"
+
+
+def test_a_table_is_aligned_and_becomes_blocks_where_it_is_too_wide() -> None:
+    headings, rows = (
+        ("SOURCE", "STATE", "RECORDS", "NEXT"),
+        [("tasks", "fresh", "5", "at once"), ("a", "due", "1,203", "")],
+    )
+    wide = ["SOURCE  STATE  RECORDS  NEXT", "tasks   fresh        5  at once", "a       due      1,203"]
+    assert table(headings, rows, numbers={"RECORDS"}).splitlines() == wide
+    assert table(headings, rows, numbers={"RECORDS"}, width=31).splitlines() == wide
+    assert table(headings, rows, numbers={"RECORDS"}, width=30).splitlines() == [
+        "tasks",
+        "  STATE    fresh",
+        "  RECORDS  5",
+        "  NEXT     at once",
+        "a",
+        "  STATE    due",
+        "  RECORDS  1,203",
+    ]
