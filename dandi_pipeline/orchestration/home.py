@@ -26,7 +26,7 @@ concurrency:
     max_concurrent_runs: 4
     # What the sensor and the schedule launch goes one run a source at a time: a run somebody asks for starts at once.
     tag_concurrency_limits:
-      - key: sync/background
+      - key: .dagster/sync_background
         limit: 1
         value:
           applyLimitPerUniqueValue: true

@@ -1,6 +1,7 @@
 """The tags that a sync puts on its Dagster run: all that the history needs, kept in run storage.
 
-Written once when the run starts and once when it ends; `history` and the sensor read them.
+Written once when the run starts and once when it ends; `history` and the sensor read them. One is for people to see in
+the list of runs; Dagster's UI and GraphQL leave out those that begin with `.dagster/`.
 """
 
 import json
@@ -12,38 +13,41 @@ from dandi_pipeline.http import TOTALS, Traffic
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.report import SyncReport, Tally
 
-KIND = "dandi_pipeline/run"
+RESULT = "sync/result"
+"""What came of a sync, for people: "2 updated, 1 failed"."""
+
+KIND = ".dagster/sync_kind"
 SYNC = "sync"
-SOURCE = "sync/source"
-BACKGROUND = "sync/background"
+SOURCE = ".dagster/sync_source"
+BACKGROUND = ".dagster/sync_background"
 """On runs that nobody is waiting for; `dagster.yaml` lets them go one at a time for each value, a source's alias."""
 
-SCOPE = "sync/scope"
-WHOLE = "sync/whole"
+SCOPE = ".dagster/sync_scope"
+WHOLE = ".dagster/sync_whole"
 """On runs that looked at all of their source."""
 
 YES = "yes"
-CHECKED = "sync/checked"
-UPDATED = "sync/updated"
-ADDED = "sync/added"
-DELETED = "sync/deleted"
-FAILED = "sync/failed"
-RECORD_NOUN = "sync/record"
-REQUESTS = "sync/requests"
-MODE = "sync/mode"
-TRAFFIC = "sync/traffic"
+CHECKED = ".dagster/sync_checked"
+UPDATED = ".dagster/sync_updated"
+ADDED = ".dagster/sync_added"
+DELETED = ".dagster/sync_deleted"
+FAILED = ".dagster/sync_failed"
+RECORD_NOUN = ".dagster/sync_record"
+REQUESTS = ".dagster/sync_requests"
+MODE = ".dagster/sync_mode"
+TRAFFIC = ".dagster/sync_traffic"
 """What was sent and received, as JSON: the totals, what the platform counts beside them, and the same by host."""
 
-ERRORS = "sync/errors"
+ERRORS = ".dagster/sync_errors"
 """How many partitions failed, by the group of their error, as JSON."""
 
-DURATION = "sync/duration"
-STOPPED = "sync/stopped"
+DURATION = ".dagster/sync_duration"
+STOPPED = ".dagster/sync_stopped"
 """What ended the sync early: its error's group, or `INTERRUPTED`; absent where every partition had its turn."""
 
 INTERRUPTED = "interrupted"
 
-STOPPED_BY = "sync/stopped_by"
+STOPPED_BY = ".dagster/sync_stopped_by"
 """The message of the error that ended the sync early."""
 
 _RECORD_COUNTS = ("checked", "added", "updated", "deleted", "unchanged")
@@ -89,6 +93,7 @@ def end_tags(report: SyncReport, stopped: str | None) -> dict[str, str]:
         DURATION: f"{report.duration_seconds:.2f}",
         TRAFFIC: json.dumps(_plain(report.traffic)),
         ERRORS: json.dumps(Counter(problem.error.group for problem in report.problems if problem.error)),
+        RESULT: _result(report, stopped),
         **({STOPPED: stopped} if stopped else {}),
     }
 
@@ -115,6 +120,20 @@ def traffic_from(tags: Mapping[str, str]) -> Traffic:
 def errors_from(tags: Mapping[str, str]) -> dict[str, int]:
     """Return how many partitions failed, by the group of their error."""
     return {group: count for group, count in _object(tags.get(ERRORS)).items() if isinstance(count, int)}
+
+
+def _result(report: SyncReport, stopped: str | None) -> str:
+    partitions = report.partitions
+    counts = {
+        "added": partitions.added,
+        "updated": partitions.updated,
+        "deleted": partitions.deleted,
+        "failed": report.failed,
+    }
+    words = [f"{count:,} {what}" for what, count in counts.items() if count]
+    if stopped:
+        words.append(stopped if stopped == INTERRUPTED else f"stopped by a {stopped} error")
+    return ", ".join(words) or "no change"
 
 
 def _plain(traffic: Traffic) -> dict[str, Any]:
@@ -144,4 +163,4 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _record_tag(noun: str, count: str) -> str:
-    return f"sync/{noun}s_{count}"
+    return f".dagster/sync_{noun}s_{count}"

@@ -14,6 +14,7 @@ import dagster as dg
 import pytest
 
 from dandi_pipeline.errors import MassDeletionRefused
+from dandi_pipeline.orchestration import run_tags
 from dandi_pipeline.orchestration.event_batches import EventBatches
 from dandi_pipeline.orchestration.events import printable
 from dandi_pipeline.orchestration.history import past_syncs
@@ -120,7 +121,7 @@ def test_a_part_synced_alone_leaves_the_other_asset_alone(site: Site, instance: 
 
     assert len(materialized(instance, DANDISETS)) == 6
     assert materialized(instance, ASSETS) == {}
-    assert only_run(instance).tags["sync/scope"] == "dandisets only"
+    assert only_run(instance).tags[run_tags.SCOPE] == "dandisets only"
 
 
 def test_a_removed_dandiset_leaves_the_partition_set_after_its_last_event(
@@ -171,7 +172,9 @@ def test_what_stops_the_whole_sync_is_raised_as_itself_and_the_run_has_failed(
 
     latest = past_syncs(site.settings.dagster_home, limit=1)[0]
     assert latest.status == "failed"
-    assert instance.get_runs(limit=1)[0].tags["sync/stopped"] == "configuration"
+    tags = instance.get_runs(limit=1)[0].tags
+    assert tags[run_tags.STOPPED] == "configuration"
+    assert tags["sync/result"] == "stopped by a configuration error"
 
 
 def test_the_history_is_in_run_storage(site: Site, instance: dg.DagsterInstance) -> None:
@@ -342,7 +345,7 @@ def wait_for_status(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -
     while time.monotonic() < deadline:
         runs = instance.get_runs()
         # A run has begun its step once it is tagged with what it is asked.
-        if runs and runs[0].status is status and "sync/scope" in runs[0].tags:
+        if runs and runs[0].status is status and run_tags.SCOPE in runs[0].tags:
             return
         time.sleep(0.1)
     pytest.fail(f"no run became {status} within 30 seconds; python: {sys.version}")

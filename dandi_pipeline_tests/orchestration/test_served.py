@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from dandi_pipeline.orchestration import run_tags
+from dandi_pipeline.orchestration.home import open_instance
 from dandi_pipeline_tests.orchestration.served import Served, dagster_dev, wait_for
 from dandi_pipeline_tests.orchestration.site import Site
 
@@ -39,8 +41,9 @@ def served(site: Site) -> Iterator[Served]:
 def test_the_sensor_syncs_what_is_stale_and_a_backfill_repairs_what_failed(site: Site, served: Served) -> None:
     (run,) = wait_for(lambda: all_ended(served, at_least=1), seconds=60)
     assert run["status"] == "FAILURE"
-    assert tags(run)["sync/failed"] == "1"
-    assert tags(run)["sync/added"] == "5"
+    assert {key: value for key, value in tags(run).items() if not key.startswith("dagster/")} == {
+        "sync/result": "5 added, 1 failed"
+    }
     for part in ("assets", "dandisets"):
         assert statuses(served, part) == {
             "materializedPartitions": ["000001", "000003", "000004", "000005", "000006"],
@@ -53,7 +56,10 @@ def test_the_sensor_syncs_what_is_stale_and_a_backfill_repairs_what_failed(site:
     site.archive.faults.clear()
     backfill(served, ["000001", "000002", "000004"])
     runs = wait_for(lambda: all_ended(served, at_least=3), seconds=300)
-    assert sorted(tags(run)["sync/scope"] for run in runs) == ["000001, 000002", "000004", "6 partitions"]
+    assert sorted(tags(run)["sync/result"] for run in runs) == ["1 added", "5 added, 1 failed", "no change"]
+    with open_instance(site.settings.dagster_home) as instance:
+        scopes = sorted(run.tags[run_tags.SCOPE] for run in instance.get_runs())
+    assert scopes == ["000001, 000002", "000004", "6 partitions"]
 
     for part in ("assets", "dandisets"):
         assert statuses(served, part) == {

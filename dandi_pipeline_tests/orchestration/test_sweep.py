@@ -51,7 +51,7 @@ def test_a_week_of_sweeps_reads_every_dandiset_once(site: Site, instance: dg.Dag
     week = [evaluate(site, instance, MONDAY + timedelta(days=day)) for day in range(7)]
     swept = [key for requests in week for request in requests for key in partitions(request)]
     assert sorted(swept) == sorted(materialized(instance))
-    assert all(request.tags["sync/background"] == "dandi" for requests in week for request in requests)
+    assert all(request.tags[".dagster/sync_background"] == "dandi" for requests in week for request in requests)
     keys = [request.run_key for requests in week for request in requests]
     assert len(set(keys)) == len(keys)
 
