@@ -6,8 +6,8 @@ Both are told by several threads at once, and both say the same steps in the sam
 import os
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeAlias
 
@@ -24,14 +24,19 @@ _HEARTBEAT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What the steps are called for one platform; `label` turns a partition's key into how people write it."""
+    """What the steps are called for one platform; `spelling` is how people tell partitions apart, see `Entry`."""
 
     platform: str
     partition_noun: str
     record_noun: str
-    label: Callable[[str], str]
+    spelling: str
     with_records: bool = True
     dry_run: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def label(self, partition: str) -> str:
+        """Return a partition as people write it: one whose name is not known by its key."""
+        return self.spelling.format(key=partition, name=self.names.get(partition) or partition)
 
     def stage(self, stage: Stage, partition: str | None) -> str:
         """Return a stage's name, e.g. "Checking assets for DANDI:000003"."""
@@ -100,6 +105,10 @@ class Lines:
         """Write one line at once."""
         with self._lock:
             tell(line)
+
+    def learn(self, names: Mapping[str, str]) -> None:
+        """Take what the partitions are called."""
+        self._wording = replace(self._wording, names=names)
 
     def begin(self, stage: Stage, partition: str | None, total: int | None) -> None:
         """Announce a stage, or take note of a total that has become known."""
@@ -194,6 +203,10 @@ class Bars:
     def call_out(self, line: str) -> None:
         """Write one line at once, above the bars."""
         self.say(line)
+
+    def learn(self, names: Mapping[str, str]) -> None:
+        """Take what the partitions are called."""
+        self._wording = replace(self._wording, names=names)
 
     def begin(self, stage: Stage, partition: str | None, total: int | None) -> None:
         """Show a bar, or give one the total that has become known."""

@@ -15,7 +15,7 @@ def wording_of(source: Source, settings: Settings, parts: Sequence[str], *, dry_
         platform=title_of(source.platform),
         partition_noun=noun,
         record_noun=bulk.name,
-        label=PLATFORMS[source.platform].spelling.format,
+        spelling=PLATFORMS[source.platform].spelling,
         with_records=not parts or bulk.part in parts,
         dry_run=dry_run,
     )

@@ -13,10 +13,10 @@ class Entry:
     """What a platform is configured by, and how it is opened.
 
     `title` is how people write the platform's name, unless they write it as it is, with a capital; `spelling` how
-    they write a partition's key, in place of the braces.
+    they tell its partitions apart: by `{name}`, or by `{key}`.
     """
 
     settings: type[PlatformSettings]
     open: Callable[[Source, Settings, Budgets], Platform]
     title: str | None = None
-    spelling: str = "{}"
+    spelling: str = "{name}"

@@ -65,6 +65,7 @@ class Sync:
             plan = self._plan(recheck_hidden=recheck_hidden)
             self._progress.begin(Stage.CHECK_PARTITIONS, None, plan.checked)
             self._progress.advance(Stage.CHECK_PARTITIONS, None, plan.checked)
+            self._progress.learn({item.key: item.listed.name for item in plan.stale if item.listed})
         finally:
             self._progress.end(Stage.CHECK_PARTITIONS, None)
         return plan

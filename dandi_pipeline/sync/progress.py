@@ -1,5 +1,6 @@
 """How a sync tells a watcher, while it runs, how far it is."""
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Protocol
 
@@ -19,6 +20,10 @@ class Progress(Protocol):
     A partition's stage may begin again (each version has its own listing); one that never began may end.
     """
 
+    def learn(self, names: Mapping[str, str]) -> None:
+        """Take what the partitions are called, by their keys, before any of them starts."""
+        ...
+
     def begin(self, stage: Stage, partition: str | None, total: int | None) -> None:
         """Note that a stage starts; `total` is None where it is not known."""
         ...
@@ -34,6 +39,9 @@ class Progress(Protocol):
 
 class Unwatched:
     """A sync nobody watches."""
+
+    def learn(self, names: Mapping[str, str]) -> None:
+        """Do nothing."""
 
     def begin(self, stage: Stage, partition: str | None, total: int | None) -> None:
         """Do nothing."""

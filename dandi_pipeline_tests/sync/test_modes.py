@@ -1,7 +1,7 @@
 """Each setting of a mode changes how the platform is asked, and none changes what the mirror comes to hold."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -123,6 +123,9 @@ class Order:
 
     def __init__(self) -> None:
         self.events: list[str] = []
+
+    def learn(self, names: Mapping[str, str]) -> None:
+        pass
 
     def begin(self, stage: Stage, partition: str | None, total: int | None) -> None:
         pass

@@ -147,4 +147,4 @@ def _refused_key(variable: str) -> Refusal:
     return judge
 
 
-ENTRY = Entry(DandiSettings, open_dandi, title="DANDI", spelling="DANDI:{}")
+ENTRY = Entry(DandiSettings, open_dandi, title="DANDI", spelling="DANDI:{key}")
