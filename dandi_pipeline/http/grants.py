@@ -78,6 +78,7 @@ class Grants:
 
     def __init__(self, limit: RateLimit, requests: Requests, paused_until: float | None, now: float) -> None:
         self._limit = limit
+        self._now = now
         self._open = now if paused_until is None else max(now, paused_until)
         # Nothing is granted beyond the horizon: what lies there was, before the clock was set back.
         first, last = now - limit.span, now + HORIZON
@@ -107,7 +108,8 @@ class Grants:
     def settle(self, granted: float, late: float) -> None:
         """Count a request as answered that was granted for `granted` and arrived up to `late` seconds after that."""
         self.withdraw(granted)
-        self.requests.arrived.append(granted + late)
+        # What is known of lateness may be far too much; that the answer is there by now is certain.
+        self.requests.arrived.append(min(granted + late, self._now))
 
     def withdraw(self, granted: float) -> None:
         """Count a request no more that was never sent."""

@@ -396,6 +396,12 @@ def test_a_clock_that_is_set_back_holds_nobody_back() -> None:
     assert grants.earliest(1000.0) == 1000.0
 
 
+def test_no_request_counts_from_later_than_now() -> None:
+    grants = Grants(ONE_BY_ONE, Requests(in_flight=[999.9]), None, now=1000.0)
+    grants.settle(999.9, late=60)
+    assert Grants(ONE_BY_ONE, grants.requests, None, now=1000.0).earliest(1000.0) == pytest.approx(1000.27)
+
+
 def _most_within(seconds: float, instants: list[float]) -> int:
     """Return how many instants the fullest half-open window of so many seconds holds."""
     instants = sorted(instants)
