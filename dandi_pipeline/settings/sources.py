@@ -137,7 +137,8 @@ def _source(document: Document, position: int, entry: Any, registry: Registry) -
         return model.model_validate(defaults | entry)
     except ValidationError as invalid:
         errors = invalid.errors(include_url=False, include_context=True)
-        first = min(errors, key=lambda error: document.line((*place, *error["loc"])))
+        # A misspelled key comes before the one that is missing for it.
+        first = min(errors, key=lambda error: (error["type"] == "missing", document.line((*place, *error["loc"]))))
         raise document.error((*place, *first["loc"]), worded(first, model)) from None
 
 

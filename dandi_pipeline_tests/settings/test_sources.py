@@ -162,7 +162,7 @@ WRONG = {
     "number out of range": (
         dandi("settings:", "  max_concurrent: 0"),
         4,
-        "'max_concurrent': input should be greater than or equal to 1",
+        "'max_concurrent': expected a whole number from 1 up",
     ),
     "yes for a number": (
         dandi("settings:", "  max_concurrent: true"),
