@@ -109,7 +109,7 @@ class Grants:
         """Count a request as answered that was granted for `granted` and arrived up to `late` seconds after that."""
         self.withdraw(granted)
         # What is known of lateness may be far too much; that the answer is there by now is certain.
-        self.requests.arrived.append(min(granted + late, self._now))
+        self.requests.arrived.append(max(granted, min(granted + late, self._now)))
 
     def withdraw(self, granted: float) -> None:
         """Count a request no more that was never sent."""
