@@ -61,9 +61,10 @@ def failure(asset: dg.AssetKey, partition: str, error: PipelineError) -> dg.Asse
 def run_traffic(asset: dg.AssetKey, traffic: Traffic) -> dg.AssetObservation:
     """Return the event that puts what a whole run sent and received on its asset, where Dagster plots it."""
     totals = {**{name: getattr(traffic, name) for name in TOTALS}, **traffic.counters}
+    planned = f", {traffic.counters['requests_planned']:,} planned" if "requests_planned" in traffic.counters else ""
     return dg.AssetObservation(
         asset_key=asset,
-        description="what the run sent and received",
+        description=f"{traffic.requests:,} requests sent{planned}",
         metadata={name: dg.MetadataValue.float(float(value)) for name, value in totals.items()},
     )
 

@@ -95,6 +95,17 @@ def test_a_fresh_partition_asked_for_by_name_is_recorded_as_unchanged(site: Site
     assert "nothing changed" in (record.asset_materialization.description or "")
 
 
+def test_a_run_tells_what_was_planned_beside_what_was_sent(site: Site, instance: dg.DagsterInstance) -> None:
+    report = site.sync()
+
+    observed = instance.fetch_observations(ASSETS, limit=1).records[0].asset_observation
+    assert observed is not None
+    assert observed.partition is None
+    sent, planned = observed.metadata["requests"].value, observed.metadata["requests_planned"].value
+    assert sent == planned == report.traffic.requests
+    assert observed.description == f"{sent:,.0f} requests sent, {planned:,.0f} planned"
+
+
 def test_failed_partitions_show_as_failed_and_the_others_as_materialized(
     site: Site, instance: dg.DagsterInstance
 ) -> None:
