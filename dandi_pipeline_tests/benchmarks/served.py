@@ -17,6 +17,7 @@ from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline_tests.end_to_end.equality import differences
 from dandi_pipeline_tests.simulators.dandi import Costs, SimulatedArchive, World, generated_world
+from dandi_pipeline_tests.simulators.dandi.snapshot import Snapshot
 
 COSTS = Costs(full=0.0036, bare=0.0006, single=0.030, workers=3)
 """What the real archive was measured to need for an asset in a full page, in a bare one, and alone."""
@@ -36,15 +37,15 @@ class Asked:
 
 
 class ServedArchive:
-    """Serves `world` at `costs` while it is open; `world` here stays as it was when serving began."""
+    """Serves a copy of `world` at `costs` while it is open."""
 
     def __init__(self, world: World, costs: Costs = COSTS) -> None:
-        self.world = world
+        self._world = world
         self._costs = costs
 
     def __enter__(self) -> "ServedArchive":
         self._connection, theirs = _FORKING.Pipe()
-        self._process = _FORKING.Process(target=_serve, args=(self.world, self._costs, theirs), daemon=True)
+        self._process = _FORKING.Process(target=_serve, args=(self._world, self._costs, theirs), daemon=True)
         self._process.start()
         theirs.close()
         self.url: str = self._connection.recv()
@@ -68,10 +69,10 @@ class ServedArchive:
         """Where the bulk copies lie."""
         return f"{self.url}/bucket"
 
-    def change(self, edit: Callable[..., None], *arguments: Any) -> None:
-        """Let `edit(world, …)`, a function of a module, change the served world."""
-        self._connection.send((edit, arguments))
-        self._connection.recv()
+    def apply(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what `function(world, …)` returns, a function of a module, which may change the served world."""
+        self._connection.send((function, arguments))
+        return self._connection.recv()
 
     def asked(self) -> Asked:
         """Return what was asked for since this was last called."""
@@ -98,9 +99,9 @@ class Copy:
                 if report.error:
                     raise report.error
 
-    def require_equal(self, world: World) -> None:
-        """Raise unless the mirror is what a perfect one of `world` would be."""
-        if found := differences(self.url, world.snapshot(published_assets=False)):
+    def require_equal(self) -> None:
+        """Raise unless the mirror is what a perfect one would be; holds both in memory."""
+        if found := differences(self.url, self.archive.apply(_snapshot)):
             raise AssertionError(f"{len(found)} rows differ, the first: {found[0]}")
 
 
@@ -116,6 +117,10 @@ def quiet_world(*, dandisets: int, assets: int) -> World:
     return world
 
 
+def _snapshot(world: World) -> Snapshot:
+    return world.snapshot(published_assets=False)
+
+
 def _serve(world: World, costs: Costs, orders: Connection) -> None:
     with SimulatedArchive(world, costs=costs) as archive:
         orders.send(archive.url)
@@ -124,9 +129,8 @@ def _serve(world: World, costs: Costs, orders: Connection) -> None:
             if order is None:
                 orders.send(_counted(archive))
             else:
-                edit, arguments = order
-                edit(world, *arguments)
-                orders.send(None)
+                function, arguments = order
+                orders.send(function(world, *arguments))
 
 
 def _counted(archive: SimulatedArchive) -> Asked:

@@ -39,8 +39,8 @@ def measure(scale: Scale) -> Table:
             "a check that finds nothing": bulk.sync,
         }
         taken = {way: _timed(work, archive) for way, work in ways.items()}
-        plain.require_equal(world)
-        bulk.require_equal(world)
+        plain.require_equal()
+        bulk.require_equal()
     by_hand = taken["bare fetch of full pages, 4 at a time"][0]
     return Table(
         title="A first copy, against the server's own limit",
