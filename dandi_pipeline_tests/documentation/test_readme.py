@@ -14,7 +14,9 @@ from dandi_pipeline.cli.main import commands
 from dandi_pipeline.mirror.schema import METADATA
 from dandi_pipeline_tests.documentation.conftest import Folder
 from dandi_pipeline_tests.documentation.markdown import CHECKOUT, Document
+from dandi_pipeline_tests.simulators.airtable import SimulatedAirtable
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_world
+from dandi_pipeline_tests.simulators.notion import SimulatedNotion
 
 README = Document(CHECKOUT / "README.md")
 BLOCKS = README.blocks
@@ -24,6 +26,13 @@ QUERIES = [
     if (query.language, answer.language) == ("sql", "text")
 ]
 OF_ALL_PLATFORMS = README.section("Several sources, several platforms")
+KEYLESS = """\
+sources:
+  - platform: notion
+    settings: {{api_url: "{notion}", databases: [0f1a2b3c4d5e6f708192a3b4c5d6e7f8]}}
+  - platform: airtable
+    settings: {{api_url: "{airtable}", bases: [{{base: appLabNotebook001}}]}}
+"""
 MESSAGES = README.first_cells("When something goes wrong")
 
 
@@ -76,6 +85,12 @@ def test_every_message_told_is_the_one_that_is_written(folder: Folder, archive: 
         folder.run(sync, MIRROR_DATABASE_URL="postgresql://somebody@127.0.0.1:9/mirror"),
         folder.run("make sync PYTHON=false VENV=none"),
     ]
+    with SimulatedNotion() as notion, SimulatedAirtable() as airtable:
+        keyless = folder.path / "keyless.yaml"
+        keyless.write_text(KEYLESS.format(notion=notion.api_url, airtable=airtable.api_url), encoding="utf-8")
+        written += [
+            folder.run(f"{sync} {platform}", DANDI_PIPELINE_SOURCES=str(keyless)) for platform in ("notion", "airtable")
+        ]
     archive.faults.add("status", status=400, path="dandisets/000002/versions/draft/assets")
     written.append(folder.run(sync))
     with SimulatedArchive(generated_world(dandisets=0)) as empty:
