@@ -84,7 +84,7 @@ def _entry(context: dg.AssetExecutionContext, event: dg.AssetMaterialization | d
         return _of_step(
             context, dg.DagsterEventType.ASSET_MATERIALIZATION, StepMaterializationData(event), event.description
         )
-    return _of_step(context, dg.DagsterEventType.ASSET_OBSERVATION, AssetObservationData(event), event.description)
+    return _of_step(context, dg.DagsterEventType.ASSET_OBSERVATION, AssetObservationData(event), None)
 
 
 def _planned_entry(context: dg.AssetExecutionContext, asset: dg.AssetKey, partition: str) -> dg.EventLogEntry:
@@ -97,7 +97,7 @@ def _planned_entry(context: dg.AssetExecutionContext, asset: dg.AssetKey, partit
 def _of_step(
     context: dg.AssetExecutionContext, kind: dg.DagsterEventType, data: "EventSpecificData", message: str | None
 ) -> dg.EventLogEntry:
-    """Return an event as Dagster makes it of one that the running step logs."""
+    """Return an event as Dagster makes it of one that the running step logs, but for what it would say twice."""
     step = context.get_step_execution_context()
     event = dg.DagsterEvent(
         event_type_value=kind.value,
