@@ -49,7 +49,7 @@ class Entry:
         changes with the dandiset's. Entries that such a change could have passed by do not count. A published file
         is final: what shows the publication that moved it last counts however soon it was written after that.
         """
-        metadata, zarr, modified = self.metadata, row["zarr"] is not None, moment_of(row["modified"])
+        metadata, zarr, modified = self.metadata, row.get("zarr") is not None, moment_of(row["modified"])
         return (
             (modified < self.written - MARGIN or (not zarr and _is_published(metadata, modified)))
             and metadata.get("path") == row["path"]
