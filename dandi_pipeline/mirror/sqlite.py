@@ -212,14 +212,15 @@ def _configure(connection: sqlite3.Connection, *, read_only: bool, patience: flo
         # Not "mode=ro": that leaves the WAL's two files behind, which a reader must create and may not remove.
         connection.execute("PRAGMA query_only = ON")
     else:
-        # Of a new file: two assets with their metadata fit on a page, where the usual 4096 bytes take one.
-        connection.execute("PRAGMA page_size = 8192")
+        # Of a new file: five assets with their metadata fit on a page, where the usual 4096 bytes take one.
+        connection.execute("PRAGMA page_size = 16384")
         _use_write_ahead_log(connection, patience)
         # With a WAL, NORMAL can lose the last commits in a power cut but never corrupts. A commit holds the rows
         # and their state token together, so what is lost is stale and read again.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
-    connection.execute("PRAGMA cache_size = -32768")
+    # For each connection, of which a sync has one a partition; beyond it the operating system's cache does as well.
+    connection.execute("PRAGMA cache_size = -8192")
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection, patience: float) -> None:

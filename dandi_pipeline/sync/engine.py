@@ -15,6 +15,7 @@ from dandi_pipeline.errors import (
 )
 from dandi_pipeline.mirror import HIDDEN_TOKEN, Mirror
 from dandi_pipeline.platforms.contract import Gone, Hidden, Listed, Platform, Sighting
+from dandi_pipeline.sync.collecting import rare_collections
 from dandi_pipeline.sync.guard import guard_partitions
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.partition import PartitionSync
@@ -80,6 +81,7 @@ class Sync:
             raise ConfigurationError("a sync needs a mirror")
         mirror = self._mirror
         yield from self._each(plan, lambda tools, item: PartitionSync(tools, self._source, mirror, run_id, item).run())
+        mirror.complete()
 
     def preview(self, plan: SyncPlan) -> Iterator[PartitionReport]:
         """Yield what `run` would change in each partition, sending only reads and writing nothing.
@@ -150,7 +152,7 @@ class Sync:
         concurrency = self._options.max_concurrent
         self._progress.begin(Stage.UPDATE_PARTITIONS, None, len(plan.stale))
         stopping = Event()
-        with RequestWorkers(concurrency) as workers:
+        with rare_collections(), RequestWorkers(concurrency) as workers:
 
             def work_on(item: Stale) -> PartitionReport:
                 with workers.share() as share:

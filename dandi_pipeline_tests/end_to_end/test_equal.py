@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from dandi_pipeline.sync.report import Outcome
+from dandi_pipeline_tests.end_to_end.equality import plain_engine
 from dandi_pipeline_tests.end_to_end.rig import CORPUS, Rig
 from dandi_pipeline_tests.simulators.dandi import (
     OWNER_TOKEN,
@@ -44,6 +46,14 @@ def test_a_first_sync_copies_everything_and_the_next_one_costs_one_request_and_n
     reports = rig.sync(full=True)
     assert not any(report.changed for report in reports.values())
     assert rig.last_change() == before[0]
+
+
+def test_a_first_sync_leaves_the_indexes_for_peoples_queries(mirror_url: str, tmp_path: Path) -> None:
+    with SimulatedArchive(generated_world(dandisets=1)) as archive:
+        Rig(archive, mirror_url, tmp_path).sync()
+    with plain_engine(mirror_url).connect() as connection:
+        names = {index["name"] for index in sa.inspect(connection).get_indexes("assets")}
+    assert names == {"assets_by_asset_id", "assets_by_sha256", "assets_by_blob"}
 
 
 def test_published_versions_assets_are_mirrored_where_the_source_says_so(mirror_url: str, tmp_path: Path) -> None:
