@@ -65,6 +65,8 @@ Opened = TypeVar("Opened", bound="ItemsPlatform")
 class ItemsSettings(PlatformSettings):
     """What such a platform accepts under `settings:`; a platform gives both members its own defaults."""
 
+    SWEEP: ClassVar[str] = "weekly"
+
     RATE: ClassVar[int] = 5
     """Requests a second that the platform allows whoever uses one token."""
 
