@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dandi_pipeline.cli.listing import LABELS, labelled
-from dandi_pipeline.cli.terminal import tell
+from dandi_pipeline.cli.terminal import screen_width, tell
 
 if TYPE_CHECKING:
     from dandi_pipeline.settings import Source
@@ -17,8 +17,8 @@ Entries = Iterator[tuple[str, str]]
 
 _PROGRAM = "dandi-pipeline"
 
-_LONGEST = 32
-"""Characters of a command up to which its meaning stands beside it: both fit the usual terminal."""
+_LONGEST = 46
+"""Characters of a command up to which its meaning stands beside it, if the terminal is wide enough."""
 
 
 @click.command(short_help="Show the most useful commands on one screen.")
@@ -47,17 +47,20 @@ def _show(guide: "Callable[[Sequence[Source]], Entries]") -> int:
     enabled = [source for source in sources if source.enabled] or list(sources)
     entries = list(guide(enabled))
     widths = [len(command) for command, _ in entries if len(command) <= _LONGEST]
-    tell("\n".join(_line(command, meaning, max(widths)) for command, meaning in entries).strip("\n"), to=sys.stdout)
+    screen = screen_width()
+    lines = [_line(command, meaning, max(widths), screen) for command, meaning in entries]
+    tell("\n".join(lines).strip("\n"), to=sys.stdout)
     return 0
 
 
-def _line(command: str, meaning: str, width: int) -> str:
-    """Return a command beside its meaning, a long one above it; without a command the meaning is a heading."""
+def _line(command: str, meaning: str, width: int, screen: int | None) -> str:
+    """Return a command beside its meaning, or above it for want of room; without a command it is a heading."""
     if not command:
         return f"\n{meaning}"
-    if len(command) > width:
-        return f"  {_PROGRAM} {command}\n{'':<{len(_PROGRAM) + width + 5}}{meaning}".rstrip()
-    return f"  {_PROGRAM} {command:<{width}}  {meaning}".rstrip()
+    beside = f"  {_PROGRAM} {command:<{width}}  {meaning}".rstrip()
+    if len(command) > width or (screen is not None and len(beside) > screen):
+        return f"  {_PROGRAM} {command}\n      {meaning}".rstrip()
+    return beside
 
 
 def _quick(sources: "Sequence[Source]") -> Entries:
@@ -69,8 +72,8 @@ def _quick(sources: "Sequence[Source]") -> Entries:
     yield "sync --dry-run", "what that would do, and cost"
     yield "", "Looking"
     yield "list", "sources, and names to select them by"
-    yield "inspect", "what is held, when it was synced, what failed"
-    yield "health", "the last 24 hours; exit code 1 if something is wrong"
+    yield "inspect", "what is held, synced and failing"
+    yield "health", "the last day, and what is wrong"
     yield "history", "the past syncs"
     yield "ui", "all of it in Dagster's UI"
     yield "", "More"
@@ -90,9 +93,14 @@ def _cheatsheet(sources: "Sequence[Source]") -> Entries:
             yield "", noun.capitalize()
             for value, aliases in sorted(found.items()):
                 yield f"sync {option} {value}", _some(aliases)
-    yield "", "Combined"
     source = max(sources, key=_labels)
-    yield f"sync {_all_filters(source)}", source.alias
+    if _labels(source) > 1:
+        yield "", "Combined"
+        yield f"sync {_all_filters(source)}", source.alias
+    if archive := next((source for source in sources if source.platform == "dandi"), None):
+        yield "", "Of DANDI alone"
+        yield f"sync --source {archive.alias} --dandiset-id 3", "one dandiset"
+        yield f"sync --source {archive.alias} --dandisets-only", "dandisets and versions, not assets"
     yield "", "When and how much"
     yield "sync --only-due", "what was not looked at within its interval"
     yield "sync --dry-run", "the plan, with reads alone"

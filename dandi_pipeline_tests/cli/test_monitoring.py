@@ -79,7 +79,9 @@ def test_the_guides_speak_of_the_users_own_names_and_the_quick_one_fits_a_screen
     cheatsheet = run("cheatsheet").out
     for words in ("--source stock", "--platform notion", "--app skyflow", "--component artefact", "--vault lab-keys"):
         assert words in cheatsheet
+    assert "sync --source dandi --dandiset-id 3 " in cheatsheet
     assert "sandbox" not in cheatsheet  # disabled
+    assert max(map(len, cheatsheet.splitlines())) <= 120
     assert len(run("quick").out.splitlines()) <= 24
     assert "Something was edited in stock" in run("examples").out
 
