@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_world
-from dandi_pipeline_tests.simulators.dandi.faults import HUGE, Faults
+from dandi_pipeline_tests.simulators.dandi.faults import Faults
+from dandi_pipeline_tests.simulators.faults import HUGE
 
 from .asking import ask
 

@@ -8,6 +8,8 @@ from urllib.parse import unquote
 
 import orjson
 
+from dandi_pipeline_tests.simulators.wire import Request
+
 from . import webhooks
 from .iterators import Iterators
 from .limits import Gate
@@ -15,7 +17,6 @@ from .listing import Question, body_of_query, list_page, shown_record
 from .model import Base, Table, Token
 from .refusals import Refusal, hidden, invalid, lacking_scope, unauthenticated
 from .snapshot import base_row, table_schema
-from .transport import Request
 from .world import World
 
 LONGEST_URL = 16_000

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from dandi_pipeline_tests.simulators.dandi.messages import Reply
+from dandi_pipeline_tests.simulators.messages import Reply
+from dandi_pipeline_tests.simulators.wire import Request
 
 from .instants import spelled, understood
-from .transport import Request
 
 if TYPE_CHECKING:
     from .server import SimulatedAirtable

@@ -12,11 +12,12 @@ Requests are matched by kind (see `api`), by a pattern for path and query, and s
 | `without_field`, `with_value`, `as_string` | `name`, dotted; `value` |
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from dandi_pipeline_tests.simulators.dandi import faults as neutral
-from dandi_pipeline_tests.simulators.dandi.messages import Reply
+from dandi_pipeline_tests.simulators import faults as neutral
+from dandi_pipeline_tests.simulators.faults import Effect
+from dandi_pipeline_tests.simulators.messages import Reply
 
 from .refusals import SHAPES, USUAL_TYPES, Refusal
 
@@ -36,26 +37,20 @@ def _status(
     return Refusal(status, type or USUAL_TYPES.get(status, "SERVER_ERROR"), message, shape, headers).reply
 
 
-EFFECTS: Mapping[str, Callable[..., Reply]] = {
+EFFECTS: Mapping[str, Effect] = {
     "status": _status,
     **{name: neutral.EFFECTS[name] for name in _SHARED},
 }
 
 
 class Faults(neutral.Faults):
-    """The faults now in force."""
+    """The faults now in force: entries of `EFFECTS`."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(EFFECTS, seed)
 
     def add(self, effect: str, **details: Any) -> None:
         """Put a fault in force: what `Fault` takes, any other keyword being an option of the effect."""
-        if effect not in EFFECTS:
-            raise ValueError(f"no fault is called {effect!r}; there are {', '.join(sorted(EFFECTS))}")
         if details.get("shape", "worded") not in SHAPES:
             raise ValueError(f"no error has the shape {details['shape']!r}; there are {', '.join(SHAPES)}")
         super().add(effect, **details)
-
-
-def spoil(reply: Reply, faults: Sequence[neutral.Fault]) -> Reply:
-    """Return the reply with every fault's effect on it, in the order in which they were added."""
-    for fault in faults:
-        reply = EFFECTS[fault.effect](reply, **fault.options)
-    return reply

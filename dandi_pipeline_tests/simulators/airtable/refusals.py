@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from dandi_pipeline_tests.simulators.dandi.messages import Reply
+from dandi_pipeline_tests.simulators.messages import Reply
 
 SHAPES: Mapping[str, Callable[[str, str], object]] = {
     "word": lambda type, message: {"error": type},

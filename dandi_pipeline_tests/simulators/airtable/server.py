@@ -3,27 +3,27 @@
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from email.utils import format_datetime
-from types import TracebackType
 
 import orjson
 
-from dandi_pipeline_tests.simulators.dandi.messages import Reply
+from dandi_pipeline_tests.simulators.faults import spoil
+from dandi_pipeline_tests.simulators.messages import Reply
+from dandi_pipeline_tests.simulators.traffic import Traffic
+from dandi_pipeline_tests.simulators.wire import Request, Sending, Served
 
-from .api import BASES_PER_PAGE, Api, Meaning, meaning
+from .api import BASES_PER_PAGE, KINDS, Api, Meaning, meaning
 from .control import Control
-from .faults import Faults, spoil
+from .faults import EFFECTS, Faults
 from .generated import generated_world
 from .iterators import TIME_TO_LIVE, Iterators
 from .limits import Gate, Limits
 from .refusals import Refusal
-from .traffic import Traffic
-from .transport import Request, Sending, Transport
 from .world import TOKEN, World
 
 BeforeResponse = Callable[[str, Mapping[str, str]], None]
 
 
-class SimulatedAirtable:
+class SimulatedAirtable(Served):
     """A served account; a context manager that serves while it is open.
 
     `world` may be changed at any time, `gate.limits` replaced. `before_response(kind, query)` is called before
@@ -40,40 +40,29 @@ class SimulatedAirtable:
         bases_per_page: int = BASES_PER_PAGE,
         seed: int = 0,
     ) -> None:
+        super().__init__(port=port)
         self.world = world or generated_world(seed=seed)
         self.token = TOKEN
-        self.requests = Traffic()
+        self.requests = Traffic(KINDS)
         self.faults = Faults(seed)
         self.gate = Gate(limits or Limits())
         self.iterators = Iterators(self.world.clock, iterator_life)
         self.before_response: BeforeResponse | None = None
         self._api = Api(self.world, self.gate, self.iterators, bases_per_page=bases_per_page)
         self._control = Control(self)
-        self._transport = Transport(self._respond, port=port)
 
     @property
     def api_url(self) -> str:
         """Where the API is, without a slash at the end."""
-        return f"{self._transport.origin}/v0"
+        return f"{self.url}/v0"
 
     @property
     def control_url(self) -> str:
         """Where other processes change the world and read the counters (see `control`)."""
-        return f"{self._transport.origin}/control"
+        return f"{self.url}/control"
 
-    def __enter__(self) -> "SimulatedAirtable":
-        self._transport.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._transport.__exit__(kind, error, traceback)
-
-    def _respond(self, request: Request) -> Sending:
+    def respond(self, request: Request) -> Sending:
+        """Answer a request; those under `/control/` are neither counted nor ever spoilt."""
         if request.path.startswith("/control/"):
             return Sending.of(self._control.answer(request), request)
         asked = meaning(request.method, request.path)
@@ -81,15 +70,13 @@ class SimulatedAirtable:
             if self.before_response:
                 self.before_response(asked.kind, dict(request.query))
             faults = self.faults.hitting(asked.kind, request.target)
-            reply = self._dated(spoil(self._answer(asked, request), faults))
-            sending = Sending.of(reply, request)
-            status = 0 if reply.delivery.reset else reply.status
-            self.requests.answered(asked.kind, request.target, status, len(sending.body))
+            sending = Sending.of(self._dated(spoil(self._answer(asked, request), faults, EFFECTS)), request)
+            self.requests.sent(asked.kind, request.target, sending)
         return sending
 
     def _answer(self, asked: Meaning, request: Request) -> Reply:
         try:
-            url = self._transport.origin + request.target
+            url = self.url + request.target
             return Reply(200, orjson.dumps(self._api.answer(asked, request, url)))
         except Refusal as refusal:
             return refusal.reply

@@ -9,7 +9,8 @@
 `python -m dandi_pipeline_tests.simulators.dandi` serves one to other processes.
 """
 
-from .clock import Clock
+from dandi_pipeline_tests.simulators.clock import Clock
+
 from .corpus import corpus_world
 from .generated import generated_world
 from .history import History, Step

@@ -1,22 +1,15 @@
 """Serves a simulated archive until it is told to stop: its API URL is the first line of standard output."""
 
 import argparse
-import signal
 import sys
-import threading
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
+
+from dandi_pipeline_tests.simulators.command import Parser, count, serve_until_stopped
 
 from .corpus import corpus_world
 from .generated import generated_world
 from .server import SimulatedArchive
 from .world import World
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,35 +21,18 @@ def main(arguments: list[str] | None = None) -> int:
         archive = SimulatedArchive(world, port=options.port, keep_alive=options.keep_alive, seed=options.seed)
     except (OSError, OverflowError) as error:
         parser.error(str(error))
-    stopped = threading.Event()
-
-    def stop(signal_number: int, frame: FrameType | None) -> None:
-        stopped.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    with archive:
-        print(archive.api_url, flush=True)
-        stopped.wait()
+    serve_until_stopped(archive, archive.api_url)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m dandi_pipeline_tests.simulators.dandi", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser("dandi", __doc__)
     parser.add_argument("--corpus", type=Path, help="a folder of recorded metadata to serve instead of made-up data")
-    parser.add_argument("--port", type=int, default=0, help="0, the default: any free one")
-    parser.add_argument("--dandisets", type=_count, default=12)
-    parser.add_argument("--assets", type=_count, default=20, help="about how many each dandiset has")
-    parser.add_argument("--large", type=_count, default=0, help="how many the first dandiset has instead")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dandisets", type=count, default=12)
+    parser.add_argument("--assets", type=count, default=20, help="about how many each dandiset has")
+    parser.add_argument("--large", type=count, default=0, help="how many the first dandiset has instead")
     parser.add_argument("--keep-alive", action="store_true", help="let clients reuse their connections")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a count")
-    return int(text)
 
 
 def _world(options: argparse.Namespace) -> World:

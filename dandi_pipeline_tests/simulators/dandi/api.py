@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 
 import orjson
 
-from .messages import GZIP_FROM, HTML, NOT_FOUND_PAGE, Rejection, Reply, Request, not_found
+from dandi_pipeline_tests.simulators.messages import GZIP_FROM, HTML, Reply
+
+from .messages import NOT_FOUND_PAGE, Rejection, Request, not_found
 from .paging import counted_page, lazy_page
 from .records import OPEN, VERSION_PATTERN, Asset, Dandiset, User, Version
 from .views import asset_row, dandiset_detail, full_asset_row, listing_row, version_info, version_row

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from .messages import Reply, Request
+from dandi_pipeline_tests.simulators.messages import Reply
+
+from .messages import Request
 from .records import Asset, Dandiset, Version, as_instant
 from .views import asset_row, listing_row
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import orjson
 
-from .clock import Clock
+from dandi_pipeline_tests.simulators.clock import Clock
+
 from .records import DRAFT, OPEN, VERSION_PATTERN, Asset, Dandiset, Version, as_instant
 from .world import World
 

@@ -1,93 +1,23 @@
-"""Faults that the archive can be told to have: which requests they hit, and what goes wrong with those."""
+"""Faults that the archive can be told to have: those of any platform, its own errors, and what its pages can have."""
 
-import random
 import re
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
-from typing import Any
 
-from .messages import HTML, JSON, Reply, Request
+from dandi_pipeline_tests.simulators import faults as neutral
+from dandi_pipeline_tests.simulators.faults import Effect, Fault
+from dandi_pipeline_tests.simulators.messages import JSON, Reply
 
-HUGE = 10**30
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing that goes wrong, with the requests that it hits.
-
-    `effect` names an entry of `EFFECTS` or `DETOURS`; `options` are its arguments. A request is hit if its kind
-    (see `api`) and its path with query match, it is the `nth` such request (from 1) where that is given, chance
-    allows it, and the fault has struck fewer than `times` times.
-    """
-
-    effect: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    kind: str | None = None
-    path: str | None = None
-    nth: int | None = None
-    probability: float = 1.0
-    times: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.effect not in EFFECTS and self.effect not in DETOURS:
-            known = ", ".join(sorted([*EFFECTS, *DETOURS]))
-            raise ValueError(f"no fault is called {self.effect!r}; there are {known}")
-
-    def matches(self, kind: str, target: str) -> bool:
-        """Whether a request is of the sort that the fault hits."""
-        return self.kind in (None, kind) and (self.path is None or bool(re.search(self.path, target)))
+from .messages import Request
 
 
-class Faults:
-    """The faults now in force; which requests chance picks is the same for the same seed."""
+class Faults(neutral.Faults):
+    """The faults now in force: entries of `EFFECTS` and `DETOURS`."""
 
     def __init__(self, seed: int = 0) -> None:
-        self._lock = threading.Lock()
-        self._seed = seed
-        self.clear()
-
-    def clear(self) -> None:
-        """Let everything work again, and start the seed anew."""
-        with self._lock:
-            self._random = random.Random(self._seed)
-            self._faults: list[Fault] = []
-            self._met: list[int] = []
-            self._struck: list[int] = []
-
-    def add(self, effect: str, **details: Any) -> None:
-        """Put a fault in force: what `Fault` takes, any other keyword being an option of the effect."""
-        matcher = {name: details.pop(name) for name in _MATCHERS & details.keys()}
-        with self._lock:
-            self._faults.append(Fault(effect, details, **matcher))
-            self._met.append(0)
-            self._struck.append(0)
-
-    def struck(self) -> int:
-        """How many requests were hit so far, counted once for each fault."""
-        with self._lock:
-            return sum(self._struck)
-
-    def hitting(self, kind: str, target: str) -> list[Fault]:
-        """Return the faults that hit this request, and count it."""
-        with self._lock:
-            return [
-                fault
-                for number, fault in enumerate(self._faults)
-                if fault.matches(kind, target) and self._strikes(number, fault)
-            ]
-
-    def _strikes(self, number: int, fault: Fault) -> bool:
-        self._met[number] += 1
-        strikes = (
-            (fault.nth is None or self._met[number] == fault.nth)
-            and (fault.times is None or self._struck[number] < fault.times)
-            and (fault.probability >= 1 or self._random.random() < fault.probability)
-        )
-        self._struck[number] += strikes
-        return strikes
+        super().__init__([*EFFECTS, *DETOURS], seed)
 
 
 def detour(request: Request, faults: list[Fault]) -> Request:
@@ -98,14 +28,6 @@ def detour(request: Request, faults: list[Fault]) -> Request:
     return request
 
 
-def spoil(reply: Reply, faults: list[Fault]) -> Reply:
-    """Return the reply with every fault's effect on it, in the order in which they were added."""
-    for fault in faults:
-        if fault.effect in EFFECTS:
-            reply = EFFECTS[fault.effect](reply, **fault.options)
-    return reply
-
-
 def _status(reply: Reply, *, status: int = 503, retry_after: int | None = None, as_date: bool = False) -> Reply:
     """Answer with an error status; `retry_after` seconds are spelled as a number or as an HTTP date."""
     headers = dict(reply.headers)
@@ -114,54 +36,6 @@ def _status(reply: Reply, *, status: int = 503, retry_after: int | None = None, 
         headers["Retry-After"] = format_datetime(until, usegmt=True) if as_date else str(retry_after)
     body = b'{"detail":"Invalid token."}' if status == 401 else b'{"detail":"Out of order."}'
     return replace(reply, status=status, body=body, content_type=JSON, headers=headers)
-
-
-def _reset(reply: Reply) -> Reply:
-    return reply.delivered(reset=True)
-
-
-def _slow_start(reply: Reply, *, seconds: float = 1.0) -> Reply:
-    return reply.delivered(wait=seconds)
-
-
-def _slow_body(reply: Reply, *, seconds: float = 1.0) -> Reply:
-    return reply.delivered(body_seconds=seconds)
-
-
-def _cut_body(reply: Reply, *, at: float = 0.5) -> Reply:
-    return reply.delivered(cut_at=at)
-
-
-def _cut_gzip(reply: Reply, *, at: float = 0.5) -> Reply:
-    return reply.delivered(gzip_cut_at=at)
-
-
-def _html(reply: Reply, *, status: int = 200) -> Reply:
-    page = b"<!doctype html><html><body><h1>We are improving the archive</h1></body></html>"
-    return replace(reply, status=status, body=page, content_type=HTML)
-
-
-def _without_field(reply: Reply, *, name: str) -> Reply:
-    """Leave a field out, wherever it occurs; a dotted name ("draft_version.modified") goes down into it."""
-    return reply.saying(_altered(reply.json(), name.split("."), lambda holder, key: holder.pop(key)))
-
-
-def _with_value(reply: Reply, *, name: str, value: Any = None) -> Reply:
-    """Give a field another value (null by default), wherever it occurs."""
-    return reply.saying(_altered(reply.json(), name.split("."), lambda holder, key: holder.update({key: value})))
-
-
-def _as_string(reply: Reply, *, name: str) -> Reply:
-    """Spell a field's number as a string."""
-    return reply.saying(
-        _altered(reply.json(), name.split("."), lambda holder, key: holder.update({key: str(holder[key])}))
-    )
-
-
-def _huge(reply: Reply, *, name: str) -> Reply:
-    """Give a field a number that fits no column."""
-    marked = _with_value(reply, name=name, value="HUGE NUMBER")
-    return replace(marked, body=marked.body.replace(b'"HUGE NUMBER"', str(HUGE).encode()))
 
 
 def _wrong_count(reply: Reply, *, by: int = 1) -> Reply:
@@ -185,34 +59,9 @@ def _page_after(request: Request) -> Request:
     return request.asking(page=str(int(request.query.get("page", "1")) + 1))
 
 
-def _altered(value: Any, names: list[str], alter: Callable[[dict[str, Any], str], Any]) -> Any:
-    """Alter a field in every dictionary that has it at the end of `names`, and return the whole."""
-    for holder in _holders(value, names):
-        alter(holder, names[-1])
-    return value
-
-
-def _holders(value: Any, names: list[str]) -> list[dict[str, Any]]:
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    found = [holder for child in children for holder in _holders(child, names)]
-    holder = value
-    for name in names[:-1]:
-        holder = holder.get(name) if isinstance(holder, dict) else None
-    return [*found, holder] if isinstance(holder, dict) and names[-1] in holder else found
-
-
-EFFECTS: Mapping[str, Callable[..., Reply]] = {
+EFFECTS: Mapping[str, Effect] = {
+    **neutral.EFFECTS,
     "status": _status,
-    "reset": _reset,
-    "slow_start": _slow_start,
-    "slow_body": _slow_body,
-    "cut_body": _cut_body,
-    "cut_gzip": _cut_gzip,
-    "html": _html,
-    "without_field": _without_field,
-    "with_value": _with_value,
-    "as_string": _as_string,
-    "huge": _huge,
     "wrong_count": _wrong_count,
     "foreign_next": _foreign_next,
 }
@@ -223,5 +72,3 @@ DETOURS: Mapping[str, Callable[[Request], Request]] = {
     "page_skipped": _page_after,
 }
 """What a fault does to a request before it is answered."""
-
-_MATCHERS = {"kind", "path", "nth", "probability", "times"}

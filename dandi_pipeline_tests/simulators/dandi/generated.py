@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from .clock import Clock
+from dandi_pipeline_tests.simulators.clock import Clock
+
 from .world import World
 
 STARTED = datetime(2024, 3, 11, 14, 2, 51, 123456, tzinfo=timezone.utc)

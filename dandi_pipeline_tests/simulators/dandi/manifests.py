@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime, parsedate_to_datetime
 
-from .messages import JSON, Reply, Request
+from dandi_pipeline_tests.simulators.messages import JSON, Reply
+
+from .messages import Request
 from .records import EMBARGOED, VERSION_PATTERN, Version
 from .world import World
 

@@ -6,7 +6,9 @@ from urllib.parse import urlencode
 
 import orjson
 
-from .messages import Rejection, Reply, Request
+from dandi_pipeline_tests.simulators.messages import Reply
+
+from .messages import Rejection, Request
 
 PAGE_SIZE, LARGEST_PAGE_SIZE = 100, 1000
 

@@ -4,28 +4,24 @@ Answers close their connection, as the real server's do, unless `keep_alive` is 
 """
 
 import gzip
-import os
-import socket
-import socketserver
-import struct
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from email.utils import formatdate
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
-from types import TracebackType
-from typing import Any
+
+from dandi_pipeline_tests.simulators import wire
+from dandi_pipeline_tests.simulators.faults import Fault, spoil
+from dandi_pipeline_tests.simulators.messages import GZIP_FROM, Reply
+from dandi_pipeline_tests.simulators.traffic import Traffic
+from dandi_pipeline_tests.simulators.wire import Sending, Served, part
 
 from .api import Api, meaning
 from .control import Control
-from .faults import Fault, Faults, detour, spoil
+from .faults import EFFECTS, Faults, detour
 from .generated import generated_world
+from .kinds import KINDS
 from .manifests import Manifests
-from .messages import GZIP_FROM, Reply, Request
-from .traffic import Traffic
+from .messages import Request
 from .world import World
 
 BeforeResponse = Callable[[str, Mapping[str, str]], None]
@@ -35,7 +31,6 @@ _SECURITY_HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-_SLOW_BODY_PIECES = 20
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,7 @@ class Costs:
         return each.get(kind, 0.0) * rows
 
 
-class SimulatedArchive:
+class SimulatedArchive(Served):
     """A served archive; a context manager that serves while it is open.
 
     `world` may be changed at any time. `before_response(kind, params)` is called before each answer is computed,
@@ -79,40 +74,17 @@ class SimulatedArchive:
         costs: Costs | None = None,
         seed: int = 0,
     ) -> None:
+        super().__init__(port=port)
         self.world = world or generated_world(seed=seed)
-        self.requests = Traffic()
+        self.requests = Traffic(KINDS)
         self.faults = Faults(seed)
         self.manifests = Manifests(self.world)
         self.before_response: BeforeResponse | None = None
         self.keep_alive = keep_alive
-        self.stopping = threading.Event()
         self._api = Api(self.world)
         self._control = Control(self)
         self._costs = costs or Costs()
         self._workers = threading.BoundedSemaphore(costs.workers) if costs else nullcontext()
-        self._server = _Server(self, port)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    def __enter__(self) -> "SimulatedArchive":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stopping.set()
-        self._server.shutdown()
-        self._server.close_connections()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        """Scheme, host and port."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def api_url(self) -> str:
@@ -124,11 +96,20 @@ class SimulatedArchive:
         """Where the bulk copies lie: `{bucket_url}/dandisets/{id}/{version}/assets.jsonld`."""
         return f"{self.url}/bucket"
 
-    def control(self, method: str, request: Request, body: bytes) -> Reply:
-        """Answer a request under `/control/`, which is neither counted nor ever spoilt."""
-        return self._control.answer(method, request, body)
+    def respond(self, request: wire.Request) -> Sending:
+        """Answer a request; those under `/control/` are neither counted nor ever spoilt."""
+        asked = Request.parse(request.target, request.headers)
+        if asked.path.startswith("/control/") or request.method != "GET":
+            return self._sending(self._control.answer(request.method, asked, request.body), asked)
+        kind, params = ("manifest", {}) if asked.path.startswith("/bucket/") else meaning(asked)
+        with self.requests.serving(kind):
+            reply = self._answer(kind, params, asked, self.faults.hitting(kind, request.target))
+            self.stopping.wait(reply.delivery.wait)
+            sending = self._sending(reply.delivered(wait=0.0), asked)
+            self.requests.sent(kind, request.target, sending)
+        return sending
 
-    def answer(self, kind: str, params: Mapping[str, str], request: Request, faults: list[Fault]) -> Reply:
+    def _answer(self, kind: str, params: Mapping[str, str], request: Request, faults: list[Fault]) -> Reply:
         """Answer a request at its cost, with the faults that hit it."""
         if self.before_response:
             self.before_response(kind, params)
@@ -136,121 +117,17 @@ class SimulatedArchive:
             asked = detour(request, faults)
             reply = self.manifests.answer(asked) if kind == "manifest" else self._api.answer(asked)
             self.stopping.wait(self._costs.of(kind, reply.rows))
-        return spoil(reply, faults)
+        return spoil(reply, faults, EFFECTS)
 
-
-class _Server(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    request_queue_size = 128
-
-    def __init__(self, archive: SimulatedArchive, port: int) -> None:
-        self.archive = archive
-        self._open: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", port), _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self._open.discard(request)
-        super().shutdown_request(request)
-
-    def close_connections(self) -> None:
-        """End every connection, those that clients keep open for later among them."""
-        for connection in list(self._open):
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue  # its client was faster
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that hang up; anything else is a mistake of the simulator and is shown."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-
-    def do_GET(self) -> None:
-        request = self._request()
-        if request.path.startswith("/control/"):
-            self._send(self.server.archive.control("GET", request, b""), request)
-        else:
-            self._serve(request)
-
-    def do_POST(self) -> None:
-        request = self._request()
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        self._send(self.server.archive.control("POST", request, body), request)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Keep quiet: `Traffic` remembers every request."""
-
-    def _request(self) -> Request:
-        return Request.parse(self.path, {name.lower(): value for name, value in self.headers.items()})
-
-    def _serve(self, request: Request) -> None:
-        archive = self.server.archive
-        kind, params = meaning(request)
-        if request.path.startswith("/bucket/"):
-            kind = "manifest"
-        with archive.requests.serving(kind):
-            faults = archive.faults.hitting(kind, self.path)
-            reply = archive.answer(kind, params, request, faults)
-            archive.stopping.wait(reply.delivery.wait)
-            message = _Message.of(reply, request)
-            status = 0 if reply.delivery.reset else reply.status
-            archive.requests.answered(kind, self.path, status, len(message.sent))
-        self._deliver(reply, message)
-
-    def _send(self, reply: Reply, request: Request) -> None:
-        self._deliver(reply, _Message.of(reply, request))
-
-    def _deliver(self, reply: Reply, message: "_Message") -> None:
-        """Put an answer on the wire as its delivery says."""
-        if reply.delivery.reset:
-            self._reset()
-            return
-        self.close_connection = not self.server.archive.keep_alive or len(message.sent) < message.length
-        head = self._head(reply, message)
-        if reply.delivery.body_seconds:
-            self.connection.sendall(head)
-            self._send_slowly(message.sent, reply.delivery.body_seconds)
-        else:
-            self.connection.sendall(head + message.sent)
-
-    def _head(self, reply: Reply, message: "_Message") -> bytes:
-        headers = {
-            "Server": "gunicorn",
-            "Date": formatdate(usegmt=True),
-            "Connection": "close" if self.close_connection else "keep-alive",
-            "Content-Type": reply.content_type,
-            **reply.headers,
-            **_SECURITY_HEADERS,
-        }
+    def _sending(self, reply: Reply, request: Request) -> Sending:
+        message = _Message.of(reply, request)
+        headers = {"Server": "gunicorn", "Content-Type": reply.content_type, **reply.headers, **_SECURITY_HEADERS}
         if "Transfer-Encoding" not in headers:
             headers["Content-Length"] = str(message.length)
         if message.encoding:
             headers["Content-Encoding"] = message.encoding
-        lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1")
-
-    def _send_slowly(self, body: bytes, seconds: float) -> None:
-        size = len(body) // _SLOW_BODY_PIECES + 1
-        for start in range(0, len(body), size):
-            self.server.archive.stopping.wait(seconds / _SLOW_BODY_PIECES)
-            self.connection.sendall(body[start : start + size])
-
-    def _reset(self) -> None:
-        """Close so that the client is sent a reset rather than an end: linger for no time at all."""
-        self.close_connection = True
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        os.close(self.connection.detach())
+        ends = not self.keep_alive or len(message.sent) < message.length
+        return Sending.made(reply.status, headers, message.sent, reply.delivery, ends_connection=ends)
 
 
 @dataclass(frozen=True)
@@ -271,14 +148,10 @@ class _Message:
         body, encoding = reply.body, None
         if _is_compressed(reply, request):
             body, encoding = gzip.compress(body, 6, mtime=0), "gzip"
-            body = body[: _share(body, delivery.gzip_cut_at)]
-        return cls(len(body), body[: _share(body, delivery.cut_at)], encoding)
+            body = part(body, delivery.gzip_cut_at)
+        return cls(len(body), part(body, delivery.cut_at), encoding)
 
 
 def _is_compressed(reply: Reply, request: Request) -> bool:
     """Whether the client takes gzip and it is worth it; what has an ETag is a stored file and never is."""
     return request.accepts_gzip and len(reply.body) >= GZIP_FROM and "ETag" not in reply.headers
-
-
-def _share(body: bytes, share: float | None) -> int:
-    return len(body) if share is None else int(len(body) * share)

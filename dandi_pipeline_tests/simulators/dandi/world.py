@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 import orjson
 
+from dandi_pipeline_tests.simulators.clock import Clock
+
 from . import metadata as computed
-from .clock import Clock
 from .history import Step
 from .records import (
     DRAFT,

@@ -9,7 +9,7 @@
 `python -m dandi_pipeline_tests.simulators.notion` serves one to other processes.
 """
 
-from dandi_pipeline_tests.simulators.dandi.clock import Clock
+from dandi_pipeline_tests.simulators.clock import Clock
 
 from .files import normalised
 from .generated import UNKNOWN_TYPE, generated_world

@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
+from dandi_pipeline_tests.simulators.wire import Request
+
 from . import sorting
 from .computed import Computer
 from .errors import QUERY_GUIDANCE, ApiError, invalid, not_found
@@ -19,7 +21,6 @@ from .property_items import property_item
 from .records import Connection, Database, DataSource, Page, Row
 from .versions import DATA_SOURCES, LEGACY, SPOKEN
 from .views import Views, title_of
-from .wire import Request
 from .workspace import Workspace, find_property
 
 PREFIX = "/v1"
@@ -69,10 +70,10 @@ class Api:
             return route.answer(self, request, captured, caller)
 
     def _connection(self, request: Request) -> Connection:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or token not in self._workspace.connections:
+        connection = self._workspace.connections.get(request.bearer or "")
+        if connection is None:
             raise ApiError(401, "API token is invalid.")
-        return self._workspace.connections[token]
+        return connection
 
     # Finding what an address names
 
@@ -248,7 +249,7 @@ def _version(request: Request) -> str:
 
 def _wanted(request: Request, schema: Mapping[str, Any]) -> frozenset[str] | None:
     """Return the ids of the properties that `filter_properties` asks for, by id or name; None for all."""
-    asked = request.query("filter_properties", "filter_properties[]")
+    asked = request.values("filter_properties", "filter_properties[]")
     found = {name: find_property(dict(schema), name) for name in asked}
     for name, prop in found.items():
         if prop is None:

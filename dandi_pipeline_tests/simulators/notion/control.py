@@ -27,12 +27,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from dandi_pipeline_tests.simulators.dandi.messages import Reply
+from dandi_pipeline_tests.simulators.messages import Reply
+from dandi_pipeline_tests.simulators.wire import Request
 
 from .records import Connection, Database, DataSource, Page, Property, User
 from .versions import LATEST
 from .views import Views, shown_id
-from .wire import Request
 from .world import OPERATIONS, TOKEN
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Control:
         clock.advance(body.get("advance", 0))
 
     def _snapshot(self, request: Request, body: object) -> object:
-        token, version = request.query("token"), request.query("version")
+        token, version = request.values("token"), request.values("version")
         return self._notion.world.snapshot((token or [TOKEN])[-1], version=(version or [LATEST])[-1])
 
     def _block(self, request: Request, body: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ import random
 from datetime import datetime, timezone
 from typing import Any
 
-from dandi_pipeline_tests.simulators.dandi.clock import Clock
+from dandi_pipeline_tests.simulators.clock import Clock
 
 from .records import DataSource, Page
 from .world import World

@@ -7,9 +7,10 @@ from typing import Any
 
 import orjson
 
+from dandi_pipeline_tests.simulators.wire import Request
+
 from .errors import ApiError, invalid
 from .paging import LARGEST
-from .wire import Request
 
 _UUID = re.compile(r"[0-9a-f]{32}")
 
@@ -48,7 +49,7 @@ def page_size(value: Any, where: str) -> int:
 
 def page_in_query(request: Request) -> tuple[str | None, int]:
     """Return the cursor and page size of a GET, which stand in its query."""
-    sizes, cursors = request.query("page_size"), request.query("start_cursor")
+    sizes, cursors = request.values("page_size"), request.values("start_cursor")
     size: Any = sizes[-1] if sizes else None
     cursor = cursors[-1] if cursors else None
     return cursor, page_size(int(size) if size and size.isdecimal() else size, "query")

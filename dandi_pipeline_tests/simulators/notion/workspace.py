@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
-from dandi_pipeline_tests.simulators.dandi.clock import Clock
+from dandi_pipeline_tests.simulators.clock import Clock
 
 from . import files
 from .records import TITLE, Connection, Database, DataSource, Page, Property, Refused, Row, User

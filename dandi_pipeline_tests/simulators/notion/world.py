@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from dandi_pipeline_tests.simulators.dandi.clock import Clock
+from dandi_pipeline_tests.simulators.clock import Clock
 
 from . import formulas, values
 from .records import TITLE, Connection, Database, DataSource, Page, Property, Refused, User

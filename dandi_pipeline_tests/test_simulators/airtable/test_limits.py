@@ -131,7 +131,7 @@ def test_a_spent_month_can_slow_down_instead(
 def test_refusals_are_counted(airtable: SimulatedAirtable, client: Client, path: str) -> None:
     statuses(client, path, 8)
     counts = client.control("requests").json()
-    assert (counts["total"], counts["refused_429"], counts["refused_for_rate"]) == (8, 3, 3)
+    assert (counts["total"], counts["rate_limited"], counts["refused_for_rate"]) == (8, 3, 3)
     assert (counts["by_kind"]["records"], counts["calls_by_month"]) == (8, {"2026-11": 5})
 
 

@@ -1,6 +1,7 @@
 """Sockets and HTTP: reads requests of any method and sends replies as their delivery says. It knows no platform."""
 
 import gzip
+import http.client
 import os
 import socket
 import socketserver
@@ -8,34 +9,40 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from http import HTTPStatus
+from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from dandi_pipeline_tests.simulators.dandi.messages import GZIP_FROM, Delivery, Reply
+from .messages import GZIP_FROM, Delivery, Reply
 
 _SLOW_BODY_PIECES = 20
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request. `target` is its path and query as sent, `headers` have lower-case names."""
+    """A request as it was read. `target` is its path and query as sent, `headers` have lower-case names."""
 
     method: str
     target: str
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
     @property
     def path(self) -> str:
+        """The path, still percent-encoded."""
         return urlsplit(self.target).path
 
     @property
     def query(self) -> list[tuple[str, str]]:
+        """Names and values in the query, in their order."""
         return parse_qsl(urlsplit(self.target).query, keep_blank_values=True)
+
+    def values(self, *names: str) -> list[str]:
+        """Return every value of a query parameter, whichever of these names it goes by."""
+        return [value for name, value in self.query if name in names]
 
     @property
     def bearer(self) -> str | None:
@@ -43,30 +50,43 @@ class Request:
         scheme, _, token = self.headers.get("authorization", "").partition(" ")
         return token if scheme.lower() == "bearer" else None
 
+    @property
+    def accepts_gzip(self) -> bool:
+        """Whether the body of the answer may be compressed."""
+        return "gzip" in self.headers.get("accept-encoding", "")
+
 
 @dataclass(frozen=True)
 class Sending:
     """An answer as it goes over the wire: `body` is all of it that is sent."""
 
+    status: int
     head: bytes
     body: bytes
     delivery: Delivery
+    ends_connection: bool
 
     @classmethod
     def of(cls, reply: Reply, request: Request) -> "Sending":
         """Compress the body if the client takes that and it is worth it; a faulty delivery may cut it short."""
-        body, headers = reply.body, {"Content-Type": reply.content_type, **reply.headers}
-        if "gzip" in request.headers.get("accept-encoding", "") and len(body) >= GZIP_FROM:
-            body = gzip.compress(body, 6, mtime=0)
+        body, headers, delivery = reply.body, {"Content-Type": reply.content_type, **reply.headers}, reply.delivery
+        if request.accepts_gzip and len(body) >= GZIP_FROM:
+            body = part(gzip.compress(body, 6, mtime=0), delivery.gzip_cut_at)
             headers["Content-Encoding"] = "gzip"
         headers["Content-Length"] = str(len(body))
-        cut_at = reply.delivery.cut_at
-        headers["Connection"] = "keep-alive" if cut_at is None else "close"
-        return cls(_head(reply.status, headers), _part(body, cut_at), reply.delivery)
+        sent = part(body, delivery.cut_at)
+        return cls.made(reply.status, headers, sent, delivery, ends_connection=sent is not body)
 
-    @property
-    def ends_connection(self) -> bool:
-        return self.delivery.cut_at is not None
+    @classmethod
+    def made(
+        cls, status: int, headers: Mapping[str, str], body: bytes, delivery: Delivery, *, ends_connection: bool
+    ) -> "Sending":
+        """Send a body as it is, below a status line and headers; a date is given where there is none."""
+        connection = "close" if ends_connection else "keep-alive"
+        named = {"Date": formatdate(usegmt=True), "Connection": connection, **headers}
+        lines = [f"HTTP/1.1 {status} {http.client.responses.get(status, 'Overloaded')}"]
+        lines += [f"{name}: {value}" for name, value in named.items()]
+        return cls(status, "\r\n".join([*lines, "", ""]).encode("latin-1"), body, delivery, ends_connection)
 
 
 Respond = Callable[[Request], Sending]
@@ -82,18 +102,15 @@ class Transport:
 
     @property
     def origin(self) -> str:
+        """Scheme, host and port."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def __enter__(self) -> "Transport":
+    def start(self) -> None:
+        """Begin to serve."""
         self._thread.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def stop(self) -> None:
+        """Serve no more, and end every connection."""
         self.stopping.set()
         self._server.shutdown()
         self._server.close_connections()
@@ -101,7 +118,38 @@ class Transport:
         self._thread.join()
 
 
+class Served:
+    """What serves while it is open; `stopping` is set when it ends, and ends what is slow on purpose."""
+
+    def __init__(self, *, port: int) -> None:
+        self._transport = Transport(self.respond, port=port)
+        self.stopping = self._transport.stopping
+
+    def respond(self, request: Request) -> Sending:
+        """Answer a request."""
+        raise NotImplementedError
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port."""
+        return self._transport.origin
+
+    def __enter__(self: "Itself") -> "Itself":
+        self._transport.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._transport.stop()
+
+
+Itself = TypeVar("Itself", bound=Served)
+
+
 class _Server(socketserver.ThreadingTCPServer):
+    """Listens on 127.0.0.1; one thread for each connection."""
+
     allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 128
@@ -147,6 +195,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.do_GET()
 
+    def do_PATCH(self) -> None:
+        self.do_GET()
+
     def do_DELETE(self) -> None:
         self.do_GET()
 
@@ -177,11 +228,6 @@ class _Handler(BaseHTTPRequestHandler):
         os.close(self.connection.detach())
 
 
-def _part(body: bytes, share: float | None) -> bytes:
+def part(body: bytes, share: float | None) -> bytes:
+    """Return the first share of a body; the body itself if none is given."""
     return body if share is None else body[: int(len(body) * share)]
-
-
-def _head(status: int, headers: Mapping[str, str]) -> bytes:
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")

@@ -1,26 +1,14 @@
-"""What the archive was asked: exact counts, and the requests themselves."""
+"""What a simulator was asked: exact counts, and the requests themselves."""
 
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-KINDS = (
-    "info",
-    "dandisets",
-    "dandiset",
-    "versions",
-    "version",
-    "version_info",
-    "assets_full",
-    "assets_bare",
-    "asset",
-    "asset_info",
-    "manifest",
-    "unknown",
-)
+from .wire import Sending
+
 REMEMBERED = 10_000
 
 
@@ -34,12 +22,13 @@ class Exchange:
 
 
 class Traffic:
-    """Counts requests, each in full before the first byte of its answer goes out.
+    """Counts requests of some kinds, each in full before the first byte of its answer goes out.
 
     So whoever has an answer finds it counted; a request is in flight from its reading until its answer is ready.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Sequence[str]) -> None:
+        self._kinds = kinds
         self._lock = threading.Lock()
         self._in_flight = 0
         self.reset()
@@ -75,13 +64,18 @@ class Traffic:
             self.body_bytes += size
             self.exchanges.append(Exchange(kind, target, status))
 
+    def sent(self, kind: str, target: str, sending: Sending) -> None:
+        """Record an answer as it goes over the wire; a connection that is reset has the status 0."""
+        self.answered(kind, target, 0 if sending.delivery.reset else sending.status, len(sending.body))
+
     def counts(self) -> dict[str, Any]:
-        """Return all counts as plain data, every kind included."""
+        """Return all counts as plain data, every kind included; `rate_limited` is how many 429s were sent."""
         with self._lock:
             return {
                 "total": self.total,
-                "by_kind": {kind: self.by_kind[kind] for kind in KINDS},
+                "by_kind": {kind: self.by_kind[kind] for kind in self._kinds},
                 "by_status": {str(status): count for status, count in sorted(self.by_status.items())},
                 "in_flight_max": self.in_flight_max,
                 "bytes": self.body_bytes,
+                "rate_limited": self.by_status[429],
             }

@@ -1,4 +1,4 @@
-"""The archive's clock: strictly increasing UTC instants of microsecond resolution, settable by a test."""
+"""A simulator's clock: strictly increasing UTC instants of microsecond resolution, settable by a test."""
 
 from datetime import datetime, timedelta, timezone
 
