@@ -17,7 +17,10 @@ def main() -> int:
     parser.add_argument("--ui", action="store_true", help="leave Dagster's UI running on the result")
     options = parser.parse_args()
     clear_stage()
-    return DEMONSTRATIONS[options.platforms](ui=options.ui)
+    try:
+        return DEMONSTRATIONS[options.platforms](ui=options.ui)
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -33,15 +33,13 @@ class Stage:
         if self.code == 0:
             print(f"$ dandi-pipeline {' '.join(arguments)}", flush=True)
             command = [sys.executable, "-m", "dandi_pipeline", *arguments]
-            self.code = subprocess.run(command, env=self._environ, check=False).returncode
+            with subprocess.Popen(command, env=self._environ) as process:
+                self.code = _ended(process)
 
     def serve_ui(self) -> None:
         """Serve Dagster's UI on the demonstration's mirror until interrupted."""
         title("Dagster's UI on the same mirror (Ctrl-C ends it)")
-        try:
-            self.run("ui")
-        except KeyboardInterrupt:
-            print()
+        self.run("ui")
 
     def show(self, statement: str, **named: Any) -> None:
         """Show a query, and the mirror's answer."""
@@ -66,6 +64,15 @@ class Stage:
         with engine.connect() as connection:
             result = connection.execute(sa.text(statement), named)
             return list(result.keys()), [tuple(row) for row in result]
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> int:
+    """Return a command's exit code; Ctrl-C reaches it as well, and it ends in its own time."""
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            print()
 
 
 def clear_stage() -> None:
