@@ -215,8 +215,12 @@ class HttpClient:
                 self._wait_for_budget()
                 condition = {"If-Modified-Since": http_date(written_after)}
                 with self._connection.streaming(url, condition) as (status, headers, pieces):
+                    self._budget.answered()
+                    refused = ErrorAnswer(status, where, "", b"")
+                    if status in _PASSING:
+                        raise AttemptFailed(_said(refused), answered=True)
                     if status not in (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED):
-                        raise self._final(ErrorAnswer(status, where, "", b""))
+                        raise self._final(refused)
                     yield Download(where, last_modified(headers), pieces) if status == HTTPStatus.OK else None
         except AttemptFailed as failure:
             raise PlatformFailing(f"{where}: {failure.reason}") from None
