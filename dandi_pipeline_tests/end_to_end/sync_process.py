@@ -3,6 +3,7 @@
 Processes are forked from a server that has imported everything already, so each starts in milliseconds.
 """
 
+import logging
 import os
 import resource
 import signal
@@ -26,7 +27,9 @@ from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline_tests.end_to_end.rig import dandi_at
 
 _FORKING = get_context("forkserver")
-_FORKING.set_forkserver_preload([__name__])
+_FORKING.set_forkserver_preload(
+    [__name__, "dandi_pipeline_tests.platforms.airtable.rig", "dandi_pipeline_tests.platforms.notion.rig"]
+)
 
 LONGEST = 60.0
 """Seconds that a sync of a simulated archive may take."""
@@ -88,6 +91,7 @@ class Ending:
 
 
 def _run(errand: Errand, results: Connection) -> None:
+    logging.disable(logging.WARNING)  # what fails is what it returns
     if errand.largest_file:
         resource.setrlimit(resource.RLIMIT_FSIZE, (errand.largest_file, errand.largest_file))
     if errand.die_after:

@@ -16,7 +16,7 @@ from dandi_pipeline_tests.simulators.airtable.field_types import COMPUTED_TYPES
 from dandi_pipeline_tests.simulators.airtable.model import Field, Table
 from dandi_pipeline_tests.soak.divergence import Divergence
 
-STEPS = 40
+STEPS = 30
 PAUSES = (0.2, 0.9, 5.0, 70.0, 595.0, 3_000.0, 40_000.0, 700_000.0, 2_500_000.0)
 """Seconds between two steps, up to a month."""
 
@@ -52,7 +52,7 @@ def random_history(seed: int, url: str, tally: Counter[str], *, steps: int = STE
     that was made or edited since a sync was last tried. After a sweep nothing may.
     """
     chance = random.Random(seed)
-    world = small_world(seed=seed, tables=chance.choice([1, 2, 4]), records=chance.randint(1, 12))
+    world = small_world(seed=seed, tables=chance.choice([1, 2, 4]), records=chance.randint(1, 6))
     world.set_blank_when_never_edited(chance.random() < 0.5)
     with SimulatedAirtable(world, limits=UNLIMITED, seed=seed) as airtable:
         rig = Rig(url, airtable, page_size=chance.choice([2, 3, 5, 100]))

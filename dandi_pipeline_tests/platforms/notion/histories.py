@@ -46,10 +46,10 @@ def random_history(seed: int, url: str, tally: Counter[str]) -> None:
     After each sync that was left in peace, what differs is only what moves no time; after a sweep nothing does.
     """
     chance = random.Random(seed)
-    world = generated_world(sources=chance.randint(1, 5), pages=chance.randint(0, 30), seed=seed, clock=Clock(STARTED))
+    world = generated_world(sources=chance.randint(1, 4), pages=chance.randint(0, 12), seed=seed, clock=Clock(STARTED))
     behaviour = Behaviour(
         cursors=chance.choice(["snapshot", "live"]),
-        row_cap=chance.choice([40, 100, 10_000]),
+        row_cap=chance.choice([15, 40, 10_000]),
         short_pages=chance.choice([0, 0, 0.4]),
         says_complete=chance.random() < 0.3,
         slow_above=chance.choice([None, None, 12]),
