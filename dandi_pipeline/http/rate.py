@@ -24,6 +24,9 @@ _LATELY = 50
 _ENOUGH = 10
 """Until so many answers are known, all of the time that one takes counts as delay."""
 
+_TOLERATED = 0.75
+"""The share of a limit's slack by which an answer may be late and not count; the rest is for inexact clocks."""
+
 _LATEST = 0.2
 """Seconds after its time that a grant is still used; with the horizon, a pause reaches everybody within a second."""
 
@@ -129,7 +132,7 @@ class LedgerBudget:
         self._limits = tuple(limits)
         self._sleep = sleep
         self._clock = clock
-        self._tolerance = min((limit.slack / 2 for limit in limits), default=0.0)
+        self._tolerance = min((_TOLERATED * limit.slack for limit in limits), default=0.0)
         self._counting = Lock()
         self._waiting = 0
         self._resume_at = clock()
