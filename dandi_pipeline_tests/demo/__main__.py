@@ -5,7 +5,7 @@ import sys
 
 from dandi_pipeline_tests.demo.archive import show_archive
 from dandi_pipeline_tests.demo.platforms import show_platforms
-from dandi_pipeline_tests.demo.stage import clear_stage
+from dandi_pipeline_tests.demo.stage import StepFailed, clear_stage
 
 DEMONSTRATIONS = {"dandi": show_archive, "all": show_platforms}
 
@@ -18,9 +18,12 @@ def main() -> int:
     options = parser.parse_args()
     clear_stage()
     try:
-        return DEMONSTRATIONS[options.platforms](ui=options.ui)
+        DEMONSTRATIONS[options.platforms](ui=options.ui)
+    except StepFailed as failed:
+        return failed.code
     except KeyboardInterrupt:
         return 130
+    return 0
 
 
 if __name__ == "__main__":

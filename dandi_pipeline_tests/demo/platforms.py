@@ -117,8 +117,8 @@ class Platforms:
         print("- Airtable: two recordings of the table 'Sessions' are done")
 
 
-def show_platforms(*, ui: bool) -> int:
-    """Sync all, edit each, sync what is due, and show what came of it; return the first exit code that is not 0."""
+def show_platforms(*, ui: bool) -> None:
+    """Sync all, edit each, sync what is due, and show what came of it."""
     with ExitStack() as served:
         platforms = Platforms(
             served.enter_context(SimulatedArchive(archives.generated_world(dandisets=8, assets=10))),
@@ -135,7 +135,6 @@ def show_platforms(*, ui: bool) -> int:
         _demonstrate(stage, platforms)
         if ui:
             stage.serve_ui()
-        return stage.code
 
 
 def _demonstrate(stage: Stage, platforms: Platforms) -> None:

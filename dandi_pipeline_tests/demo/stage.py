@@ -16,25 +16,28 @@ FOLDER = Path(".demo")
 _PREFIXES = ("DANDI_", "MIRROR_", "NOTION_", "AIRTABLE_")
 
 
-class Stage:
-    """Runs commands in an environment in which everything lies below `.demo/` and nothing of the caller's is used.
+class StepFailed(Exception):
+    """A command ended with a `code` that is not 0: there is nothing more to show."""
 
-    Once a command has failed nothing more is run, and `code` is its exit code.
-    """
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+class Stage:
+    """Runs commands in an environment in which everything lies below `.demo/` and nothing of the caller's is used."""
 
     def __init__(self, **environment: str) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_PREFIXES)}
         self._home = FOLDER.absolute() / "dagster_home"
         self._environ = {**inherited, **environment, "DAGSTER_HOME": str(self._home)}
-        self.code = 0
 
     def run(self, *arguments: str) -> None:
-        """Show a command line, and run it."""
-        if self.code == 0:
-            print(f"$ dandi-pipeline {' '.join(arguments)}", flush=True)
-            command = [sys.executable, "-m", "dandi_pipeline", *arguments]
-            with subprocess.Popen(command, env=self._environ) as process:
-                self.code = _ended(process)
+        """Show a command line, and run it; raise `StepFailed` if it fails."""
+        print(f"$ dandi-pipeline {' '.join(arguments)}", flush=True)
+        command = [sys.executable, "-m", "dandi_pipeline", *arguments]
+        with subprocess.Popen(command, env=self._environ) as process:
+            if code := _ended(process):
+                raise StepFailed(code)
 
     def serve_ui(self) -> None:
         """Serve Dagster's UI on the demonstration's mirror until interrupted."""
@@ -43,8 +46,6 @@ class Stage:
 
     def show(self, statement: str, **named: Any) -> None:
         """Show a query, and the mirror's answer."""
-        if self.code:
-            return
         names, rows = self._query(statement, **named)
         print("\n".join(f"sql> {line}" for line in statement.splitlines()))
         texts = [names, *(["" if value is None else str(value) for value in row] for row in rows)]
@@ -55,7 +56,7 @@ class Stage:
 
     def last_change(self) -> int:
         """Return the newest change's number."""
-        return 0 if self.code else int(self._query("SELECT coalesce(max(sequence), 0) FROM changes")[1][0][0])
+        return int(self._query("SELECT coalesce(max(sequence), 0) FROM changes")[1][0][0])
 
     def _query(self, statement: str, **named: Any) -> tuple[list[str], Sequence[tuple[Any, ...]]]:
         """Ask the mirror, read-only."""
