@@ -14,7 +14,7 @@ from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.report import SyncReport, Tally
 
 RESULT = "sync/result"
-"""What came of a sync, for people: "2 updated, 1 failed"."""
+"""What came of a sync, for people: "1 failed, 2 updated"."""
 
 KIND = ".dagster/sync_kind"
 SYNC = "sync"
@@ -124,16 +124,15 @@ def errors_from(tags: Mapping[str, str]) -> dict[str, int]:
 
 def _result(report: SyncReport, stopped: str | None) -> str:
     partitions = report.partitions
+    ending = [stopped if stopped == INTERRUPTED else f"stopped by a {stopped} error"] if stopped else []
     counts = {
+        "failed": report.failed,
         "added": partitions.added,
         "updated": partitions.updated,
         "deleted": partitions.deleted,
-        "failed": report.failed,
     }
-    words = [f"{count:,} {what}" for what, count in counts.items() if count]
-    if stopped:
-        words.append(stopped if stopped == INTERRUPTED else f"stopped by a {stopped} error")
-    return ", ".join(words) or "no change"
+    # The list of runs is narrow: what is amiss comes first.
+    return ", ".join([*ending, *(f"{count:,} {what}" for what, count in counts.items() if count)]) or "no change"
 
 
 def _plain(traffic: Traffic) -> dict[str, Any]:

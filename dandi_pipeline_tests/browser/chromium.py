@@ -10,6 +10,7 @@ from selenium.common.exceptions import StaleElementReferenceException, TimeoutEx
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 HOW_TO_GET_IT = "Chromium and its driver are needed: apt-get install chromium chromium-driver"
@@ -33,13 +34,13 @@ class Pages:
         self._url = url
 
     def open(self, path: str, *texts: str) -> None:
-        """Open a page and wait until it shows all of `texts`; fail with what it shows instead."""
+        """Open a page and wait until it shows all of `texts`, each as often as named; or fail with what it shows."""
         self._browser.get(f"{self._url}{path}")
         waiting = WebDriverWait(self._browser, PATIENCE, ignored_exceptions=[StaleElementReferenceException])
         try:
-            waiting.until(lambda _: all(text in self.text for text in texts))
+            waiting.until(lambda _: all(self.text.count(text) >= texts.count(text) for text in texts))
         except TimeoutException:
-            missing = [text for text in texts if text not in self.text]
+            missing = [text for text in texts if self.text.count(text) < texts.count(text)]
             raise AssertionError(f"{path} does not show {missing} but:\n{self.text}") from None
 
     @property
@@ -52,13 +53,14 @@ class Pages:
         rows = [row.text.partition("\n") for row in self._browser.find_elements(By.CSS_SELECTOR, "tr")]
         return {name: value for name, _, value in rows}
 
-    @property
-    def switches(self) -> Sequence[bool]:
-        """Whether each switch of the page is on, from top to bottom."""
-        return [
-            switch.is_selected()
-            for switch in self._browser.find_elements(By.CSS_SELECTOR, "label[class*=formatSwitch] input")
-        ]
+    def switches(self, number: int) -> Sequence[bool]:
+        """Wait for this many switches, which come after the rows they stand in; tell of each whether it is on."""
+        waiting = WebDriverWait(self._browser, PATIENCE)
+        found = waiting.until(lambda _: len(self._switches()) == number and self._switches())
+        return [switch.is_selected() for switch in found]
+
+    def _switches(self) -> list[WebElement]:
+        return self._browser.find_elements(By.CSS_SELECTOR, "label[class*=formatSwitch] input")
 
     def show(self, text: str) -> None:
         """Scroll as little as it takes for an element that shows exactly `text` to be seen."""

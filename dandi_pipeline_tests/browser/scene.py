@@ -39,6 +39,8 @@ def scene(folder: Path) -> Iterator[Scene]:
     with SimulatedArchive(generated_world()) as archive:
         site = Site(archive, folder)
         world = archive.world
+        # A browser may lack the signs of the generated name, and the README shows its picture.
+        world.rename_dandiset("000001", "Theta sequences in the dentate gyrus")
         command_line_sync(site)
         world.add_asset("000001", "sub-new/sub-new_ecephys.nwb", size=4096)
         world.rename_dandiset("000002", "Place fields, revisited")

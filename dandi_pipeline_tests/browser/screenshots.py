@@ -24,6 +24,8 @@ def main() -> int:
             pages.open(path, *texts)
             if name == "run":
                 pages.show(log_line)
+            if name == "automation":
+                pages.switches(3)
             pages.save(IMAGES / f"{name}.png")
             print(IMAGES / f"{name}.png")
     return 0

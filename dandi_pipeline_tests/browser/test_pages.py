@@ -5,7 +5,7 @@ from dandi_pipeline_tests.browser.scene import DANDISETS, FAILING, Scene
 
 
 def test_the_catalog_lists_both_assets_of_the_archive_with_their_partitions(pages: Pages, shown: Scene) -> None:
-    pages.open("/assets", "dandi / assets", "dandi / dandisets")
+    pages.open("/assets", "dandi / assets", "dandi / dandisets", *2 * [f"{DANDISETS} partitions"])
     assert pages.text.count(f"{DANDISETS} partitions") == 2
 
 
@@ -33,17 +33,22 @@ def test_the_runs_page_lists_syncs_whoever_launched_them(pages: Pages, shown: Sc
     pages.open("/runs", "Failure", "Success")
 
 
+def test_the_runs_page_says_of_each_sync_what_came_of_it_and_nothing_more(pages: Pages, shown: Scene) -> None:
+    pages.open("/runs", "sync/result: 1 failed, 1 updated", "sync/result: 3 updated", f"sync/result: {DANDISETS} added")
+    assert pages.text.count("sync/") == 3
+
+
 def test_a_sync_from_the_command_line_is_a_run_with_its_log(pages: Pages, shown: Scene) -> None:
     pages.open(
         f"/runs/{shown.second}",
         "Success",
         f"INFO\n{DANDISETS} dandisets checked, 3 to sync",
-        "INFO\n000001: 1 dandiset updated, 1 version updated, 1 asset added",
-        "INFO\n000002: 1 dandiset updated, 1 version updated",
-        "INFO\n000003: 1 version added, 1 version updated",
+        "000001: 1 asset added",
+        "000002: 1 dandiset updated, 1 version updated",
+        "000003: 1 version added, 1 version updated",
     )
 
 
 def test_the_sensor_and_both_schedules_are_listed_and_on(pages: Pages, shown: Scene) -> None:
     pages.open("/automation", "dandi_changes", "dandi_full_check", "02:00 AM UTC", "dandi_sweep")
-    assert pages.switches == [True, True, True]
+    assert pages.switches(3) == [True, True, True]

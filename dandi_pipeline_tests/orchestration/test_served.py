@@ -42,7 +42,7 @@ def test_the_sensor_syncs_what_is_stale_and_a_backfill_repairs_what_failed(site:
     (run,) = wait_for(lambda: all_ended(served, at_least=1), seconds=60)
     assert run["status"] == "FAILURE"
     assert {key: value for key, value in tags(run).items() if not key.startswith("dagster/")} == {
-        "sync/result": "5 added, 1 failed"
+        "sync/result": "1 failed, 5 added"
     }
     for part in ("assets", "dandisets"):
         assert statuses(served, part) == {
@@ -56,7 +56,7 @@ def test_the_sensor_syncs_what_is_stale_and_a_backfill_repairs_what_failed(site:
     site.archive.faults.clear()
     backfill(served, ["000001", "000002", "000004"])
     runs = wait_for(lambda: all_ended(served, at_least=3), seconds=300)
-    assert sorted(tags(run)["sync/result"] for run in runs) == ["1 added", "5 added, 1 failed", "no change"]
+    assert sorted(tags(run)["sync/result"] for run in runs) == ["1 added", "1 failed, 5 added", "no change"]
     with open_instance(site.settings.dagster_home) as instance:
         scopes = sorted(run.tags[run_tags.SCOPE] for run in instance.get_runs())
     assert scopes == ["000001, 000002", "000004", "6 partitions"]
