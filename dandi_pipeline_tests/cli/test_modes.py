@@ -61,9 +61,9 @@ def test_a_counter_that_only_one_platform_has_shows_wherever_metrics_do(desk: De
     read = done.json["counters"]["manifests_read"]
     assert read == desk.archive.requests.counts()["by_kind"]["manifest"] > 0
     (past,) = desk.run("history", "--json").json
-    assert past["traffic"]["counters"] == {"manifests_read": read}
+    assert past["traffic"]["counters"]["manifests_read"] == read
     assert f"Manifests read: {read}" in desk.run("stats").out.splitlines()
-    assert desk.run("stats", "--json").json["counters"] == {"manifests_read": read}
+    assert desk.run("stats", "--json").json["counters"]["manifests_read"] == read
     with open_instance(desk.shell.folder / ".dagster_home") as instance:
         (event,) = instance.fetch_observations(dg.AssetKey(["dandi", "assets"]), limit=1).records
     assert event.asset_observation is not None
