@@ -5,6 +5,7 @@
 
 import argparse
 import logging
+import math
 import sys
 import tempfile
 import time
@@ -22,6 +23,9 @@ from dandi_pipeline_tests.soak import world_run as dandi
 from dandi_pipeline_tests.soak.divergence import Divergence
 
 COUNTED = ("histories", "upstream edits", "syncs", "sweeps", "kills", "concurrent pairs", "faults")
+
+LASTING = 300.0
+"""Seconds for which histories are lived through if nobody says how many or how long."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +80,18 @@ def _divergence(histories: Histories, seed: int, url: str, tally: Counter[str]) 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="soak", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--platform", choices=[*PLATFORMS], default="dandi", help="whose (default: dandi)")
-    parser.add_argument("--seconds", type=float, default=300, help="for how long (default: 300)")
-    parser.add_argument("--histories", type=int, help="so many on each database, however long they take")
+    parser.add_argument("--seconds", type=float, help="for how long (default: 300, or for as many as are asked for)")
+    parser.add_argument("--histories", type=int, help="end after so many on each database")
     parser.add_argument("--seed", type=int, default=0, help="of the first one; the next ones follow (default: 0)")
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.seconds is None:
+        options.seconds = LASTING if options.histories is None else math.inf
+    return options
 
 
 def _enough(options: argparse.Namespace, done: int, seconds: float) -> bool:
-    return bool(seconds >= options.seconds if options.histories is None else done >= options.histories)
+    return bool(seconds >= options.seconds or (options.histories is not None and done >= options.histories))
 
 
 @contextmanager
