@@ -68,6 +68,16 @@ class Shelf:
     embargo_status: str
 
 
+@dataclass(frozen=True, slots=True)
+class RecordsPage:
+    """One page with metadata, of which nothing is kept but the records; see `AssetPage`."""
+
+    number: int
+    count: int | None
+    more: bool
+    records: Sequence[Record]
+
+
 class AssetReading:
     """One reading of one version's assets. `cut_short` tells afterwards whether the request's limit ended it."""
 
@@ -108,25 +118,25 @@ class AssetReading:
 
     def _full_walk(self) -> Iterator[Observation]:
         size = min(self._page_size, self._request.limit or self._page_size)
-        first = self._page(1, metadata=True, size=size)
+
+        def read(number: int) -> RecordsPage:
+            page = self._page(number, metadata=True, size=size)
+            return RecordsPage(number, page.count, page.more, self._records(page))
+
+        # By a worker like the others: parsed pages are large, and there are never more than workers at once.
+        [first] = self._request.workers.map(read, [1])
         count = first.count or 0
         pages = ceil(count / size)
         if self._request.limit and count > self._request.limit:
             self.cut_short = True
             pages = ceil(self._request.limit / size)
 
-        def records_of(page: AssetPage) -> list[Record]:
-            self._require_end(page, pages)
-            return self._records(page)
-
-        def read(number: int) -> list[Record]:
-            return records_of(self._page(number, metadata=True, size=size))
-
         yield Expected(count)
         seen = 0
-        for records in self._first_then_rest(records_of(first), read, pages, _size_of_records):
-            seen += len(records)
-            yield Observed(records[: self._left(seen, len(records))])
+        for page in self._first_then_rest(first, read, pages, lambda page: _size_of_records(page.records)):
+            self._require_end(page, pages)
+            seen += len(page.records)
+            yield Observed(page.records[: self._left(seen, len(page.records))])
         if not self.cut_short:
             self._require_count(seen, count)
             yield Complete(ASSET, (self._version,))
@@ -236,7 +246,7 @@ class AssetReading:
         yield first
         yield from self._request.workers.map(read, range(2, pages + 1), measure=measure)
 
-    def _require_end(self, page: AssetPage, pages: int) -> None:
+    def _require_end(self, page: AssetPage | RecordsPage, pages: int) -> None:
         """Raise `TornRead` if there is more after the last of `pages`: a wrong count must not end the walk."""
         if page.more and page.number >= pages and not self.cut_short:
             raise TornRead(f"{self._where} says it has {pages} pages of assets but has more")
