@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dandi_pipeline.http import LocalBudgets, Metrics, RateBudget, RateLimit, Traffic, pseudonym
@@ -352,6 +353,7 @@ limits = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     all_limits=st.lists(
         st.lists(limits, min_size=1, max_size=2, unique_by=lambda limit: limit.key), min_size=1, max_size=3
@@ -377,6 +379,47 @@ def test_no_window_of_any_limit_ever_holds_more_than_it_allows(
     for key, instants in granted.items():
         assert _most_within(shared[key].seconds, instants) <= shared[key].requests
         assert _most_within(shared[key].window - 1e-3, instants) <= shared[key].burst
+
+
+class Network:
+    """Answers requests after a while, of which nobody knows how much was the way there."""
+
+    def __init__(self, ledger: LocalBudgets, limit: RateLimit, fake: FakeTime) -> None:
+        self.arrived: list[float] = []
+        self._ledger = ledger
+        self._limit = limit
+        self._fake = fake
+        self._answers: list[tuple[float, float]] = []
+
+    def send(self, granted: float, there: float, back: float) -> None:
+        self.arrived.append(granted + there)
+        heappush(self._answers, (granted + there + back, granted))
+
+    def wait_until(self, instant: float) -> None:
+        while self._answers and self._answers[0][0] <= instant:
+            answered, granted = heappop(self._answers)
+            self._fake.sleep(max(0.0, answered - self._fake.clock()))
+            late = max(0.0, answered - granted - 0.75 * self._limit.slack)
+            self._ledger.settle([self._limit], granted, late)
+        self._fake.sleep(max(0.0, instant - self._fake.clock()))
+
+
+@settings(deadline=None)
+@given(
+    burst=st.sampled_from([1, 5]),
+    ways=st.lists(st.tuples(st.floats(0, 3), st.floats(0, 3)), min_size=12, max_size=40),
+)
+def test_however_long_requests_take_no_more_arrive_than_the_limit_allows(
+    burst: int, ways: list[tuple[float, float]]
+) -> None:
+    fake, limit = FakeTime(), RateLimit("host", 5, 1, burst)
+    ledger = LocalBudgets(sleep=fake.sleep, clock=fake.clock)
+    network = Network(ledger, limit, fake)
+    for there, back in ways:
+        while not (claim := ledger.claim([limit], 1)).instants:
+            network.wait_until(claim.retry_at)
+        network.send(claim.instants[0], there, back)
+    assert _most_within(1, network.arrived) <= 5
 
 
 @pytest.mark.parametrize(
