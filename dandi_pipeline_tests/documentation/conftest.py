@@ -1,5 +1,6 @@
 """A user's folder in which a document's commands can be tried, and what `make demo` leaves behind."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -75,17 +76,29 @@ def folder(tmp_path: Path, archive: SimulatedArchive) -> Folder:
 @pytest.fixture(scope="session")
 def demonstrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the demonstration; return the folder that it ran in, with what it showed in a file."""
-    return _demonstrated("make demo", tmp_path_factory.mktemp("demonstrated"))
+    return _demonstrated("make demo", _shared(tmp_path_factory) / "demonstrated")
 
 
 @pytest.fixture(scope="session")
 def demonstrated_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Do the same with the demonstration of all platforms."""
-    return _demonstrated("make demo PLATFORMS=all", tmp_path_factory.mktemp("demonstrated_all"))
+    return _demonstrated("make demo PLATFORMS=all", _shared(tmp_path_factory) / "demonstrated_all")
+
+
+def _shared(factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that all of pytest's processes have in common."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 def _demonstrated(command: str, path: Path) -> Path:
-    done = Folder(path, "").run(command)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (path / "demonstration.txt").write_text(done.stdout, encoding="utf-8")
+    """Run a demonstration once for all of pytest's processes."""
+    shown = path / "demonstration.txt"
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shown.exists():
+            path.mkdir(exist_ok=True)
+            done = Folder(path, "").run(command)
+            assert done.returncode == 0, done.stdout + done.stderr
+            shown.write_text(done.stdout, encoding="utf-8")
     return path
