@@ -51,7 +51,8 @@ class AirtableSettings(PlatformSettings):
     calls_per_month: int | None = Field(
         default=None,
         ge=1,
-        description="API calls that the workspace's plan has a month: 1000 (Free), 100000 (Team); `health` warns in time",
+        description="API calls that the workspace's plan has a month: 1000 (Free), 100000 (Team);"
+        " `health` warns in time",
     )
 
     @property
