@@ -29,7 +29,7 @@ PAGE_SIZE = 1000
 DLT = Path(__file__).parents[2] / ".bench" / "dlt"
 """The environment that dlt is installed into, once."""
 
-_SIZES = {Scale.QUICK: (20, 300, 400), Scale.FULL: (60, 500, 4_000)}
+_SIZES = {Scale.QUICK: (20, 300, 400), Scale.FULL: (60, 500, 1_500)}
 """Dandisets, about how many assets each has, and of how many the pattern of before is measured."""
 
 
