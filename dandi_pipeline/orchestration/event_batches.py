@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from dagster._core.events import EventSpecificData
     from dagster._core.storage.event_log import EventLogStorage, SqliteEventLogStorage
 
-_GATHERED_FOR = 1.0
+_GATHERED_FOR = 2.0
 """Seconds for which events are gathered. On a busy sync this leaves the disk to the mirror's own commits."""
 
 
 class EventBatches:
     """One run's events on their way into Dagster's event log, written by a thread of their own.
 
-    What was added is written within about a second, so that is what a killed process loses at most; `close` writes
+    What was added is written within about two seconds, so that is what a killed process loses at most; `close` writes
     the rest. What keeps events from being written is raised by the next call.
     """
 
@@ -153,10 +153,10 @@ def _store_in_files(storage: "SqliteEventLogStorage", entries: Sequence[dg.Event
             connection.execute(insert)
     with storage.index_transaction() as connection:
         numbers = [_number(connection.execute(insert)) for insert in inserts]
-    storage.store_asset_event_tags(entries, numbers)
-    latest = {_kind(entry): (entry, number) for entry, number in zip(entries, numbers, strict=True)}
-    for entry, number in latest.values():
-        storage.store_asset_event(entry, number)
+        storage._store_asset_event_tags(connection, entries, numbers)
+        latest = {_kind(entry): (entry, number) for entry, number in zip(entries, numbers, strict=True)}
+        for entry, number in latest.values():
+            storage._store_asset_event(connection, entry, number)
 
 
 def _number(inserted: CursorResult[Any]) -> int:

@@ -20,7 +20,9 @@ Metadata = dict[str, dg.TextMetadataValue | dg.IntMetadataValue | dg.FloatMetada
 
 def printable(text: str) -> str:
     """Return hostile text as one bounded, printable line."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 2 * _LONGEST_LINE]).split())
+    bounded = text[: 2 * _LONGEST_LINE]
+    shown = bounded if bounded.isprintable() else "".join(c if c.isprintable() else " " for c in bounded)
+    line = " ".join(shown.split())
     return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
 
 

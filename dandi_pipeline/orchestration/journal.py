@@ -32,13 +32,14 @@ class Journal:
         self._source = source
         self._scope = options.scope
         self._parts = options.parts or source.parts
-        self._events = EventBatches(context)
         self._started = time.monotonic()
         self._checked = 0
         self._reasons: dict[str, str] = {}
         self._reports: list[PartitionReport] = []
         self._shown: set[tuple[str, str]] = set()
         context.instance.add_run_tags(context.run.run_id, run_tags.start_tags(source.alias, options))
+        # Last, for whoever has a journal closes it: an open thread would keep the process from ending.
+        self._events = EventBatches(context)
 
     def planned(self, plan: SyncPlan) -> None:
         """Note what the check found; partitions seen for the first time join the set before their events."""

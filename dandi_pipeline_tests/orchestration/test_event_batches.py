@@ -117,13 +117,12 @@ def test_a_thousand_events_take_a_few_transactions(instance: dg.DagsterInstance)
 
 def test_events_are_there_while_the_run_goes_on(instance: dg.DagsterInstance) -> None:
     def log_and_look(context: dg.AssetExecutionContext) -> None:
-        batches = EventBatches(context)
-        batches.add(materialization("000001"))
         deadline = time.monotonic() + 30
-        while not instance.fetch_materializations(ASSET, limit=1).records:
-            assert time.monotonic() < deadline, "nothing was written within 30 seconds"
-            time.sleep(0.1)
-        batches.close()
+        with closing(EventBatches(context)) as batches:
+            batches.add(materialization("000001"))
+            while not instance.fetch_materializations(ASSET, limit=1).records:
+                assert time.monotonic() < deadline, "nothing was written within 30 seconds"
+                time.sleep(0.1)
 
     in_a_step(instance, log_and_look)
 
