@@ -12,8 +12,12 @@ from dandi_pipeline_tests.postgresql import running_postgresql
 
 
 def circumstances() -> str:
-    """Return one line that says when and on what; starts a PostgreSQL for a second, to ask for its version."""
-    return f"{datetime.now(timezone.utc):%Y-%m-%d}, {_machine()}; {_versions()}"
+    """Return one line that says when and on what; starts a PostgreSQL for a second, to ask for its version.
+
+    The load is how many processes were at work or waiting, on the average of the last fifteen minutes.
+    """
+    load = os.getloadavg()[2]
+    return f"{datetime.now(timezone.utc):%Y-%m-%d}, {_machine()}, load {load:.0f}; {_versions()}"
 
 
 def _machine() -> str:
