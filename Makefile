@@ -57,4 +57,4 @@ soak: $(VENV)/.dev
 	@$(BIN)/python -m dandi_pipeline_tests.soak --seconds $(SECONDS) $(ARGS)
 
 clean:
-	rm -rf $(VENV) .dagster_home .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .bench .dagster_home .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
