@@ -6,14 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dandi_pipeline_tests.postgresql import PostgresqlServer, running_postgresql
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach what the tests start: a run in a script's background ignores it, and so would its children."""
+    """Let Ctrl-C reach what the tests start, and let no example fail because the machine is busy.
+
+    A run in a script's background ignores Ctrl-C, and so would its children.
+    """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    settings.register_profile("busy machines", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("busy machines")
 
 
 @pytest.fixture(scope="session")

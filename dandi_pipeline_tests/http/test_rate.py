@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dandi_pipeline.http import LocalBudgets, Metrics, RateBudget, RateLimit, Traffic, pseudonym
@@ -353,7 +353,6 @@ limits = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(
     all_limits=st.lists(
         st.lists(limits, min_size=1, max_size=2, unique_by=lambda limit: limit.key), min_size=1, max_size=3
@@ -404,7 +403,6 @@ class Network:
         self._fake.sleep(max(0.0, instant - self._fake.clock()))
 
 
-@settings(deadline=None)
 @given(
     burst=st.sampled_from([1, 5]),
     ways=st.lists(st.tuples(st.floats(0, 3), st.floats(0, 3)), min_size=12, max_size=40),
