@@ -15,8 +15,8 @@ from dandi_pipeline_tests.benchmarks.static_archive import static_archive
 from dandi_pipeline_tests.benchmarks.tables import Scale, Table
 from dandi_pipeline_tests.postgresql import running_postgresql
 
-_SIZES = {Scale.QUICK: [500] * 8 + [6_000], Scale.FULL: [500] * 40 + [3_000] * 10 + [50_000]}
-_ROUNDS = {Scale.QUICK: 3, Scale.FULL: 5}
+_SIZES = {Scale.QUICK: [500] * 8 + [6_000], Scale.FULL: [500] * 20 + [3_000] * 5 + [25_000]}
+_ROUNDS = {Scale.QUICK: 3, Scale.FULL: 3}
 
 WAYS = {"by-hand": "by hand", "sync": "sync"}
 
