@@ -16,17 +16,18 @@ from dandi_pipeline_tests.benchmarks.tables import Scale, Table
 from dandi_pipeline_tests.postgresql import running_postgresql
 
 _SIZES = {Scale.QUICK: [500] * 8 + [6_000], Scale.FULL: [500] * 20 + [3_000] * 5 + [25_000]}
-_ROUNDS = {Scale.QUICK: 3, Scale.FULL: 3}
+
+ROUNDS = 3
 
 WAYS = {"by-hand": "by hand", "sync": "sync"}
 
 
 def measure(scale: Scale) -> Table:
     """Let the two ways take turns on each database; compare their median times."""
-    sizes, rounds = _SIZES[scale], _ROUNDS[scale]
+    sizes = _SIZES[scale]
     with static_archive(*sizes) as api_url, databases() as urls:
         taken = {
-            database: {way: _median_of(loads) for way, loads in _loads(api_url, fresh, rounds).items()}
+            database: {way: _median_of(loads) for way, loads in _loads(api_url, fresh).items()}
             for database, fresh in urls.items()
         }
     return Table(
@@ -46,7 +47,7 @@ def measure(scale: Scale) -> Table:
             for way, loaded in ways.items()
         ),
         notes=(
-            f"{sum(sizes):,} assets in {len(sizes)} dandisets, medians of {rounds} rounds, each load in a process of"
+            f"{sum(sizes):,} assets in {len(sizes)} dandisets, medians of {ROUNDS} rounds, each load in a process of"
             " its own; gzipped answers of 1,000 assets with metadata from a static server in another process.",
         ),
     )
@@ -75,9 +76,9 @@ def _files(folder: Path) -> Iterator[str]:
         yield f"sqlite:///{folder / 'mirror.sqlite'}"
 
 
-def _loads(api_url: str, fresh: Iterator[str], rounds: int) -> Mapping[str, list[Loaded]]:
+def _loads(api_url: str, fresh: Iterator[str]) -> Mapping[str, list[Loaded]]:
     loads: dict[str, list[Loaded]] = {way: [] for way in WAYS}
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         for way, taken in loads.items():
             taken.append(load(way, api_url, next(fresh)))
     return loads
