@@ -49,6 +49,10 @@ class EventBatches:
         except (ImportError, AttributeError, TypeError):
             self._context.log_event(event)
 
+    def add_line(self, line: str) -> None:
+        """Have a line written into the run's log, as `context.log.info` would, before the events added after it."""
+        self._waiting.put(_line_entry(self._context, line))
+
     def add_planned(self, asset: dg.AssetKey, partition: str) -> None:
         """Have it written that the run was to materialize a partition.
 
@@ -85,6 +89,18 @@ def _entry(context: dg.AssetExecutionContext, event: dg.AssetMaterialization | d
             context, dg.DagsterEventType.ASSET_MATERIALIZATION, StepMaterializationData(event), event.description
         )
     return _of_step(context, dg.DagsterEventType.ASSET_OBSERVATION, AssetObservationData(event), None)
+
+
+def _line_entry(context: dg.AssetExecutionContext, line: str) -> dg.EventLogEntry:
+    return dg.EventLogEntry(  # type: ignore[no-untyped-call]
+        error_info=None,
+        level=logging.INFO,
+        user_message=line,
+        run_id=context.run.run_id,
+        timestamp=time.time(),
+        step_key=context.get_step_execution_context().step.key,
+        job_name=context.job_name,
+    )
 
 
 def _planned_entry(context: dg.AssetExecutionContext, asset: dg.AssetKey, partition: str) -> dg.EventLogEntry:
@@ -135,22 +151,32 @@ def _drained(queue: "SimpleQueue[dg.EventLogEntry]") -> Iterator[dg.EventLogEntr
 
 
 def _store(storage: "EventLogStorage", entries: Sequence[dg.EventLogEntry]) -> None:
-    from dagster._core.storage.event_log import SqliteEventLogStorage
+    from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 
+    lines = [entry for entry in entries if not entry.is_dagster_event]
+    told = [entry for entry in entries if entry.is_dagster_event]
     if isinstance(storage, SqliteEventLogStorage):
-        _store_in_files(storage, entries)
+        _store_in_files(storage, lines, told)
         return
+    assert isinstance(storage, SqlEventLogStorage), "Dagster keeps runs in SQL"
+    if lines:
+        with storage.run_connection(lines[0].run_id) as connection:
+            connection.execute(storage.prepare_insert_event_batch(lines))
     # PostgreSQL's storage takes one kind of event at a time, and notes the last one as its asset's latest.
-    for _, batch in groupby(sorted(entries, key=_kind), key=_kind):
+    for _, batch in groupby(sorted(told, key=_kind), key=_kind):
         storage.store_event_batch(list(batch))
 
 
-def _store_in_files(storage: "SqliteEventLogStorage", entries: Sequence[dg.EventLogEntry]) -> None:
-    """Write each event as the storage does by itself, into the run's file and the index, but all at once."""
+def _store_in_files(
+    storage: "SqliteEventLogStorage", lines: Sequence[dg.EventLogEntry], entries: Sequence[dg.EventLogEntry]
+) -> None:
+    """Write each as the storage does by itself, all into the run's file, events into the index too, but at once."""
     inserts = [storage.prepare_insert_event(entry) for entry in entries]
-    with storage.run_connection(entries[0].run_id) as connection:
-        for insert in inserts:
+    with storage.run_connection([*lines, *entries][0].run_id) as connection:
+        for insert in [*map(storage.prepare_insert_event, lines), *inserts]:
             connection.execute(insert)
+    if not entries:
+        return
     with storage.index_transaction() as connection:
         numbers = [_number(connection.execute(insert)) for insert in inserts]
         storage._store_asset_event_tags(connection, entries, numbers)

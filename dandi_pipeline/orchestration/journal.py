@@ -96,7 +96,7 @@ class Journal:
         return report
 
     def _tell_of(self, report: PartitionReport) -> None:
-        """Say how a partition ended; in the run's log its events say so already, unless something is amiss."""
+        """Say in one line how a partition ended."""
         line = events.printable(f"{report.describe()} [{self._why_and_how(report)}]")
         if report.error is not None:
             self._tell(logging.ERROR, line)
@@ -104,6 +104,7 @@ class Journal:
             self._tell(logging.WARNING, line)
         else:
             self._log.info(line)
+            self._events.add_line(line)
 
     def _tell(self, level: int, line: str) -> None:
         self._log.log(level, line)

@@ -43,9 +43,9 @@ def test_a_sync_from_the_command_line_is_a_run_with_its_log(pages: Pages, shown:
         f"/runs/{shown.second}",
         "Success",
         f"INFO\n{DANDISETS} dandisets checked, 3 to sync",
-        "000001: 1 asset added",
-        "000002: 1 dandiset updated, 1 version updated",
-        "000003: 1 version added, 1 version updated",
+        "INFO\n000001: 1 dandiset updated, 1 version updated, 1 asset added",
+        "INFO\n000002: 1 dandiset updated, 1 version updated",
+        "INFO\n000003: 1 version added, 1 version updated",
     )
 
 

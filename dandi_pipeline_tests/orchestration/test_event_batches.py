@@ -76,6 +76,18 @@ def test_an_event_of_a_batch_is_what_dagster_writes_of_a_logged_one(instance: dg
         )
 
 
+def test_a_line_of_a_batch_is_what_dagster_writes_of_a_logged_one(instance: dg.DagsterInstance) -> None:
+    def log_both(context: dg.AssetExecutionContext) -> None:
+        context.log.info("000001: 1 asset added")
+        with closing(EventBatches(context)) as batches:
+            batches.add_line("000001: 1 asset added")
+
+    entries = instance.all_logs(in_a_step(instance, log_both))
+
+    logged, batched = (entry for entry in entries if entry.user_message == "000001: 1 asset added")
+    assert batched._replace(timestamp=0.0) == logged._replace(timestamp=0.0)
+
+
 def test_every_asset_of_a_batch_knows_its_latest_event_and_its_versions(instance: dg.DagsterInstance) -> None:
     def log(context: dg.AssetExecutionContext) -> None:
         batches = EventBatches(context)
@@ -102,6 +114,7 @@ def test_a_thousand_events_take_a_few_transactions(instance: dg.DagsterInstance)
     def log(context: dg.AssetExecutionContext) -> None:
         batches = EventBatches(context)
         for number in range(1_000):
+            batches.add_line(f"{number:06d}: 1 asset added")
             batches.add(materialization(f"{number:06d}"))
         sa.event.listen(sa.Engine, "commit", note)
         try:
