@@ -41,7 +41,7 @@ def source_of(tmp_path: Path, settings: Mapping[str, Any], alias: str = "lab") -
         ({"bases": [{"base": "Lab notebook"}]}, "expected a base's id"),
         ({"bases": [{"base": BASE}, {"base": BASE}]}, "listed twice"),
         ({"bases": [{"base": BASE, "table": "Sessions"}]}, "unknown key 'table'"),
-        ({"bases": [{"base": BASE}], "page_size": 101}, "less than or equal to 100"),
+        ({"bases": [{"base": BASE}], "page_size": 101}, "expected a whole number from 1 to 100"),
         ({"bases": [{"base": BASE}], "token_env": "patAbc.123"}, "NAME of an environment variable"),
         ({"bases": [{"base": BASE}], "overlap": "10 minutes"}, "not an interval"),
     ],

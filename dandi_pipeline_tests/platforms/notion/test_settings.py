@@ -74,8 +74,8 @@ def test_a_token_that_is_not_set_is_named_when_notion_is_asked(
         ("overlap", "1m", "'overlap': expected between 2m and 60m"),
         ("overlap", "2h", "'overlap': expected between 2m and 60m"),
         ("token_env", "ntn_secret", "the NAME of an environment variable"),
-        ("requests_per_minute", "601", "'requests_per_minute': input should be less than or equal to 600"),
-        ("page_size", "101", "'page_size': input should be less than or equal to 100"),
+        ("requests_per_minute", "601", "'requests_per_minute': expected a whole number from 1 to 600"),
+        ("page_size", "101", "'page_size': expected a whole number from 1 to 100"),
         ("data_source", "[]", "did you mean 'data_sources'?"),
     ],
 )
