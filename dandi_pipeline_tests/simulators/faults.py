@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from json import JSONDecodeError
 from typing import Any
 
 from .messages import HTML, Reply
@@ -124,19 +125,17 @@ def _html(reply: Reply, *, status: int = 200) -> Reply:
 
 def _without_field(reply: Reply, *, name: str) -> Reply:
     """Leave a field out, wherever it occurs; a dotted name ("draft_version.modified") goes down into it."""
-    return reply.saying(_altered(reply.json(), name.split("."), lambda holder, key: holder.pop(key)))
+    return _altered(reply, name, lambda holder, key: holder.pop(key))
 
 
 def _with_value(reply: Reply, *, name: str, value: Any = None) -> Reply:
     """Give a field another value (null by default), wherever it occurs."""
-    return reply.saying(_altered(reply.json(), name.split("."), lambda holder, key: holder.update({key: value})))
+    return _altered(reply, name, lambda holder, key: holder.update({key: value}))
 
 
 def _as_string(reply: Reply, *, name: str) -> Reply:
     """Spell a field's number as a string."""
-    return reply.saying(
-        _altered(reply.json(), name.split("."), lambda holder, key: holder.update({key: str(holder[key])}))
-    )
+    return _altered(reply, name, lambda holder, key: holder.update({key: str(holder[key])}))
 
 
 def _huge(reply: Reply, *, name: str) -> Reply:
@@ -145,11 +144,16 @@ def _huge(reply: Reply, *, name: str) -> Reply:
     return replace(marked, body=marked.body.replace(b'"HUGE NUMBER"', str(HUGE).encode()))
 
 
-def _altered(value: Any, names: list[str], alter: Callable[[dict[str, Any], str], Any]) -> Any:
-    """Alter a field in every dictionary that has it at the end of `names`, and return the whole."""
+def _altered(reply: Reply, name: str, alter: Callable[[dict[str, Any], str], Any]) -> Reply:
+    """Alter a field in every dictionary that has it; what is no JSON any more, as spoilt bulk files, stays as it is."""
+    try:
+        value = reply.json()
+    except JSONDecodeError:
+        return reply
+    names = name.split(".")
     for holder in _holders(value, names):
         alter(holder, names[-1])
-    return value
+    return reply.saying(value)
 
 
 def _holders(value: Any, names: list[str]) -> list[dict[str, Any]]:

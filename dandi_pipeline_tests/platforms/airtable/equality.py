@@ -22,13 +22,14 @@ class Difference:
     """Something in the mirror that is not as it should be; `record` is "" for a table's schema.
 
     `silent` says that Airtable lets no query see what it comes from: a deletion (in a link to what was deleted
-    as well), or a value that was computed anew.
+    as well), or a value that was computed anew. `field` is the id of the field whose cell it is in, if it is in one.
     """
 
     table: str
     record: str
     what: str
     silent: bool = False
+    field: str = ""
 
 
 def differences(url: str, alias: str, snapshot: Mapping[str, Any]) -> list[Difference]:
@@ -92,7 +93,8 @@ def _record(
         before, now = shown.get(field_id), expected["fields"].get(field_id)
         if before != now:
             what = f"{fields.get(field_id, {}).get('name')} is {before} instead of {now}"
-            yield Difference(key, record_id, what, silent=_is_silent(fields.get(field_id), before, now))
+            silent = _is_silent(fields.get(field_id), before, now)
+            yield Difference(key, record_id, what, silent=silent, field=field_id)
     cells, errors = _sorted(shown, fields)
     if (held["cells"], held["errors"] or {}) != (cells, errors):
         yield Difference(key, record_id, f"its cells are {held['cells']}, {held['errors']}, not those of its metadata")

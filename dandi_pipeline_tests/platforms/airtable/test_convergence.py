@@ -136,6 +136,18 @@ def test_one_sync_follows(synced: Rig, operation: Callable[[Rig], None]) -> None
     assert synced.stale() == ()
 
 
+def test_a_sweep_follows_a_field_that_was_retyped_to_and_fro(synced: Rig) -> None:
+    """Its cells are empty then, with no new time on their records, and the schema is as it was."""
+    table = synced.table("Sessions")
+    name = synced.world.table(table).primary_field_id
+    synced.world.retype_field(table, name, "number")
+    synced.world.retype_field(table, name, "singleLineText")
+    synced.sync()
+    assert {difference.field for difference in synced.differences()} == {name}
+    synced.sweep()
+    assert synced.differences() == []
+
+
 @pytest.mark.parametrize("operation", UNSEEN.values(), ids=UNSEEN)
 def test_one_sweep_follows_what_no_query_shows(synced: Rig, operation: Callable[[Rig], None]) -> None:
     operation(synced)
