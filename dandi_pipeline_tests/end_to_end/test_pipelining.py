@@ -35,29 +35,26 @@ def rig_of(archive: SimulatedArchive, url: str, folder: Path) -> Rig:
     return Rig(archive, url, folder, page_size=10, max_concurrent=AT_ONCE)
 
 
+def sync_with_pages_together(rig: Rig, chosen: Callable[[Mapping[str, str]], bool]) -> None:
+    """Sync an archive that answers the chosen pages only once as many as are allowed are asked for at once."""
+    together, archive = Barrier(AT_ONCE), rig.archive
+    archive.before_response = hold_until(together, chosen)
+    rig.sync(max_concurrent=AT_ONCE)
+    archive.before_response = None
+    assert not together.broken
+    assert rig.differences() == []
+    assert archive.requests.counts()["in_flight_max"] == AT_ONCE
+
+
 def test_pages_of_one_large_dandiset_are_in_flight_together(sqlite_url: str, tmp_path: Path) -> None:
     pages = 1 + 3 * AT_ONCE
     with SimulatedArchive(generated_world(dandisets=1, large=10 * pages)) as archive:
-        together = Barrier(AT_ONCE)
-        archive.before_response = hold_until(together, lambda params: params["page"] != "1")
-        rig = rig_of(archive, sqlite_url, tmp_path)
-        rig.sync(max_concurrent=AT_ONCE)
-        archive.before_response = None
-        assert not together.broken
-        assert rig.differences() == []
-        assert archive.requests.counts()["in_flight_max"] == AT_ONCE
+        sync_with_pages_together(rig_of(archive, sqlite_url, tmp_path), lambda params: params["page"] != "1")
 
 
 def test_pages_of_many_small_dandisets_are_in_flight_together(sqlite_url: str, tmp_path: Path) -> None:
     with SimulatedArchive(generated_world(dandisets=2 * AT_ONCE + 1, assets=6)) as archive:
-        together = Barrier(AT_ONCE)
-        archive.before_response = hold_until(together, lambda params: True)
-        rig = rig_of(archive, sqlite_url, tmp_path)
-        rig.sync(max_concurrent=AT_ONCE)
-        archive.before_response = None
-        assert not together.broken
-        assert rig.differences() == []
-        assert archive.requests.counts()["in_flight_max"] == AT_ONCE
+        sync_with_pages_together(rig_of(archive, sqlite_url, tmp_path), lambda params: True)
 
 
 def test_the_others_are_written_while_the_pages_of_the_largest_do_not_come(sqlite_url: str, tmp_path: Path) -> None:

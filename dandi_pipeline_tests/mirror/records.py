@@ -112,6 +112,17 @@ def engine_of(url: str) -> sa.Engine:
     return sa.create_engine(url.replace("postgresql://", "postgresql+psycopg2://"))
 
 
+@contextmanager
+def writing(url: str) -> Iterator[None]:
+    """Hold what a writer of another process would hold."""
+    begin = "BEGIN IMMEDIATE" if url.startswith("sqlite") else "SELECT pg_advisory_xact_lock(x'64616e6469'::bigint)"
+    engine = engine_of(url)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(begin)
+        yield
+    engine.dispose()
+
+
 def query(url: str, statement: str, **values: Any) -> list[dict[str, Any]]:
     """Run SQL on a connection of its own and return rows as plain JSON values, whatever the database."""
     engine = engine_of(url)

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import datetime, timezone
 
 import orjson
@@ -14,7 +14,7 @@ import pytest
 from dandi_pipeline.errors import MirrorBusy
 from dandi_pipeline.http import RateBudget, RateLimit
 from dandi_pipeline.mirror import Mirror, Usage
-from dandi_pipeline_tests.mirror.records import PARTS, SOURCE, engine_of, opened, query
+from dandi_pipeline_tests.mirror.records import PARTS, SOURCE, opened, query, writing
 
 # Takes in three threads for some seconds, and prints the machine's time after each.
 TAKE = """
@@ -270,23 +270,12 @@ def test_a_mirror_that_is_only_looked_at_keeps_its_budgets_too(mirror: Mirror, m
 
 
 def test_asking_does_not_wait_for_a_commit_under_way_in_postgresql(postgresql_url: str) -> None:
-    with opened(postgresql_url, patience=1) as mirror, _writing(postgresql_url):
+    with opened(postgresql_url, patience=1) as mirror, writing(postgresql_url):
         assert sent(mirror.budget(RateLimit("base", 5, 1))) < 1
 
 
 def test_asking_waits_for_a_commit_under_way_in_sqlite_but_not_for_ever(sqlite_url: str) -> None:
     with opened(sqlite_url, patience=0.3) as mirror:
-        with _writing(sqlite_url), pytest.raises(MirrorBusy):
+        with writing(sqlite_url), pytest.raises(MirrorBusy):
             sent(mirror.budget(RateLimit("base", 5, 1)))
         sent(mirror.budget(RateLimit("base", 5, 1)))
-
-
-@contextmanager
-def _writing(url: str) -> Iterator[None]:
-    """Hold what a writer of another process would hold."""
-    begin = "BEGIN IMMEDIATE" if url.startswith("sqlite") else "SELECT pg_advisory_xact_lock(x'64616e6469'::bigint)"
-    engine = engine_of(url)
-    with engine.connect() as connection:
-        connection.exec_driver_sql(begin)
-        yield
-    engine.dispose()

@@ -3,9 +3,8 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 
@@ -18,12 +17,12 @@ from dandi_pipeline_tests.mirror.records import (
     SOURCE,
     asset,
     dandiset,
-    engine_of,
     opened,
     query,
     rows_of,
     store,
     version,
+    writing,
 )
 
 COMMIT_AT_A_SIGNAL = """
@@ -185,7 +184,7 @@ def test_reading_the_platform_locks_nobody_out(mirror_url: str) -> None:
 
 def test_a_writer_that_holds_the_mirror_too_long_makes_others_busy(mirror_url: str) -> None:
     with opened(mirror_url, patience=0.3) as mirror:
-        with _writing(mirror_url), pytest.raises(MirrorBusy, match="held by other writers for too long"):
+        with writing(mirror_url), pytest.raises(MirrorBusy, match="held by other writers for too long"):
             store(mirror, asset("a"))
         store(mirror, asset("a"))
     assert len(rows_of(mirror_url, "assets")) == 1
@@ -194,7 +193,7 @@ def test_a_writer_that_holds_the_mirror_too_long_makes_others_busy(mirror_url: s
 def test_a_commit_that_found_the_mirror_busy_can_be_repeated(mirror_url: str) -> None:
     with opened(mirror_url, patience=0.3) as mirror, mirror.session(SOURCE, "000003", PARTS) as session:
         session.stage([asset("a")])
-        with _writing(mirror_url), pytest.raises(MirrorBusy):
+        with writing(mirror_url), pytest.raises(MirrorBusy):
             session.commit(run_id="run", tokens=FRESH)
         assert session.commit(run_id="run", tokens=FRESH) == {"asset": Counts(inserted=1)}
 
@@ -207,17 +206,6 @@ def test_a_session_does_not_commit_over_what_came_between_its_commits(mirror_url
         session.stage([asset("a", "older")])
         with pytest.raises(PartitionMoved):
             session.commit(run_id="run", tokens=FRESH)
-
-
-@contextmanager
-def _writing(url: str) -> Iterator[None]:
-    """Hold what a writer of another process would hold."""
-    begin = "BEGIN IMMEDIATE" if url.startswith("sqlite") else "SELECT pg_advisory_xact_lock(x'64616e6469'::bigint)"
-    engine = engine_of(url)
-    with engine.connect() as connection:
-        connection.exec_driver_sql(begin)
-        yield
-    engine.dispose()
 
 
 @pytest.mark.parametrize(
