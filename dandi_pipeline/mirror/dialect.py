@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.platforms.contract import CellType
 
-Row = tuple[str | int | bool | None, ...]
+Row = tuple[str | int | float | bool | None, ...]
 
 
 class Dialect(Protocol):

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from dandi_pipeline.errors import TransientError
 from dandi_pipeline.mirror.database import Database
+from dandi_pipeline.mirror.facets import lookups
 from dandi_pipeline.mirror.schema import RECORD_TABLES
 
 
@@ -26,9 +27,9 @@ def build_lookups(database: Database) -> None:
 
 def _missing(connection: sa.Connection) -> list[sa.Index]:
     there = sa.inspect(connection)
+    indexes = [index for record in RECORD_TABLES.values() for index in record.table.indexes]
     return [
         index
-        for record in RECORD_TABLES.values()
-        for index in record.table.indexes
-        if not there.has_index(record.table.name, str(index.name))
+        for index in (*indexes, *lookups())
+        if index.table is not None and not there.has_index(index.table.name, str(index.name))
     ]

@@ -189,7 +189,7 @@ def _copy_text(rows: Iterable[Row]) -> str:
     return "".join("\t".join(map(_copy_field, row)) + "\n" for row in rows)
 
 
-def _copy_field(value: str | int | None) -> str:
+def _copy_field(value: str | float | None) -> str:
     """Spell a value as https://www.postgresql.org/docs/current/sql-copy.html ("Text Format") says."""
     if value is None:
         return r"\N"
