@@ -71,6 +71,10 @@ class Dialect(Protocol):
         """Return whether a table, a view or the like is called so, where the mirror's own are."""
         ...
 
+    def analyze(self, connection: sa.Connection, tables: Sequence[str]) -> None:
+        """Take statistics of tables, by which queries are planned, in the caller's transaction."""
+        ...
+
     def wait_briefly(self, connection: sa.Connection) -> None:
         """Let the rest of the transaction not wait long for what others use."""
         ...

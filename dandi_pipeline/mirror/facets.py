@@ -189,8 +189,7 @@ def _define_all() -> None:
                 FACET_METADATA,
                 *_text_columns(key),
                 *_columns(roll_up.columns),
-                sa.PrimaryKeyConstraint(key[1], roll_up.columns[0].name, key[0]),
-                sqlite_with_rowid=False,
+                sa.Index(f"{roll_up.name}_by_{key[1]}", *reversed(key)),
             )
 
 
@@ -204,7 +203,8 @@ def recreate_facet_tables(connection: sa.Connection) -> None:
     """
     FACET_METADATA.drop_all(connection)
     FACET_METADATA.create_all(connection)
-    connection.execute(sa.text("DELETE FROM facet_states"))
+    for emptied in ("facet_states", "mirror_statistics"):
+        connection.execute(sa.text(f"DELETE FROM {emptied}"))
     for index in lookups():
         index.drop(connection)
 

@@ -12,7 +12,7 @@ from dandi_pipeline.mirror.database import Database, dialect_of
 from dandi_pipeline.mirror.facets import ALL_RULES, outdated, rebuild_partition
 from dandi_pipeline.mirror.feed import Change, read_changes
 from dandi_pipeline.mirror.known import read_known
-from dandi_pipeline.mirror.lookups import build_lookups
+from dandi_pipeline.mirror.lookups import build_lookups, take_statistics
 from dandi_pipeline.mirror.migrations import is_current, revision, upgrade
 from dandi_pipeline.mirror.partitions import PartitionRows, PartitionState, now, read_states
 from dandi_pipeline.mirror.session import PartitionSession, open_session
@@ -89,8 +89,12 @@ class Mirror:
         return open_session(self._database, source, partition, parts)
 
     def complete(self) -> None:
-        """Build the indexes for people's queries where they are missing, as they are until a first sync has ended."""
+        """Build the indexes for people's queries where they are missing, as they are until a first sync has ended.
+
+        Take the database's statistics where the mirror has grown much since they were taken.
+        """
         build_lookups(self._database)
+        take_statistics(self._database)
 
     def rebuild_facets(self, source: str) -> int:
         """Derive facets anew where they are not of the present rules, from what is stored; return of how many.

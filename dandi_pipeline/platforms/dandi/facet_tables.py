@@ -315,6 +315,13 @@ _SUMS = (
     _integer("video_bytes", "the sum of the videos' sizes", "0", nullable=False),
 )
 
+_SPECIES = (
+    _TAXON,
+    _integer("subjects", "distinct subjects of the species", "16", nullable=False),
+    _integer("assets", "assets with at least one of them", "101", nullable=False),
+    _integer("bytes", "the sum of these assets' sizes", "2559248010229", nullable=False),
+)
+
 _ROLL_UPS = (
     RollUp(
         "dandiset_facets",
@@ -329,6 +336,22 @@ FROM asset_files f
 WHERE f.source = :source AND f.dandiset_id = :partition
 GROUP BY f.version""",
     ),
+    RollUp(
+        "dandiset_species",
+        meaning="the species of each version (N3), in assets that have at least one such subject",
+        columns=(VERSION, *_SPECIES),
+        select="""
+SELECT d.version, d.taxon,
+       (SELECT COUNT(DISTINCT q.subject_key) FROM participants q
+        WHERE q.source = :source AND q.dandiset_id = :partition AND q.version = d.version AND q.taxon = d.taxon),
+       COUNT(*), COALESCE(SUM(d.size), 0)
+FROM (SELECT DISTINCT p.version, p.taxon, f.asset_key, f.size
+      FROM participants p JOIN asset_participants l ON l.participant_key = p.participant_key
+      JOIN asset_files f ON f.asset_key = l.asset_key
+      WHERE p.source = :source AND p.dandiset_id = :partition
+        AND p.taxon IS NOT NULL AND p.subject_key IS NOT NULL) AS d
+GROUP BY d.version, d.taxon""",
+    ),
 )
 
 _REFRESH = (
@@ -338,6 +361,12 @@ WHERE source = :source AND dandiset_id = :partition""",
 )
 
 _DRAFT_KEYS = (SOURCE, DANDISET)
+
+_CONTACT = (
+    "SELECT 1 FROM contributor_roles r JOIN contributors c ON c.source = r.source AND c.dandiset_id = r.dandiset_id"
+    " AND c.version = r.version AND c.ordinal = r.contributor WHERE r.source = d.source"
+    " AND r.dandiset_id = d.dandiset_id AND r.version = 'draft' AND r.role = 'ContactPerson'"
+)
 
 _VIEWS = (
     PublicView(
@@ -447,6 +476,29 @@ _VIEWS = (
         " FROM dandisets d"
         " LEFT JOIN dandiset_facets f ON f.source = d.source AND f.dandiset_id = d.dandiset_id AND f.version = 'draft'"
         " LEFT JOIN version_facets v ON v.source = d.source AND v.dandiset_id = d.dandiset_id AND v.version = 'draft'",
+    ),
+    PublicView(
+        "species",
+        "the species of each draft (N3)",
+        (*_DRAFT_KEYS, *_SPECIES),
+        "SELECT source, dandiset_id, taxon, subjects, assets, bytes FROM dandiset_species WHERE version = 'draft'",
+    ),
+    PublicView(
+        "curation",
+        "what each draft lacks, 1 or 0 each",
+        (
+            *_DRAFT_KEYS,
+            _integer("no_licence", "1 if no licence is stated", "0", "license"),
+            _integer("no_contact", "1 if nobody has the role ContactPerson", "0", "contributor[].roleName"),
+            _integer("no_contact_email", "1 if no ContactPerson has an address", "1", "contributor[].email"),
+            _integer("no_assets", "1 if there is no asset", "0"),
+        ),
+        "SELECT d.source, d.dandiset_id,"
+        " CASE WHEN EXISTS (SELECT 1 FROM licences l WHERE l.source = d.source AND l.dandiset_id = d.dandiset_id"
+        " AND l.version = 'draft') THEN 0 ELSE 1 END AS no_licence,"
+        f" CASE WHEN EXISTS ({_CONTACT}) THEN 0 ELSE 1 END AS no_contact,"
+        f" CASE WHEN EXISTS ({_CONTACT} AND c.email IS NOT NULL) THEN 0 ELSE 1 END AS no_contact_email,"
+        " CASE WHEN d.files = 0 THEN 1 ELSE 0 END AS no_assets FROM dandiset_summary d",
     ),
     PublicView(
         "problems",

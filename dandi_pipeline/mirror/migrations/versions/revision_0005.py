@@ -1,4 +1,4 @@
-"""Create the tables of facets, empty: they are derived from the stored records partition by partition."""
+"""Create the tables of facets, empty, since they are derived from stored records; and remember the statistics."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,4 +17,5 @@ def upgrade() -> None:
         sa.Column("partition", sa.Text, primary_key=True),
         sa.Column("rules", sa.Integer, nullable=False),
     )
+    op.create_table("mirror_statistics", sa.Column("records", sa.BigInteger, nullable=False))
     recreate_facet_tables(op.get_bind())
