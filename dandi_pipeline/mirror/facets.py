@@ -173,8 +173,9 @@ def _define(layout: _Layout, table: FacetTable) -> sa.Table:
 
 
 def _indexes(table: FacetTable) -> Iterator[sa.Index]:
+    nullable = {column.name for column in table.columns if column.nullable}
     for columns in table.indexes:
-        only = sa.text(f"{columns[0]} IS NOT NULL")
+        only = sa.text(f"{columns[0]} IS NOT NULL") if columns[0] in nullable else None
         yield sa.Index(f"{table.name}_by_{columns[0]}", *columns, sqlite_where=only, postgresql_where=only)
 
 
@@ -190,6 +191,11 @@ def _define_all() -> None:
                 *_text_columns(key),
                 *_columns(roll_up.columns),
                 sa.Index(f"{roll_up.name}_by_{key[1]}", *reversed(key)),
+                *(
+                    sa.Index(f"{roll_up.name}_by_{column.name}", column.name)
+                    for column in roll_up.columns
+                    if column.name in {table.key for table in layout.shared}
+                ),
             )
 
 

@@ -61,11 +61,10 @@ ORDER BY assets DESC, l.dandiset_id
         "dandiset_id subjects",
         """
 SELECT dandiset_id, COUNT(*) AS subjects
-FROM (SELECT s.dandiset_id, s.subject_key
-      FROM variables v JOIN draft_files f ON f.profile_key = v.profile_key
-      JOIN asset_subjects s ON s.asset_key = f.asset_key
-      WHERE v.variable = 'ElectricalSeries' AND s.subject_key IS NOT NULL
-      GROUP BY s.dandiset_id, s.subject_key HAVING COUNT(DISTINCT f.asset_key) >= 3) AS recorded
+FROM (SELECT v.dandiset_id, s.subject_key
+      FROM variables v JOIN subject_profiles s ON s.profile_key = v.profile_key
+      WHERE v.variable = 'ElectricalSeries'
+      GROUP BY v.dandiset_id, s.subject_key HAVING SUM(s.assets) >= 3) AS recorded
 GROUP BY dandiset_id HAVING COUNT(*) >= 3
 ORDER BY subjects DESC, dandiset_id
 """,
@@ -97,13 +96,13 @@ ORDER BY dandiset_id, identifier NULLS LAST, name NULLS LAST
         "Mouse electrophysiology under CC-BY-4.0: which dandisets have more than 10 mice, and how large are they?",
         "dandiset_id mice bytes",
         """
-SELECT d.dandiset_id, COUNT(DISTINCT s.subject_key) AS mice, d.bytes
-FROM approaches a JOIN draft_files f ON f.profile_key = a.profile_key
-JOIN asset_subjects s ON s.asset_key = f.asset_key
+SELECT d.dandiset_id, COUNT(DISTINCT p.subject_key) AS mice, d.bytes
+FROM approaches a JOIN participant_profiles f ON f.profile_key = a.profile_key
+JOIN participants p ON p.participant_key = f.participant_key
 JOIN dandiset_summary d ON d.source = a.source AND d.dandiset_id = a.dandiset_id
 JOIN licences l ON l.source = a.source AND l.dandiset_id = a.dandiset_id AND l.version = 'draft'
-WHERE a.approach = 'electrophysiological approach' AND s.taxon = 'NCBITaxon:10090' AND l.licence = 'CC-BY-4.0'
-GROUP BY d.source, d.dandiset_id, d.bytes HAVING COUNT(DISTINCT s.subject_key) > 10
+WHERE a.approach = 'electrophysiological approach' AND p.taxon = 'NCBITaxon:10090' AND l.licence = 'CC-BY-4.0'
+GROUP BY d.source, d.dandiset_id, d.bytes HAVING COUNT(DISTINCT p.subject_key) > 10
 ORDER BY mice DESC, d.dandiset_id
 """,
     ),
@@ -206,12 +205,13 @@ ORDER BY year
         "Which dandisets share files?",
         "dandiset_a dandiset_b shared_files shared_bytes",
         """
-WITH files AS (SELECT sha256, dandiset_id, MAX(size) AS size FROM draft_files WHERE sha256 IS NOT NULL
-  GROUP BY sha256, dandiset_id), shared AS (SELECT sha256 FROM files GROUP BY sha256 HAVING COUNT(*) > 1)
+WITH shared AS (SELECT sha256 FROM draft_files WHERE sha256 IS NOT NULL
+  GROUP BY sha256 HAVING MIN(dandiset_id) < MAX(dandiset_id)),
+files AS (SELECT f.sha256, f.dandiset_id, MAX(f.size) AS size
+  FROM shared s JOIN draft_files f ON f.sha256 = s.sha256 GROUP BY f.sha256, f.dandiset_id)
 SELECT a.dandiset_id AS dandiset_a, b.dandiset_id AS dandiset_b, COUNT(*) AS shared_files,
        CAST(SUM(a.size) AS BIGINT) AS shared_bytes
-FROM shared s JOIN files a ON a.sha256 = s.sha256
-JOIN files b ON b.sha256 = s.sha256 AND b.dandiset_id > a.dandiset_id
+FROM files a JOIN files b ON b.sha256 = a.sha256 AND b.dandiset_id > a.dandiset_id
 GROUP BY a.dandiset_id, b.dandiset_id
 ORDER BY shared_files DESC, dandiset_a, dandiset_b
 """,
@@ -234,10 +234,8 @@ ORDER BY dandisets DESC, doi
         "dandiset_id subjects",
         """
 SELECT dandiset_id, COUNT(*) AS subjects
-FROM (SELECT a.dandiset_id, a.subject_key
-      FROM asset_subjects a JOIN sessions s ON s.asset_key = a.asset_key
-      WHERE a.subject_key IS NOT NULL
-      GROUP BY a.dandiset_id, a.subject_key HAVING COUNT(DISTINCT s.recording_date) >= 10) AS longitudinal
+FROM subjects
+WHERE recording_dates >= 10
 GROUP BY dandiset_id
 ORDER BY subjects DESC, dandiset_id
 """,

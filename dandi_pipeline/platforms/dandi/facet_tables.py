@@ -143,7 +143,7 @@ _ASSET_TABLES = (
         meaning="one row an asset, drafts' and published versions': what questions need of the file itself",
         columns=_FILE,
         key="asset_key",
-        indexes=(("sha256", "dandiset_id", "size"), ("profile_key", "asset_key")),
+        indexes=(("sha256", "version", "dandiset_id", "size"), ("profile_key",)),
     ),
     FacetTable(
         "subject_keys",
@@ -322,6 +322,16 @@ _SPECIES = (
     _integer("bytes", "the sum of these assets' sizes", "2559248010229", nullable=False),
 )
 
+_SUBJECT_SUMS = (
+    _text("sex", "the sex, if exactly one is told", "Female", "wasAttributedTo[].sex.name"),
+    _text("taxon", "the species' id, if exactly one is told", "NCBITaxon:10090", "wasAttributedTo[].species.identifier"),
+    _text("genotype", "the genotype, if exactly one is told", "Sst-IRES-Cre/wt", "wasAttributedTo[].genotype"),
+    FacetColumn("age_min_days", "number", "the least lower bound of age in days (N7)", "90.0", "wasAttributedTo[].age.value"),
+    FacetColumn("age_max_days", "number", "the greatest upper bound of age in days (N7)", "180.0", "wasAttributedTo[].age.value"),
+    _integer("assets", "how many assets have the subject", "12", nullable=False),
+    _integer("recording_dates", "on how many distinct dates these were recorded", "3", "wasGeneratedBy[].startDate", nullable=False),
+)  # fmt: skip
+
 _ROLL_UPS = (
     RollUp(
         "dandiset_facets",
@@ -346,11 +356,58 @@ SELECT d.version, d.taxon,
         WHERE q.source = :source AND q.dandiset_id = :partition AND q.version = d.version AND q.taxon = d.taxon),
        COUNT(*), COALESCE(SUM(d.size), 0)
 FROM (SELECT DISTINCT p.version, p.taxon, f.asset_key, f.size
-      FROM participants p JOIN asset_participants l ON l.participant_key = p.participant_key
-      JOIN asset_files f ON f.asset_key = l.asset_key
-      WHERE p.source = :source AND p.dandiset_id = :partition
+      FROM asset_files f CROSS JOIN asset_participants l CROSS JOIN participants p
+      WHERE f.source = :source AND f.dandiset_id = :partition
+        AND l.asset_key = f.asset_key AND p.participant_key = l.participant_key
         AND p.taxon IS NOT NULL AND p.subject_key IS NOT NULL) AS d
 GROUP BY d.version, d.taxon""",
+    ),
+    RollUp(
+        "subject_facets",
+        meaning="what the assets of each version say of each subject together",
+        columns=(VERSION, _shared("subject_key", "", "the subject, in `subject_keys`", nullable=False), *_SUBJECT_SUMS),
+        select="""
+SELECT f.version, p.subject_key,
+       CASE WHEN MIN(p.sex) = MAX(p.sex) THEN MIN(p.sex) END,
+       CASE WHEN MIN(p.taxon) = MAX(p.taxon) THEN MIN(p.taxon) END,
+       CASE WHEN MIN(p.genotype) = MAX(p.genotype) THEN MIN(p.genotype) END,
+       MIN(p.age_min_days), MAX(p.age_max_days), COUNT(DISTINCT f.asset_key), COUNT(DISTINCT t.recording_date)
+FROM asset_files f CROSS JOIN asset_participants l CROSS JOIN participants p
+LEFT JOIN asset_sessions t ON t.asset_key = l.asset_key
+WHERE f.source = :source AND f.dandiset_id = :partition
+  AND l.asset_key = f.asset_key AND p.participant_key = l.participant_key AND p.subject_key IS NOT NULL
+GROUP BY f.version, p.subject_key""",
+    ),
+    RollUp(
+        "subject_profiles",
+        meaning="in how many assets of each profile each subject is",
+        columns=(
+            VERSION,
+            _shared("subject_key", "", "the subject, in `subject_keys`", nullable=False),
+            _shared("profile_key", "", "the profile, in `profiles`", nullable=False),
+            _integer("assets", "assets of the profile that have the subject", "12", nullable=False),
+        ),
+        select="""
+SELECT f.version, p.subject_key, f.profile_key, COUNT(DISTINCT f.asset_key)
+FROM asset_files f CROSS JOIN asset_participants l CROSS JOIN participants p
+WHERE f.source = :source AND f.dandiset_id = :partition
+  AND l.asset_key = f.asset_key AND p.participant_key = l.participant_key AND p.subject_key IS NOT NULL
+GROUP BY f.version, p.subject_key, f.profile_key""",
+    ),
+    RollUp(
+        "participant_profiles",
+        meaning="in how many assets of each profile each participant entry is",
+        columns=(
+            VERSION,
+            _shared("participant_key", "", "the participant entry, in `participants`", nullable=False),
+            _shared("profile_key", "", "the profile, in `profiles`", nullable=False),
+            _integer("assets", "assets of the profile that have the entry", "12", nullable=False),
+        ),
+        select="""
+SELECT f.version, l.participant_key, f.profile_key, COUNT(*)
+FROM asset_files f CROSS JOIN asset_participants l
+WHERE f.source = :source AND f.dandiset_id = :partition AND l.asset_key = f.asset_key
+GROUP BY f.version, l.participant_key, f.profile_key""",
     ),
 )
 
@@ -410,22 +467,11 @@ _VIEWS = (
             *_DRAFT_KEYS,
             _SUBJECT,
             _integer("subject_key", "the subject, within this mirror", "17"),
-            _text("sex", "the sex, if exactly one is told", "Female", "wasAttributedTo[].sex.name"),
-            _text("taxon", "the species' id, if exactly one is told", "NCBITaxon:10090", "wasAttributedTo[].species.identifier"),
-            FacetColumn("age_min_days", "number", "the least lower bound of age in days (N7)", "90.0", "wasAttributedTo[].age.value"),
-            FacetColumn("age_max_days", "number", "the greatest upper bound of age in days (N7)", "180.0", "wasAttributedTo[].age.value"),
-            _text("genotype", "the genotype, if exactly one is told", "Sst-IRES-Cre/wt", "wasAttributedTo[].genotype"),
-            _integer("assets", "how many assets have the subject", "12"),
+            *_SUBJECT_SUMS,
         ),
-        "SELECT s.source, s.dandiset_id, s.subject, s.subject_key,"
-        " CASE WHEN MIN(p.sex) = MAX(p.sex) THEN MIN(p.sex) END AS sex,"
-        " CASE WHEN MIN(p.taxon) = MAX(p.taxon) THEN MIN(p.taxon) END AS taxon,"
-        " MIN(p.age_min_days) AS age_min_days, MAX(p.age_max_days) AS age_max_days,"
-        " CASE WHEN MIN(p.genotype) = MAX(p.genotype) THEN MIN(p.genotype) END AS genotype,"
-        " COUNT(DISTINCT l.asset_key) AS assets"
-        " FROM subject_keys s JOIN participants p ON p.subject_key = s.subject_key"
-        " JOIN asset_participants l ON l.participant_key = p.participant_key"
-        " WHERE s.version = 'draft' GROUP BY s.source, s.dandiset_id, s.subject, s.subject_key",
+        "SELECT s.source, s.dandiset_id, s.subject, s.subject_key, r.sex, r.taxon, r.genotype, r.age_min_days,"
+        " r.age_max_days, r.assets, r.recording_dates"
+        " FROM subject_keys s JOIN subject_facets r ON r.subject_key = s.subject_key WHERE s.version = 'draft'",
     ),
     *(
         PublicView(
