@@ -21,7 +21,7 @@ from dandi_pipeline.mirror.dialect import Dialect, Row
 from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES
 from dandi_pipeline.platforms.canonical import canonical
 from dandi_pipeline.platforms.contract import Key, Record
-from dandi_pipeline.platforms.facets import FacetColumn, FacetRules, Facets, FacetTable, Shared
+from dandi_pipeline.platforms.facets import FacetColumn, FacetRules, Facets, FacetTable, RollUp, Shared
 from dandi_pipeline.platforms.registry import PLATFORMS
 
 BATCH = 1000
@@ -46,9 +46,6 @@ _TYPES: Mapping[str, sa.types.TypeEngine[Any]] = {
 }
 # An alias of the row's own number in SQLite, which only a column declared exactly INTEGER is.
 _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-
-FACET_METADATA = sa.MetaData()
-"""The tables of facets; what describes the mirror's other tables is `schema.METADATA`."""
 
 # By which rules a partition's facets were derived.
 facet_states = sa.Table(
@@ -169,7 +166,7 @@ def _define(layout: _Layout, table: FacetTable) -> sa.Table:
     else:
         unique = [sa.PrimaryKeyConstraint(*spelled, *(column.name for column in table.columns if _is_link(table)))]
         options["sqlite_with_rowid"] = False
-    return sa.Table(table.name, FACET_METADATA, *columns, *unique, *_indexes(table), **options)
+    return sa.Table(table.name, METADATA, *columns, *unique, *_indexes(table), **options)
 
 
 def _indexes(table: FacetTable) -> Iterator[sa.Index]:
@@ -179,27 +176,32 @@ def _indexes(table: FacetTable) -> Iterator[sa.Index]:
         yield sa.Index(f"{table.name}_by_{columns[0]}", *columns, sqlite_where=only, postgresql_where=only)
 
 
-def _define_all() -> None:
-    for layout in _LAYOUTS.values():
-        for table in layout.rules.tables:
-            _define(layout, table)
-        for roll_up in layout.rules.roll_ups:
-            key = ("source", layout.rules.partition)
-            sa.Table(
-                roll_up.name,
-                FACET_METADATA,
-                *_text_columns(key),
-                *_columns(roll_up.columns),
-                sa.Index(f"{roll_up.name}_by_{key[1]}", *reversed(key)),
-                *(
-                    sa.Index(f"{roll_up.name}_by_{column.name}", column.name)
-                    for column in roll_up.columns
-                    if column.name in {table.key for table in layout.shared}
-                ),
-            )
+def _define_roll_up(layout: _Layout, roll_up: RollUp) -> sa.Table:
+    key = ("source", layout.rules.partition)
+    keys = {table.key for table in layout.shared}
+    return sa.Table(
+        roll_up.name,
+        METADATA,
+        *_text_columns(key),
+        *_columns(roll_up.columns),
+        sa.Index(f"{roll_up.name}_by_{key[1]}", *reversed(key)),
+        *(
+            sa.Index(f"{roll_up.name}_by_{column.name}", column.name)
+            for column in roll_up.columns
+            if column.name in keys
+        ),
+    )
 
 
-_define_all()
+FACET_TABLES: tuple[sa.Table, ...] = tuple(
+    table
+    for layout in _LAYOUTS.values()
+    for table in (
+        *(_define(layout, table) for table in layout.rules.tables),
+        *(_define_roll_up(layout, roll_up) for roll_up in layout.rules.roll_ups),
+    )
+)
+"""The tables of facets, of all platforms."""
 
 
 def recreate_facet_tables(connection: sa.Connection) -> None:
@@ -207,8 +209,8 @@ def recreate_facet_tables(connection: sa.Connection) -> None:
 
     For migrations: views must be dropped first.
     """
-    FACET_METADATA.drop_all(connection)
-    FACET_METADATA.create_all(connection)
+    METADATA.drop_all(connection, FACET_TABLES)
+    METADATA.create_all(connection, FACET_TABLES)
     for emptied in ("facet_states", "mirror_statistics"):
         connection.execute(sa.text(f"DELETE FROM {emptied}"))
     for index in lookups():
@@ -217,9 +219,7 @@ def recreate_facet_tables(connection: sa.Connection) -> None:
 
 def lookups() -> Iterator[sa.Index]:
     """Yield the indexes that no sync needs while it fills a mirror; `lookups.build_lookups` builds them."""
-    yield from (
-        index for table in FACET_METADATA.sorted_tables for index in table.indexes if str(index.name).endswith("sha256")
-    )
+    yield from (index for table in FACET_TABLES for index in table.indexes if "sha256" in index.columns)
 
 
 def drop_facet_views(connection: sa.Connection) -> None:
@@ -250,9 +250,7 @@ class FacetChanges:
         self._superseded: dict[str, set[int]] = {kind: set() for kind in rules.derive}
         self._rows = _Spool()
         self._interned = {table.name: _Interned(self._layout, table) for table in self._layout.shared}
-        self._tables = {
-            kind: [(table, _shared_places(table)) for table in tables] for kind, tables in self._layout.lists.items()
-        }
+        self._tables = {kind: self._layout.lists.get(kind, ()) for kind in rules.derive}
         self._main = {kind: (table, _shared_places(table)) for kind, table in self._layout.main.items()}
 
     def add(self, records: Iterable[Record]) -> None:
@@ -274,7 +272,7 @@ class FacetChanges:
         main, places = self._main[kind]
         [values] = facets[main.name]
         rows.add(main.name, (number, *key, *(self._numbered(scope, values, places) if places else values)))
-        for table, places in self._tables[kind]:
+        for table in self._tables[kind]:
             listed = facets.get(table.name, ())
             if _is_link(table):
                 seen = dict.fromkeys(self._intern(scope, values[0]) for values in listed)
@@ -314,8 +312,9 @@ class FacetChanges:
         }
         bases = {kind: writing.next_key(main) for kind, main in self._layout.main.items()}
         for name, rows in self._rows.batches():
-            writing.load(name, self._final(name, rows, keys, bases, writing))
-        writing.delete_orphans() if replaced else None
+            writing.load(name, self._final(name, rows, keys, bases))
+        if replaced:
+            writing.delete_orphans()
         writing.roll_up()
 
     def _final(
@@ -324,39 +323,32 @@ class FacetChanges:
         rows: Sequence[tuple[Any, ...]],
         keys: Mapping[str, "_Keys"],
         bases: Mapping[str, int],
-        writing: "_Writing",
     ) -> list[Row]:
         """Return rows as they are stored: numbers turned into keys, rows of what was taken again left out."""
-        layout, table = self._layout, self._layout.by_name[name]
-        named = (self._named["source"], self._named["partition"])
-        if not table.of or table.of in layout.by_name:
-            owner = keys[name if not table.of else table.of]
-            rows = [row for row in rows if row[0] in owner.new]
-            start = (lambda row: (owner.keys[row[0]], *named, *row[1:3])) if not table.of else None
-            skipped = 3 if not table.of else 1
+        table = self._layout.by_name[name]
+        if not table.of or table.of in self._interned:
+            stored = self._shared_rows(table, rows, keys[table.of or name])
         else:
-            superseded = self._superseded[table.of]
-            if superseded:
-                rows = [row for row in rows if row[0] not in superseded]
-            base = bases[table.of]
-            main = layout.main[table.of]
-            if table is main and main.key:
-                start, skipped = (lambda row: (base + row[0], *named)), 1
-            elif table is main or not _is_keyed(layout, table):
-                start, skipped = (lambda row: named), 1
-            else:
-                start, skipped = (lambda row: (base + row[0],)), 1
-        if start is None:
-            owner_keys = owner.keys
-            start = lambda row: (owner_keys[row[0]],)  # noqa: E731
-        shared = [
-            (place - len(table.columns), keys[column.shared].keys)
-            for place, column in enumerate(table.columns)
-            if column.shared
-        ]
-        if not shared:
-            return [(*start(row), *row[skipped:]) for row in rows]
-        return [_resolved((*start(row), *row[skipped:]), shared) for row in rows]
+            stored = self._record_rows(table, rows, bases[table.of])
+        places = [place - len(table.columns) for place in _shared_places(table)]
+        shared = [(place, keys[table.columns[place].shared].keys) for place in places]
+        return [_resolved(row, shared) for row in stored] if shared else stored
+
+    def _shared_rows(self, table: FacetTable, rows: Sequence[tuple[Any, ...]], owner: "_Keys") -> list[Row]:
+        """Return the rows of a shared table, or those that belong to such rows, where these are new to the mirror."""
+        own = tuple(self._named.values()) if not table.of else ()
+        return [(owner.keys[row[0]], *own, *row[1:]) for row in rows if row[0] in owner.new]
+
+    def _record_rows(self, table: FacetTable, rows: Sequence[tuple[Any, ...]], base: int) -> list[Row]:
+        superseded = self._superseded[table.of]
+        if superseded:
+            rows = [row for row in rows if row[0] not in superseded]
+        own = tuple(self._named.values())
+        if table.key:
+            return [(base + row[0], *own, *row[1:]) for row in rows]
+        if _is_keyed(self._layout, table):
+            return [(base + row[0], *row[1:]) for row in rows]
+        return [(*own, *row[1:]) for row in rows]
 
 
 def _resolved(row: tuple[Any, ...], shared: Sequence[tuple[int, Sequence[int]]]) -> Row:
@@ -413,9 +405,7 @@ class _Keys:
 class _Writing:
     """Writes one partition's facets in the caller's transaction."""
 
-    def __init__(
-        self, connection: sa.Connection, dialect: Dialect, layout: _Layout, named: Mapping[str, str]
-    ) -> None:
+    def __init__(self, connection: sa.Connection, dialect: Dialect, layout: _Layout, named: Mapping[str, str]) -> None:
         self._connection = connection
         self._dialect = dialect
         self._layout = layout
