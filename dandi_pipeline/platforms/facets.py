@@ -100,7 +100,8 @@ class FacetRules:
     """All that a platform derives. A new `number` means new rules: mirrors rebuild their facets from stored metadata.
 
     `partition` names the column that holds the partition's key, `scope` what each record's key begins with, within
-    which rows are shared. `refresh` are statements that fill the rolled-up columns of one partition.
+    which rows are shared. `refresh` are statements that fill the rolled-up columns of one partition. `identity`
+    describes the columns that say what a row belongs to.
     """
 
     number: int
@@ -111,3 +112,4 @@ class FacetRules:
     views: tuple[PublicView, ...]
     derive: Mapping[str, Derive]
     refresh: tuple[str, ...] = ()
+    identity: tuple[FacetColumn, ...] = ()

@@ -660,4 +660,14 @@ FACETS = FacetRules(
     views=_VIEWS,
     derive={"asset": asset_facets, "version": version_facets},
     refresh=_REFRESH,
+    identity=(
+        SOURCE,
+        DANDISET,
+        VERSION,
+        PATH,
+        ASSET_KEY,
+        _integer("profile_key", "the profile, in `profiles`", "3"),
+        _integer("ordinal", "the row's place among its like, from 0", "0"),
+        _text("hash", "tells two contents apart", "kJ3xV9m2Qd0Zt7Yb"),
+    ),
 )
