@@ -52,6 +52,7 @@ _GENOTYPE_FOLDED = _text(
     "genotype_folded", "the genotype case-folded, to search in", "sst-ires-cre/wt", "wasAttributedTo[].genotype"
 )
 _PARTICIPANT = (
+    _text("subject_original", "the identifier as written", "YutaMouse20", "wasAttributedTo[].identifier"),
     _TAXON,
     _text(
         "species_identifier",
@@ -161,10 +162,7 @@ _ASSET_TABLES = (
         "subject_keys",
         of="",
         meaning="the subjects of each version by number",
-        columns=(
-            _SUBJECT,
-            _text("subject_original", "the identifier as written", "YutaMouse20", "wasAttributedTo[].identifier"),
-        ),
+        columns=(_SUBJECT,),
         key="subject_key",
     ),
     FacetTable(

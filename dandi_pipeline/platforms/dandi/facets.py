@@ -221,7 +221,8 @@ def _participant(entry: Json, problems: Problems) -> Shared:
     return Shared(
         "participants",
         (
-            Shared("subject_keys", (subject, original(entry.get("identifier")))) if subject else None,
+            Shared("subject_keys", (subject,)) if subject else None,
+            original(entry.get("identifier")),
             term(species.get("identifier")),
             original(species.get("identifier")),
             _text(species, "name", f"{where}.species", problems),
