@@ -171,7 +171,7 @@ def _facet_tables(rules: FacetRules) -> Iterator[PublicTable]:
     for view in rules.views:
         yield PublicTable(view.name, view.meaning, tuple(map(_public, view.columns)))
     for table in rules.tables:
-        own = {column.name: _public(column) for column in (*table.columns, *table.rolled_up)}
+        own = {column.name: _public(column) for column in table.columns}
         yield PublicTable(table.name, table.meaning, _described(table.name, {**described, **_key(table), **own}))
     for roll_up in rules.roll_ups:
         own = {column.name: _public(column) for column in roll_up.columns}

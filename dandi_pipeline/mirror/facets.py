@@ -134,8 +134,8 @@ def _owner(layout: _Layout, table: FacetTable) -> FacetTable:
 
 
 def _is_link(table: FacetTable) -> bool:
-    """Tell whether a table does nothing but join records with shared rows."""
-    return len(table.columns) == 1 and bool(table.columns[0].shared)
+    """Tell whether a table joins records with shared rows, each pair once."""
+    return bool(table.of) and bool(table.columns) and bool(table.columns[0].shared)
 
 
 def identity(layout: _Layout, table: FacetTable) -> tuple[str, ...]:
@@ -158,13 +158,13 @@ def _define(layout: _Layout, table: FacetTable) -> sa.Table:
     identifying = [_number_column(name) if name in numbers else _text_columns([name])[0] for name in names]
     # The partition leads, so that it alone finds its rows.
     spelled = (*(name for name in names if name != "source"), *(name for name in names if name == "source"))
-    columns = [*identifying, *_columns(table.columns), *_columns(table.rolled_up)]
+    columns = [*identifying, *_columns(table.columns)]
     options: dict[str, Any] = {}
     if table.key:
         columns.insert(0, sa.Column(table.key, _KEY, primary_key=True, autoincrement=False))
         unique: list[Any] = [sa.Index(f"{table.name}_by_identity", *spelled, unique=True)]
     else:
-        unique = [sa.PrimaryKeyConstraint(*spelled, *(column.name for column in table.columns if _is_link(table)))]
+        unique = [sa.PrimaryKeyConstraint(*spelled, *(column.name for column in table.columns[:1] if _is_link(table)))]
         options["sqlite_with_rowid"] = False
     return sa.Table(table.name, METADATA, *columns, *unique, *_indexes(table), **options)
 
@@ -275,9 +275,8 @@ class FacetChanges:
         for table in self._tables[kind]:
             listed = facets.get(table.name, ())
             if _is_link(table):
-                seen = dict.fromkeys(self._intern(scope, values[0]) for values in listed)
-                for shared in seen:
-                    rows.add(table.name, (number, shared))
+                for values in listed:
+                    rows.add(table.name, (number, self._intern(scope, values[0]), *values[1:]))
             elif table.spelled or not main.key:
                 for ordinal, values in enumerate(listed):
                     rows.add(table.name, (number, *key, ordinal, *values))
@@ -294,8 +293,11 @@ class FacetChanges:
 
     def _intern(self, scope: str, shared: Shared) -> int:
         interned = self._interned[shared.table]
-        known = interned.remembered.get((scope, shared))
-        return known if known is not None else interned.number(scope, shared, self._intern_inner, self._rows)
+        known = interned.remembered.get(id(shared))
+        # Told by the object itself: what is derived from equal metadata is mostly one object, and hashing it is slow.
+        if known is not None and known[0] is shared and known[1] == scope:
+            return known[2]
+        return interned.number(scope, shared, self._intern_inner, self._rows)
 
     def _intern_inner(self, scope: str, shared: Shared) -> tuple[int, str]:
         number = self._intern(scope, shared)
@@ -367,7 +369,7 @@ class _Interned:
     """The distinct rows of one shared table that a sync has met, numbered in their order."""
 
     def __init__(self, layout: _Layout, table: FacetTable) -> None:
-        self.remembered: dict[tuple[str, Shared], int] = {}
+        self.remembered: dict[int, tuple[Shared, str, int]] = {}
         self.hashes: list[tuple[str, str]] = []
         self._numbers: dict[tuple[str, str], int] = {}
         self._table = table
@@ -390,7 +392,7 @@ class _Interned:
                     rows.add(table, (number, ordinal, *row))
         if len(self.remembered) >= _REMEMBERED:
             self.remembered.clear()
-        self.remembered[scope, shared] = number
+        self.remembered[id(shared)] = (shared, scope, number)
         return number
 
 
@@ -539,8 +541,6 @@ class _Writing:
                 f"INSERT INTO {roll_up.name} (source, {rules.partition}, {columns})"
                 f" SELECT CAST(:source AS TEXT), CAST(:partition AS TEXT), {select}"
             )
-        for statement in rules.refresh:
-            self._run(statement)
 
     def _run(self, statement: str) -> sa.CursorResult[Any]:
         return self._connection.execute(sa.text(statement), self._named)

@@ -124,7 +124,6 @@ _PROFILE_TABLES = (
         meaning="sets of variables, approaches and techniques; many assets share each",
         columns=(),
         key="profile_key",
-        rolled_up=(_ASSETS,),
     ),
     FacetTable(
         "profile_variables",
@@ -177,7 +176,11 @@ _ASSET_TABLES = (
         "asset_participants",
         of="asset",
         meaning="which participant entries each asset has",
-        columns=(PARTICIPANT_KEY,),
+        columns=(
+            PARTICIPANT_KEY,
+            _integer("first_of_subject", "1 for the asset's first entry of its subject, else 0", "1", nullable=False),
+            _integer("first_of_species", "1 for its first subject of the species, else 0", "1", nullable=False),
+        ),
         indexes=(("participant_key", "asset_key"),),
     ),
     FacetTable("asset_samples", of="asset", meaning="the samples of each asset, at any depth (N16)", columns=_SAMPLE),
@@ -377,6 +380,7 @@ _SPECIES = (
     _integer("bytes", "the sum of these assets' sizes", "2559248010229", nullable=False),
 )
 
+_PROFILE_OF = _integer("profile_key", "the profile, in `profiles`", "3", nullable=False)
 _SUBJECT_SUMS = (
     _text("sex", "the sex, if exactly one is told", "Female", "wasAttributedTo[].sex.name"),
     _text(
@@ -414,74 +418,71 @@ WHERE f.source = :source AND f.dandiset_id = :partition
 GROUP BY f.version""",
     ),
     RollUp(
-        "dandiset_species",
-        meaning="the species of each version (N3), in assets that have at least one such subject",
-        columns=(VERSION, *_SPECIES),
+        "profile_facets",
+        meaning="in how many assets of each version each profile is",
+        columns=(VERSION, _PROFILE_OF, _ASSETS),
         select="""
-SELECT d.version, d.taxon,
-       (SELECT COUNT(DISTINCT q.subject_key) FROM participants q
-        WHERE q.source = :source AND q.dandiset_id = :partition AND q.version = d.version AND q.taxon = d.taxon),
-       COUNT(*), COALESCE(SUM(d.size), 0)
-FROM (SELECT DISTINCT p.version, p.taxon, f.asset_key, f.size
-      FROM asset_files f CROSS JOIN asset_participants l CROSS JOIN participants p
-      WHERE f.source = :source AND f.dandiset_id = :partition
-        AND l.asset_key = f.asset_key AND p.participant_key = l.participant_key
-        AND p.taxon IS NOT NULL AND p.subject_key IS NOT NULL) AS d
-GROUP BY d.version, d.taxon""",
-    ),
-    RollUp(
-        "subject_facets",
-        meaning="what the assets of each version say of each subject together",
-        columns=(VERSION, _shared("subject_key", "", "the subject, in `subject_keys`", nullable=False), *_SUBJECT_SUMS),
-        select="""
-SELECT f.version, p.subject_key,
-       CASE WHEN MIN(p.sex) = MAX(p.sex) THEN MIN(p.sex) END,
-       CASE WHEN MIN(p.taxon) = MAX(p.taxon) THEN MIN(p.taxon) END,
-       CASE WHEN MIN(p.genotype) = MAX(p.genotype) THEN MIN(p.genotype) END,
-       MIN(p.age_min_days), MAX(p.age_max_days), COUNT(DISTINCT f.asset_key), COUNT(DISTINCT t.recording_date)
-FROM asset_files f CROSS JOIN asset_participants l CROSS JOIN participants p
-LEFT JOIN asset_sessions t ON t.asset_key = l.asset_key
+SELECT f.version, f.profile_key, COUNT(*)
+FROM asset_files f
 WHERE f.source = :source AND f.dandiset_id = :partition
-  AND l.asset_key = f.asset_key AND p.participant_key = l.participant_key AND p.subject_key IS NOT NULL
-GROUP BY f.version, p.subject_key""",
-    ),
-    RollUp(
-        "subject_profiles",
-        meaning="in how many assets of each profile each subject is",
-        columns=(
-            VERSION,
-            _shared("subject_key", "", "the subject, in `subject_keys`", nullable=False),
-            _shared("profile_key", "", "the profile, in `profiles`", nullable=False),
-            _integer("assets", "assets of the profile that have the subject", "12", nullable=False),
-        ),
-        select="""
-SELECT f.version, p.subject_key, f.profile_key, COUNT(DISTINCT f.asset_key)
-FROM asset_files f CROSS JOIN asset_participants l CROSS JOIN participants p
-WHERE f.source = :source AND f.dandiset_id = :partition
-  AND l.asset_key = f.asset_key AND p.participant_key = l.participant_key AND p.subject_key IS NOT NULL
-GROUP BY f.version, p.subject_key, f.profile_key""",
+GROUP BY f.version, f.profile_key""",
     ),
     RollUp(
         "participant_profiles",
         meaning="in how many assets of each profile each participant entry is",
         columns=(
             VERSION,
-            _shared("participant_key", "", "the participant entry, in `participants`", nullable=False),
-            _shared("profile_key", "", "the profile, in `profiles`", nullable=False),
+            _integer("participant_key", "the participant entry, in `participants`", "1742", nullable=False),
+            _PROFILE_OF,
             _integer("assets", "assets of the profile that have the entry", "12", nullable=False),
+            _integer("subject_assets", "of these, those whose first entry of the subject it is", "12", nullable=False),
+            _integer(
+                "species_assets", "of these, those whose first subject of the species it is", "12", nullable=False
+            ),
+            _integer("species_bytes", "the sum of the latter's sizes", "2559248010229", nullable=False),
         ),
         select="""
-SELECT f.version, l.participant_key, f.profile_key, COUNT(*)
+SELECT f.version, l.participant_key, f.profile_key, COUNT(*), SUM(l.first_of_subject), SUM(l.first_of_species),
+       COALESCE(SUM(l.first_of_species * f.size), 0)
 FROM asset_files f CROSS JOIN asset_participants l
 WHERE f.source = :source AND f.dandiset_id = :partition AND l.asset_key = f.asset_key
 GROUP BY f.version, l.participant_key, f.profile_key""",
     ),
-)
-
-_REFRESH = (
-    """
-UPDATE profiles SET assets = (SELECT COUNT(*) FROM asset_files f WHERE f.profile_key = profiles.profile_key)
-WHERE source = :source AND dandiset_id = :partition""",
+    RollUp(
+        "dandiset_species",
+        meaning="the species of each version (N3), in assets that have at least one such subject",
+        columns=(VERSION, *_SPECIES),
+        select="""
+SELECT r.version, p.taxon, COUNT(DISTINCT p.subject_key), SUM(r.species_assets), SUM(r.species_bytes)
+FROM participant_profiles r CROSS JOIN participants p
+WHERE r.source = :source AND r.dandiset_id = :partition AND p.participant_key = r.participant_key
+  AND p.taxon IS NOT NULL AND p.subject_key IS NOT NULL
+GROUP BY r.version, p.taxon""",
+    ),
+    RollUp(
+        "subject_facets",
+        meaning="what the assets of each version say of each subject together",
+        columns=(
+            VERSION,
+            _integer("subject_key", "the subject, in `subject_keys`", "17", nullable=False),
+            *_SUBJECT_SUMS,
+        ),
+        select="""
+SELECT r.version, p.subject_key,
+       CASE WHEN MIN(p.sex) = MAX(p.sex) THEN MIN(p.sex) END,
+       CASE WHEN MIN(p.taxon) = MAX(p.taxon) THEN MIN(p.taxon) END,
+       CASE WHEN MIN(p.genotype) = MAX(p.genotype) THEN MIN(p.genotype) END,
+       MIN(p.age_min_days), MAX(p.age_max_days), SUM(r.subject_assets), COALESCE(MAX(d.dates), 0)
+FROM participant_profiles r CROSS JOIN participants p
+LEFT JOIN (SELECT q.subject_key, COUNT(DISTINCT t.recording_date) AS dates
+           FROM asset_files f CROSS JOIN asset_participants l CROSS JOIN participants q CROSS JOIN asset_sessions t
+           WHERE f.source = :source AND f.dandiset_id = :partition AND l.asset_key = f.asset_key
+             AND q.participant_key = l.participant_key AND t.asset_key = f.asset_key AND q.subject_key IS NOT NULL
+           GROUP BY q.subject_key) AS d ON d.subject_key = p.subject_key
+WHERE r.source = :source AND r.dandiset_id = :partition AND p.participant_key = r.participant_key
+  AND p.subject_key IS NOT NULL
+GROUP BY r.version, p.subject_key""",
+    ),
 )
 
 _DRAFT_KEYS = (SOURCE, DANDISET)
@@ -546,7 +547,7 @@ _VIEWS = (
             f"the {plural} of drafts: one row for each {singular} of each profile",
             (*_DRAFT_KEYS, _integer("profile_key", "the profile, which assets share", "3"), column, original, _ASSETS),
             f"SELECT p.source, p.dandiset_id, p.profile_key, v.{column.name}, v.original, p.assets"
-            f" FROM profiles p JOIN {table} v ON v.profile_key = p.profile_key WHERE p.version = 'draft'",
+            f" FROM profile_facets p JOIN {table} v ON v.profile_key = p.profile_key WHERE p.version = 'draft'",
         )
         for plural, singular, table, column, original in (
             (
@@ -657,7 +658,6 @@ FACETS = FacetRules(
     roll_ups=_ROLL_UPS,
     views=_VIEWS,
     derive={"asset": asset_facets, "version": version_facets},
-    refresh=_REFRESH,
     identity=(
         SOURCE,
         DANDISET,

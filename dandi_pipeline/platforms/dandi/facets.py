@@ -198,11 +198,20 @@ def _file(path: str, columns: Mapping[str, Column], metadata: Json, problems: Pr
     )
 
 
-def _participants(value: Any, problems: Problems) -> tuple[tuple[Shared], ...]:
-    found: dict[Shared, None] = {}
-    for entry in _objects(value, "wasAttributedTo", problems):
-        found[_participant(entry, problems)] = None
-    return tuple((participant,) for participant in found)
+def _participants(value: Any, problems: Problems) -> tuple[tuple[Shared, int, int], ...]:
+    """Return each entry once, with whether it is the asset's first of its subject, and with it of its species."""
+    entries = dict.fromkeys(_participant(entry, problems) for entry in _objects(value, "wasAttributedTo", problems))
+    seen: set[Any] = {None}
+    found = []
+    for participant in entries:
+        subject, taxon = participant.values[0], participant.values[_TAXON] if participant.values[0] else None
+        found.append((participant, int(subject not in seen), int(taxon not in seen)))
+        seen |= {subject, taxon}
+    return tuple(found)
+
+
+_TAXON = 2
+"""The place of the taxon among a participant's values."""
 
 
 def _participant(entry: Json, problems: Problems) -> Shared:
