@@ -4,9 +4,11 @@ What facets there are, and what they mean, the platforms say (`platforms/facets.
 not be derived again from stored metadata, so they are not in the change feed, and new rules rebuild them.
 """
 
+import json
 import marshal
 import tempfile
 from base64 import b64encode
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -27,8 +29,8 @@ from dandi_pipeline.platforms.registry import PLATFORMS
 BATCH = 1000
 """Rows loaded at a time."""
 
-BUFFERED = 20_000
-"""Rows held in memory; more go to a file."""
+BUFFERED = 10_000
+"""Records whose rows are held in memory; more go to a file."""
 
 _REMEMBERED = 20_000
 """Shared rows remembered as they are; the others are told by their hash."""
@@ -246,12 +248,11 @@ class FacetChanges:
         self._layout = _LAYOUTS[id(rules)]
         self._named = {"source": source, "partition": partition}
         self._records = dict.fromkeys(rules.derive, 0)
-        self._positions: dict[tuple[str, Key], int] = {}
+        self._positions: dict[str, dict[Key, int]] = {kind: {} for kind in rules.derive}
         self._superseded: dict[str, set[int]] = {kind: set() for kind in rules.derive}
         self._rows = _Spool()
         self._interned = {table.name: _Interned(self._layout, table) for table in self._layout.shared}
-        self._tables = {kind: self._layout.lists.get(kind, ()) for kind in rules.derive}
-        self._main = {kind: (table, _shared_places(table)) for kind, table in self._layout.main.items()}
+        self._plans = {kind: _plan(self._layout, kind) for kind in rules.derive}
 
     def add(self, records: Iterable[Record]) -> None:
         """Take records' facets; the last of those with one key count."""
@@ -262,27 +263,26 @@ class FacetChanges:
     def take(self, kind: str, key: Key, facets: Facets) -> None:
         """Take one record's facets."""
         number = self._records[kind]
-        self._records[kind] += 1
-        earlier = self._positions.setdefault((kind, key), number)
+        self._records[kind] = number + 1
+        positions = self._positions[kind]
+        earlier = positions.setdefault(key, number)
         if earlier != number:
             self._superseded[kind].add(earlier)
-            self._positions[kind, key] = number
-        scope = key[0]
-        rows = self._rows
-        main, places = self._main[kind]
-        [values] = facets[main.name]
-        rows.add(main.name, (number, *key, *(self._numbered(scope, values, places) if places else values)))
-        for table in self._tables[kind]:
-            listed = facets.get(table.name, ())
-            if _is_link(table):
-                for values in listed:
-                    rows.add(table.name, (number, self._intern(scope, values[0]), *values[1:]))
-            elif table.spelled or not main.key:
-                for ordinal, values in enumerate(listed):
-                    rows.add(table.name, (number, *key, ordinal, *values))
-            else:
-                for ordinal, values in enumerate(listed):
-                    rows.add(table.name, (number, ordinal, *values))
+            positions[key] = number
+        scope, rows = key[0], self._rows.buffer
+        main, places, linked, keyed, spelled = self._plans[kind]
+        [values] = facets[main]
+        rows[main].append((number, *key, *(self._numbered(scope, values, places) if places else values)))
+        for name in linked:
+            for values in facets.get(name, ()):
+                rows[name].append((number, self._intern(scope, values[0]), *values[1:]))
+        for name in keyed:
+            for ordinal, values in enumerate(facets.get(name, ())):
+                rows[name].append((number, ordinal, *values))
+        for name in spelled:
+            for ordinal, values in enumerate(facets.get(name, ())):
+                rows[name].append((number, *key, ordinal, *values))
+        self._rows.count(1)
 
     def _numbered(self, scope: str, values: tuple[Any, ...], places: tuple[int, ...]) -> tuple[Any, ...]:
         numbered = list(values)
@@ -332,9 +332,9 @@ class FacetChanges:
             stored = self._shared_rows(table, rows, keys[table.of or name])
         else:
             stored = self._record_rows(table, rows, bases[table.of])
-        places = [place - len(table.columns) for place in _shared_places(table)]
-        shared = [(place, keys[table.columns[place].shared].keys) for place in places]
-        return [_resolved(row, shared) for row in stored] if shared else stored
+        for place in _shared_places(table):
+            stored = _resolved(stored, place - len(table.columns), keys[table.columns[place].shared].keys)
+        return stored
 
     def _shared_rows(self, table: FacetTable, rows: Sequence[tuple[Any, ...]], owner: "_Keys") -> list[Row]:
         """Return the rows of a shared table, or those that belong to such rows, where these are new to the mirror."""
@@ -353,12 +353,27 @@ class FacetChanges:
         return [(*own, *row[1:]) for row in rows]
 
 
-def _resolved(row: tuple[Any, ...], shared: Sequence[tuple[int, Sequence[int]]]) -> Row:
-    values = list(row)
-    for place, keys in shared:
-        if values[place] is not None:
-            values[place] = keys[values[place]]
-    return tuple(values)
+_Plan = tuple[str, tuple[int, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""A kind's first table and where it holds shared rows; the others: links, by key, spelled."""
+
+
+def _plan(layout: _Layout, kind: str) -> _Plan:
+    lists, main = layout.lists.get(kind, ()), layout.main[kind]
+    return (
+        main.name,
+        _shared_places(main),
+        tuple(table.name for table in lists if _is_link(table)),
+        tuple(table.name for table in lists if _is_keyed(layout, table) and not _is_link(table)),
+        tuple(table.name for table in lists if not _is_keyed(layout, table)),
+    )
+
+
+def _resolved(rows: Sequence[tuple[Any, ...]], place: int, keys: Sequence[int]) -> list[Row]:
+    """Return rows with the number at `place`, counted from the end, turned into its key."""
+    if place == -1:
+        return [(*row[:-1], None if row[-1] is None else keys[row[-1]]) for row in rows]
+    after = place + 1
+    return [(*row[:place], None if row[place] is None else keys[row[place]], *row[after:]) for row in rows]
 
 
 def _shared_places(table: FacetTable) -> tuple[int, ...]:
@@ -386,10 +401,10 @@ class _Interned:
         if number == len(self.hashes):
             self.hashes.append(identity)
             values = (value[0] if isinstance(value, tuple) else value for value in told)
-            rows.add(self._table.name, (number, *identity, *values))
+            rows.buffer[self._table.name].append((number, *identity, *values))
             for table, listed in shared.lists:
                 for ordinal, row in enumerate(listed):
-                    rows.add(table, (number, ordinal, *row))
+                    rows.buffer[table].append((number, ordinal, *row))
         if len(self.remembered) >= _REMEMBERED:
             self.remembered.clear()
         self.remembered[id(shared)] = (shared, scope, number)
@@ -550,20 +565,18 @@ class _Spool:
     """Rows by table, in memory up to a bound, in a file beyond."""
 
     def __init__(self) -> None:
-        self._buffer: dict[str, list[tuple[Any, ...]]] = {}
-        self._count = 0
+        self.buffer: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        self._counted = 0
         self._file: IO[bytes] | None = None
 
-    def add(self, table: str, row: tuple[Any, ...]) -> None:
-        self._buffer.setdefault(table, []).append(row)
-        self._count += 1
-        if self._count >= BUFFERED:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 - closed with the session
-        marshal.dump(self._buffer, self._file)
-        self._buffer, self._count = {}, 0
+    def count(self, records: int) -> None:
+        """Account for records whose rows were put to the buffer."""
+        self._counted += records
+        if self._counted >= BUFFERED:
+            self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 - closed with the session
+            marshal.dump(dict(self.buffer), self._file)
+            self.buffer.clear()
+            self._counted = 0
 
     def batches(self) -> Iterator[tuple[str, Sequence[tuple[Any, ...]]]]:
         """Yield every row, a batch of one table at a time."""
@@ -580,7 +593,7 @@ class _Spool:
             while self._file.tell() < end:
                 yield marshal.load(self._file)  # noqa: S302 - what this process wrote
             self._file.seek(end)
-        yield self._buffer
+        yield self.buffer
 
 
 # Partitions
@@ -679,4 +692,18 @@ def _stored(
     width = len(record.key)
     for row in rows:
         columns = dict(zip(record.values, row[width:-1], strict=True))
-        yield tuple(row[:width]), columns, None if row[-1] is None else orjson.loads(row[-1])
+        yield tuple(row[:width]), columns, _parsed(row[-1])
+
+
+def _parsed(metadata: str | None) -> Any:
+    """Return stored metadata as a sync has it; what is no JSON has no facets."""
+    if metadata is None:
+        return None
+    try:
+        return orjson.loads(metadata)
+    except orjson.JSONDecodeError:
+        # Integers of any length, depth and half surrogates, which orjson refuses.
+        try:
+            return json.loads(metadata)
+        except (ValueError, RecursionError):
+            return None

@@ -1,6 +1,7 @@
 """Copies an archive into an empty database, in a process of its own: our sync, or the same done by hand.
 
-`python -m dandi_pipeline_tests.benchmarks.loaders {sync,sync-without-facets,by-hand} API_URL DATABASE_URL` prints what it took as JSON.
+`python -m dandi_pipeline_tests.benchmarks.loaders {sync,sync-without-facets,by-hand} API_URL DATABASE_URL` prints what
+it took as JSON.
 """
 
 import csv

@@ -11,7 +11,8 @@ _QUESTIONS = """# Twenty questions
 
 What people ask of DANDI, each as one SQL text that SQLite and PostgreSQL take alike. The texts read
 [facets](facets.md), not JSON; [the data dictionary](data-dictionary.md) says what each column means, and
-[facets](facets.md#rules) by which rules (N1 to N16) text, ages and identifiers are read. Draft versions count, but for Q15.
+[facets](facets.md#rules) by which rules (N1 to N16) text, ages and identifiers are read.
+Draft versions count, but for Q15.
 
 This page is written by `python -m dandi_pipeline_tests.documentation.generated_pages` from
 `dandi_pipeline/query/questions.py`.

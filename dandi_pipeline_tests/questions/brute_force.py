@@ -121,7 +121,7 @@ def n12(asset: dict[str, Any]) -> bool:
     extension = name.split(".")[-1].lower() if "." in name else ""
     encoding = asset["metadata"].get("encodingFormat")
     return (isinstance(encoding, str) and encoding.startswith("video/")) or extension in (
-        "avi mp4 mkv mov wmv m4v mpg mpeg webm".split(" ")
+        ["avi", "mp4", "mkv", "mov", "wmv", "m4v", "mpg", "mpeg", "webm"]
     )
 
 
@@ -324,10 +324,9 @@ def q10(archive: Archive) -> Rows:
     for identifier, held in archive.items():
         young = set()
         for subject, entry, asset in held.entries():
-            lower, upper = n7(entry)
-            if species(entry) == "NCBITaxon:10090" and lower is not None and upper is not None:
-                if 56 <= lower <= 84 and 56 <= upper <= 84:
-                    young.add((subject, asset["path"]))
+            within = [bound is not None and 56 <= bound <= 84 for bound in n7(entry)]
+            if species(entry) == "NCBITaxon:10090" and all(within):
+                young.add((subject, asset["path"]))
         if young:
             rows.append([identifier, len({subject for subject, _ in young}), len({path for _, path in young})])
     return sorted(rows, key=lambda row: (down(row[1]), row[0]))

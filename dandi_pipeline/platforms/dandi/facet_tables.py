@@ -405,27 +405,34 @@ _SUBJECT_SUMS = (
 
 _ROLL_UPS = (
     RollUp(
+        "profile_facets",
+        meaning="what the assets of each version and profile add up to",
+        columns=(
+            VERSION,
+            _PROFILE_OF,
+            _ASSETS,
+            _integer("bytes", "the sum of their sizes", "2559248010229", nullable=False),
+            _integer("video_files", "assets that are videos (N12)", "0", nullable=False),
+            _integer("video_bytes", "the sum of the videos' sizes", "0", nullable=False),
+        ),
+        select="""
+SELECT f.version, f.profile_key, COUNT(*), COALESCE(SUM(f.size), 0), SUM(f.video), COALESCE(SUM(f.video * f.size), 0)
+FROM asset_files f
+WHERE f.source = :source AND f.dandiset_id = :partition
+GROUP BY f.version, f.profile_key""",
+    ),
+    RollUp(
         "dandiset_facets",
         meaning="what the assets of each version add up to; absent for a version without assets in the mirror",
         columns=(VERSION, *_SUMS),
         select="""
-SELECT f.version, COUNT(*), COALESCE(SUM(f.size), 0),
+SELECT r.version, SUM(r.assets), SUM(r.bytes),
        (SELECT COUNT(*) FROM subject_keys s
-        WHERE s.source = :source AND s.dandiset_id = :partition AND s.version = f.version),
-       SUM(f.video), COALESCE(SUM(f.video * f.size), 0)
-FROM asset_files f
-WHERE f.source = :source AND f.dandiset_id = :partition
-GROUP BY f.version""",
-    ),
-    RollUp(
-        "profile_facets",
-        meaning="in how many assets of each version each profile is",
-        columns=(VERSION, _PROFILE_OF, _ASSETS),
-        select="""
-SELECT f.version, f.profile_key, COUNT(*)
-FROM asset_files f
-WHERE f.source = :source AND f.dandiset_id = :partition
-GROUP BY f.version, f.profile_key""",
+        WHERE s.source = :source AND s.dandiset_id = :partition AND s.version = r.version),
+       SUM(r.video_files), SUM(r.video_bytes)
+FROM profile_facets r
+WHERE r.source = :source AND r.dandiset_id = :partition
+GROUP BY r.version""",
     ),
     RollUp(
         "participant_profiles",
