@@ -28,6 +28,7 @@ from dandi_pipeline.errors import (
 )
 from dandi_pipeline.http.addresses import BaseUrl, Parameters
 from dandi_pipeline.http.exchange import AttemptFailed, Connection, Reply, Timeouts
+from dandi_pipeline.http.grants import LONGEST_PAUSE
 from dandi_pipeline.http.metrics import Metrics, Traffic
 from dandi_pipeline.http.quoting import Quoting
 from dandi_pipeline.http.rate import LocalBudgets, RateBudget
@@ -61,7 +62,7 @@ class Limits:
     attempts: int = 6
     first_backoff: float = 1
     longest_backoff: float = 60
-    longest_pause: float = 300
+    longest_pause: float = LONGEST_PAUSE
     throttle_pause: float | None = None
     keep_alive: bool = True
 

@@ -204,13 +204,19 @@ def test_a_failure_is_tried_again_soon_then_ever_more_rarely() -> None:
     failed = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
     def delay(attempts: int) -> timedelta:
-        moment = retry_at([state(0, None), state(attempts, failed)])
+        moment = retry_at([state(0, None), state(attempts, failed)], failed)
         assert moment is not None
         return moment - failed
 
     assert [delay(attempts) for attempts in (1, 2, 3)] == [timedelta(minutes=m) for m in (5, 10, 20)]
     assert delay(8) == delay(10_000) == timedelta(hours=6)
-    assert retry_at([state(0, None)]) is None
+    assert retry_at([state(0, None)], failed) is None
+
+
+def test_a_failure_of_the_future_waits_for_nothing_since_the_clock_was_set_back() -> None:
+    now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    assert retry_at([state(3, now + timedelta(days=1))], now) == now
+    assert retry_at([state(1, now + timedelta(days=1)), state(1, now)], now) == now + timedelta(minutes=5)
 
 
 def state(attempts: int, failed_at: datetime | None) -> PartitionState:
