@@ -25,8 +25,10 @@ from dandi_pipeline.errors import (
     PlatformUnreachable,
     ResourceMissing,
     TransientError,
+    UnexpectedPayload,
 )
 from dandi_pipeline.http.addresses import BaseUrl, Parameters
+from dandi_pipeline.http.exact_json import NotJson, parsed
 from dandi_pipeline.http.exchange import AttemptFailed, Connection, Reply, Timeouts
 from dandi_pipeline.http.grants import LONGEST_PAUSE
 from dandi_pipeline.http.metrics import Metrics, Traffic
@@ -251,7 +253,7 @@ class HttpClient:
         if reply.status >= 300:
             raise self._error(reply, where)
         return Answer(
-            payload=self._parsed(reply),
+            payload=self._parsed(reply, where),
             where=where,
             received_bytes=reply.received_bytes,
             server_date=server_date(reply.headers),
@@ -349,12 +351,14 @@ class HttpClient:
             " check the network and the URL, or try again later"
         )
 
-    def _parsed(self, reply: Reply) -> Any:
+    def _parsed(self, reply: Reply, where: str) -> Any:
         try:
-            return orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
+            return parsed(reply.body)
+        except NotJson:
             reason = f"a body that is not JSON: {self._quoting.text(reply.body, longest=80)!r}"
             raise AttemptFailed(reason, answered=True) from None
+        except UnexpectedPayload as error:
+            raise UnexpectedPayload(f"{where}: {error}") from None
 
 
 def _said(answer: ErrorAnswer) -> str:

@@ -151,7 +151,7 @@ class Connection:
         """Return the body as it was; a stream cut short is an error here, as it is not in urllib3."""
         if encoding.lower() in ("", "identity"):
             return wire
-        if encoding.lower() != "gzip":
+        if encoding.lower() not in ("gzip", "x-gzip"):  # the same, RFC 9110, 8.4.1.3
             raise ContractError(
                 f"{self._quoting.url(url)}: the body is compressed as {self._quoting.text(encoding)!r},"
                 " though only gzip is accepted"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from dandi_pipeline.errors import UnexpectedPayload
+from dandi_pipeline.http.exact_json import ExactNumber
 from dandi_pipeline.http.instants import instant as canonical_instant
 
 Kind = TypeVar("Kind")
@@ -16,6 +17,7 @@ _NAMES: Mapping[type, str] = {
     dict: "an object",
     list: "an array",
     type(None): "null",
+    ExactNumber: "a number that is no plain integer",
 }
 _ABSENT = object()
 

@@ -4,7 +4,7 @@ Nothing here locks the mirror: it can be read and written by others for as long 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count, islice
 
 import sqlalchemy as sa
@@ -17,7 +17,12 @@ from dandi_pipeline.platforms.contract import Column, Key, Record
 BATCH = 1000
 """Rows sent at a time: bounds memory, whatever a caller hands over."""
 
-_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_UNREADABLE = re.compile(r"(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})")
+"""A NUL or half a surrogate pair, which are escapes in canonical JSON."""
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_HUGE = re.compile(r"\d{6000}|[eE][+-]?\d{5}", re.ASCII)
+"""Beyond what PostgreSQL's NUMERIC, and with it JSONB, can hold: 131,072 digits before the point, 16,383 behind it."""
 
 LONGEST_KEY = 2000
 """Bytes of UTF-8. PostgreSQL indexes rows of at most 2,704 bytes (a third of a page); a DANDI path ends at 512."""
@@ -66,9 +71,15 @@ def staged_rows(record_table: RecordTable, records: Iterable[Record], where: str
     """
     document = record_table.has_metadata
     for record in records:
-        values = tuple(_readable(name, record.columns[name]) for name in record_table.values)
+        columns = _readable(record.columns) if "cells" in record.columns else record.columns
+        values = (columns[name] for name in record_table.values)
         row = (*record.key, *values, *((record.metadata,) if document else ()), record.content_hash)
-        problem = _problem(row) or _key_problem(record.key) or _lookup_problem(record, record_table.lookups)
+        problem = (
+            _problem(row)
+            or _key_problem(record.key)
+            or _lookup_problem(record, record_table.lookups)
+            or _cells_problem(columns.get("cells"))
+        )
         _refuse(problem, record.kind.name, record.key, where)
         yield row
 
@@ -80,12 +91,18 @@ def checked_keys(kind: str, keys: Iterable[Key], where: str) -> Iterator[Row]:
         yield key
 
 
-def _readable(column: str, value: Column) -> Column:
-    """Return a column's value with each NUL in a cell replaced: JSONB has none, and SQLite's functions stop at it.
+def _readable(columns: Mapping[str, Column]) -> Mapping[str, Column]:
+    """Return the columns with each NUL and each half of a surrogate pair in the cells replaced.
 
-    The metadata beside it keeps them.
+    JSONB takes neither, and SQLite's functions stop at a NUL. The metadata beside the cells keeps them.
     """
-    return _ESCAPED_NUL.sub(r"\1\\ufffd", value) if column == "cells" and isinstance(value, str) else value
+    return {**columns, "cells": _UNREADABLE.sub(r"\1\\ufffd", str(columns["cells"]))}
+
+
+def _cells_problem(cells: Column) -> str | None:
+    if isinstance(cells, str) and _HUGE.search(cells) and _HUGE.search(_STRING.sub("", cells)):
+        return "has a number in its cells that PostgreSQL cannot hold"
+    return None
 
 
 def _refuse(problem: str | None, kind: str, key: Key, where: str) -> None:

@@ -187,7 +187,7 @@ class ItemsPlatform(ABC):
 
     def item(self, row: Json, *, key: str, modified: str | None = None) -> Record:
         """Make the record of an item from its row; all that the row shows is content."""
-        document = canonical(row)
+        document = canonical(row, where=f"{self.name} item {key!r}")
         cells = {name: _cell(row[name], kind) for name, kind in self.columns.items() if row.get(name) is not None}
         return Record(
             kind=ITEM,

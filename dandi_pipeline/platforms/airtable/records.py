@@ -18,7 +18,7 @@ RECORD = RecordKind("record", RECORDS, key=("record_id",))
 
 def schema_record(table: Json, *, where: str) -> Record:
     """Make the record of a table's schema, views and descriptions included."""
-    document = canonical(table)
+    document = canonical(table, where=where)
     return Record(SCHEMA, (), {"name": text(table, "name", where=where)}, document.decode(), digest_of(document))
 
 
@@ -31,12 +31,13 @@ def table_record(row: Json, instants: Collection[str], *, where: str) -> Record:
     key = text(row, "id", where=where)
     created = instant(row, "createdTime", where=f"{where}, {key}")
     cells, errors = sorted_cells(mapping(row, "fields", where=f"{where}, {key}"), instants)
-    spelled, wrong = canonical(cells), canonical(errors) if errors else b""
+    here = f"{where}, {key}"
+    spelled, wrong = canonical(cells, where=here), canonical(errors, where=here) if errors else b""
     return Record(
         kind=RECORD,
         key=(key,),
         columns={"created": created, "cells": spelled.decode(), "errors": wrong.decode() or None},
-        metadata=canonical(row).decode(),
+        metadata=canonical(row, where=here).decode(),
         content_hash=digest_of(key.encode(), created.encode(), spelled, wrong),
     )
 
@@ -61,7 +62,7 @@ def without_addresses(value: Any) -> Any:
     An attachment is told by its id, so that those in lookups are found too. The address of a button stays.
     """
     if isinstance(value, list):
-        return [without_addresses(item) for item in value]
+        return list(map(without_addresses, value))  # one Python frame a level, where a comprehension takes two
     if not (isinstance(value, dict) and str(value.get("id", "")).startswith("att")):
         return value
     kept = {name: part for name, part in value.items() if name != "url"}

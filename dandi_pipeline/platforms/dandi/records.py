@@ -38,7 +38,7 @@ def dandiset_record(info: Json, *, where: str) -> Record:
         "contact_person": text(dandiset, "contact_person", where=where),
     }
     moving = {"draft_modified": instant(info, "modified", where=where)}
-    return _record(DANDISET, (), content, None, moving)
+    return _record(DANDISET, (), content, None, moving, where=where)
 
 
 def version_record(row: Json, metadata: Json, *, where: str) -> Record:
@@ -56,7 +56,7 @@ def version_record(row: Json, metadata: Json, *, where: str) -> Record:
         "doi": _text_or_none(metadata.get("doi")),
     }
     moving = {"modified": instant(row, "modified", where=where)}
-    return _record(VERSION, (text(row, "version", where=where),), content, metadata, moving)
+    return _record(VERSION, (text(row, "version", where=where),), content, metadata, moving, where=where)
 
 
 def asset_record(version: str, row: Json, *, where: str) -> Record:
@@ -80,13 +80,19 @@ def asset_record(version: str, row: Json, *, where: str) -> Record:
         "created": instant(row, "created", where=where),
         "modified": instant(row, "modified", where=where),
     }
-    return _record(ASSET, (version, text(row, "path", where=where)), content, metadata, {})
+    return _record(ASSET, (version, text(row, "path", where=where)), content, metadata, {}, where=where)
 
 
 def _record(
-    kind: RecordKind, key: Key, content: dict[str, Column], metadata: Json | None, moving: dict[str, str]
+    kind: RecordKind,
+    key: Key,
+    content: dict[str, Column],
+    metadata: Json | None,
+    moving: dict[str, str],
+    *,
+    where: str,
 ) -> Record:
-    document = b"" if metadata is None else canonical(metadata)
+    document = b"" if metadata is None else canonical(metadata, where=f"{where}, {kind.name} {'/'.join(key)!r}")
     return Record(
         kind=kind,
         key=key,

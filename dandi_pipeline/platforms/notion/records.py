@@ -28,10 +28,12 @@ def page_record(page: Json, *, where: str) -> Record:
             "title": next(iter(titles), None),
             "url": text(page, "url", where=where),
             "in_trash": boolean(page, "in_trash", where=where),
-            "cells": canonical({cell: value for cell, value in cells.items() if value is not None}).decode(),
+            "cells": canonical(
+                {cell: value for cell, value in cells.items() if value is not None}, where=where
+            ).decode(),
         },
-        metadata=canonical(page).decode(),
-        content_hash=digest_of(canonical(content_of(page))),
+        metadata=canonical(page, where=where).decode(),
+        content_hash=digest_of(canonical(content_of(page), where=where)),
     )
 
 
@@ -41,8 +43,8 @@ def schema_record(data_source: Json, *, where: str) -> Record:
         kind=SCHEMA,
         key=(),
         columns={"name": title_of(data_source, where=where)},
-        metadata=canonical(data_source).decode(),
-        content_hash=digest_of(canonical(content_of(data_source))),
+        metadata=canonical(data_source, where=where).decode(),
+        content_hash=digest_of(canonical(content_of(data_source), where=where)),
     )
 
 
