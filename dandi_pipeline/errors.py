@@ -17,7 +17,8 @@ PipelineError
 │   └── MassDeletionRefused   a guard: read what would go, then allow it or not
 └── ContractError             the platform answered something it never promised: read the message
     ├── ResourceMissing       404 where something was promised
-    └── UnexpectedPayload     JSON of the wrong shape
+    ├── UnexpectedPayload     JSON of the wrong shape
+    └── UnforeseenError       an exception that no code expected: report it
 """
 
 from typing import ClassVar
@@ -105,3 +106,7 @@ class ResourceMissing(ContractError):
 
 class UnexpectedPayload(ContractError):
     """The platform's JSON lacks what it always has, or has it with another type."""
+
+
+class UnforeseenError(ContractError):
+    """An exception of another type than these, met while a partition was worked on or the partitions were listed."""

@@ -68,6 +68,11 @@ def optional_mapping(payload: Any, name: str, *, where: str) -> dict[str, Any] |
     return _optional(payload, name, dict, where)
 
 
+def array(payload: Any, name: str, *, where: str) -> list[Any]:
+    """Return the array member `name`, whatever its items are."""
+    return _required(payload, name, list, where)
+
+
 def mappings(payload: Any, name: str, *, where: str) -> Sequence[dict[str, Any]]:
     """Return the array member `name`, each of whose items is an object."""
     items: list[Any] = _required(payload, name, list, where)

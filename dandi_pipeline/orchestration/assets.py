@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import dagster as dg
 
-from dandi_pipeline.errors import PipelineError
+from dandi_pipeline.errors import PipelineError, UnforeseenError
 from dandi_pipeline.orchestration.config import SyncConfig
 from dandi_pipeline.orchestration.connections import Connection, Connections, Watcher
 from dandi_pipeline.orchestration.events import printable
@@ -101,11 +101,14 @@ def _recorded(
 ) -> SyncReport:
     """Run the sync and leave its sums on the run, however it ends."""
     journal = Journal(context, source, options, watcher.log)
-    ended_early: str | None = INTERRUPTED
+    ended_early: str | None = UnforeseenError.group
     try:
         with connections.open(source.alias, options.mode) as connection:
             _follow(journal, source, options, connection, watcher.progress, context.run.run_id)
         ended_early = None
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, dg.DagsterExecutionInterruptedError):
+        ended_early = INTERRUPTED
+        raise
     except PipelineError as error:
         ended_early = error.group
         context.instance.add_run_tags(context.run.run_id, {STOPPED_BY: printable(str(error))})

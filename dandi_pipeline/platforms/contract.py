@@ -6,9 +6,10 @@ stream, and the engine compares, stages and commits.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, Literal, Protocol, TypeVar
 
+from dandi_pipeline.errors import PipelineError, UnexpectedPayload
 from dandi_pipeline.http import Traffic
 
 Column = str | int | bool | None
@@ -67,7 +68,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A partition as one listing shows it. `token` changes whenever the partition's content may have."""
+    """A partition as one listing shows it. `token` changes whenever the partition's content may have.
+
+    `failure` is why the row cannot be read, or the partition not be looked at: it is there, so nothing of it is gone,
+    and it fails alone. A row that does not even say which partition it is has the key "": a listing that shows one is
+    complete for nobody, and tells of no deletion.
+    """
 
     key: str
     token: str
@@ -75,6 +81,24 @@ class Listed:
     modified: datetime
     record_count: int
     row: Mapping[str, Any] = field(repr=False)
+    failure: PipelineError | None = None
+
+    def __post_init__(self) -> None:
+        if not self.key.isprintable():
+            raise UnexpectedPayload(f"{self.key[:60]!r} is no name of a partition; nothing was written for it")
+        if not self.name.isprintable():
+            # It is only for people to read, on screens that take no half of a surrogate pair.
+            object.__setattr__(self, "name", self.name.encode(errors="replace").decode())
+
+    @classmethod
+    def failed(cls, key: Any, failure: PipelineError) -> "Listed":
+        """Return a partition that is listed and cannot be looked at; `key` is what its row says, if anything."""
+        key = key if isinstance(key, str) and key.isprintable() else ""
+        return cls(key, "failed", name="", modified=_ANY_TIME, record_count=0, row={}, failure=failure)
+
+
+_ANY_TIME = datetime.max.replace(tzinfo=timezone.utc)
+"""When a partition counts as edited that could not be looked at: no date limit leaves it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +284,10 @@ class Platform(Description, Protocol):
         ...
 
     def list_partitions(self) -> Sequence[Listed]:
-        """Return every partition there is, or raise: a listing is never silently short."""
+        """Return every partition there is, or raise: a listing is never silently short.
+
+        What of it cannot be read is in it all the same, by `Listed.failed`.
+        """
         ...
 
     def look_up(self, key: str) -> Sighting:

@@ -119,7 +119,10 @@ class ItemsPlatform(ABC):
 
     @abstractmethod
     def partitions(self) -> Iterator[Listed]:
-        """Yield every partition. Its token changes with any of its items; `record_count` is 0 where nobody says."""
+        """Yield every partition. Its token changes with any of its items; `record_count` is 0 where nobody says.
+
+        A row that cannot be read is yielded as `Listed.failed`, so that it fails alone.
+        """
 
     @abstractmethod
     def partition(self, key: str) -> Listed:
@@ -145,9 +148,16 @@ class ItemsPlatform(ABC):
 
     def list_partitions(self) -> Sequence[Listed]:
         """Return every partition, or raise: pages that shifted while they turned are read again."""
-        for _ in range(LISTING_ATTEMPTS):
-            listed = list(self.partitions())
-            if len({each.key for each in listed}) == len(listed):
+        for attempt in range(1, LISTING_ATTEMPTS + 1):
+            try:
+                listed = list(self.partitions())
+            except ResourceMissing:
+                # A page past the end, where the list has become shorter meanwhile.
+                if attempt == LISTING_ATTEMPTS:
+                    raise
+                continue
+            keys = [each.key for each in listed if each.key]
+            if len(set(keys)) == len(keys):
                 return listed
         raise ContractError(
             f"the list of {self.name} shows a {self.partition_noun} twice, {LISTING_ATTEMPTS} times in a row;"

@@ -1,5 +1,6 @@
 """One sync of one source: finds what is stale, works on many partitions at once, reports each as it ends."""
 
+import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from threading import Event
@@ -22,9 +23,11 @@ from dandi_pipeline.sync.partition import PartitionSync
 from dandi_pipeline.sync.planning import Stale, StoredTokens, SyncPlan, plan_listed, plan_sighted
 from dandi_pipeline.sync.preview import PartitionPreview
 from dandi_pipeline.sync.progress import Progress, Stage, Unwatched
-from dandi_pipeline.sync.reading import Tools
+from dandi_pipeline.sync.reading import Tools, foreseen, look_up
 from dandi_pipeline.sync.report import PartitionReport
 from dandi_pipeline.sync.workers import RequestWorkers
+
+_log = logging.getLogger(__name__)
 
 LOOK_UPS = 20
 """Up to this many named partitions are asked for one by one; for more the listing is cheaper."""
@@ -63,7 +66,10 @@ class Sync:
         """
         self._progress.begin(Stage.CHECK_PARTITIONS, None, None)
         try:
-            plan = self._plan(recheck_hidden=recheck_hidden)
+            with foreseen(f"the {self._platform.partition_noun}s of {self._source}"):
+                plan = self._plan(recheck_hidden=recheck_hidden)
+            if plan.unread:
+                _log.warning("%s", plan.unread)
             self._progress.begin(Stage.CHECK_PARTITIONS, None, plan.checked)
             self._progress.advance(Stage.CHECK_PARTITIONS, None, plan.checked)
             self._progress.learn({item.key: item.listed.name for item in plan.stale if item.listed})
@@ -75,13 +81,16 @@ class Sync:
         """Sync what the plan names and yield each partition's report as it ends, in the caller's thread.
 
         A failed partition is a report; what would fail every partition is raised, once what was under way has
-        ended. Closing the iterator stops the sync: partitions under way are left as they were.
+        ended, as is what of the listing could not be read, once all that could be read is synced. Closing the
+        iterator stops the sync: partitions under way are left as they were.
         """
         if self._mirror is None:
             raise ConfigurationError("a sync needs a mirror")
         mirror = self._mirror
         yield from self._each(plan, lambda tools, item: PartitionSync(tools, self._source, mirror, run_id, item).run())
         mirror.complete()
+        if plan.unread:
+            raise plan.unread
 
     def preview(self, plan: SyncPlan) -> Iterator[PartitionReport]:
         """Yield what `run` would change in each partition, sending only reads and writing nothing.
@@ -118,6 +127,8 @@ class Sync:
 
     def _guard(self, listing: Sequence[Listed], stored: StoredTokens) -> None:
         listed = {item.key for item in listing}
+        if "" in listed:
+            return  # not read whole, it deletes nothing
         held = [key for key, tokens in stored.items() if HIDDEN_TOKEN not in tokens.values()]
         guard_partitions(
             self._source,
@@ -129,9 +140,9 @@ class Sync:
 
     def _sight(self, named: Sequence[str]) -> list[Sighting]:
         if len(named) <= LOOK_UPS:
-            return [self._platform.look_up(key) for key in named]
+            return [look_up(self._platform, key) for key in named]
         listing = {item.key: item for item in self._platform.list_partitions()}
-        return [listing.get(key) or self._platform.look_up(key) for key in named]
+        return [listing.get(key) or look_up(self._platform, key) for key in named]
 
     def _require_known(self, sightings: Sequence[Sighting], stored: StoredTokens) -> None:
         noun = self._platform.partition_noun

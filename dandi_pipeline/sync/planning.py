@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.mirror import HIDDEN_TOKEN
 from dandi_pipeline.platforms.contract import Hidden, Listed, Sighting
 from dandi_pipeline.sync.options import SyncOptions
@@ -34,10 +35,14 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class SyncPlan:
-    """What a check found: how many partitions were looked at, and the stale ones, largest first."""
+    """What a check found: how many partitions were looked at, and the stale ones, largest first.
+
+    `unread` is why the listing could not be read whole, where rows of it do not even say which partition they are.
+    """
 
     checked: int
     stale: tuple[Stale, ...]
+    unread: PipelineError | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -56,12 +61,14 @@ def plan_listed(
     """Plan from a complete listing: what differs from its stored token, and what is no longer listed.
 
     `recheck_hidden` asks about partitions known to be hidden again, one request each: nothing in a listing can
-    tell when such a one goes.
+    tell when such a one goes. What a listing lacks that was not read whole may be what was not read: it is left alone.
     """
-    stale = [item for listed in listing if (item := judge(listed, stored.get(listed.key), parts, options))]
-    if options.since is None:
-        stale += absent(stored, {listed.key for listed in listing}, parts, recheck_hidden=recheck_hidden)
-    return SyncPlan(checked=len(listing), stale=tuple(sorted(stale, key=_largest_first)))
+    named = [listed for listed in listing if listed.key]
+    unread = next((listed.failure for listed in listing if not listed.key), None)
+    stale = [item for listed in named if (item := judge(listed, stored.get(listed.key), parts, options))]
+    if options.since is None and unread is None:
+        stale += absent(stored, {listed.key for listed in named}, parts, recheck_hidden=recheck_hidden)
+    return SyncPlan(checked=len(named), stale=tuple(sorted(stale, key=_largest_first)), unread=unread)
 
 
 def judge(

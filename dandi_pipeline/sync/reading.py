@@ -1,11 +1,22 @@
 """Drives one reading of a partition: from the platform, through the comparison, watched by the progress."""
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
 from typing import TypeVar
 
-from dandi_pipeline.errors import AccessRefused, PartitionMoved, ResourceMissing, TornRead, TransientError
+from dandi_pipeline.errors import (
+    AccessRefused,
+    ContractError,
+    PartitionMoved,
+    PipelineError,
+    ResourceMissing,
+    TornRead,
+    TransientError,
+    UnforeseenError,
+)
 from dandi_pipeline.platforms.contract import (
     Complete,
     Expected,
@@ -49,11 +60,61 @@ class Tools:
     stopping: Event
 
 
+_log = logging.getLogger(__name__)
+
+_LONGEST_REASON = 300
+
 READ_ATTEMPTS = 3
 """Readings of a partition that keeps changing, before it is given up for this sync."""
 
 MOST_OVERTAKEN = 10
 """How often other syncs may commit a partition first, before this one gives it up; each time it is up to date then."""
+
+
+@contextmanager
+def foreseen(where: str) -> Iterator[None]:
+    """Let nothing but a `PipelineError` out of the block: any other exception is told as an `UnforeseenError`.
+
+    This is the one place that catches whatever there is, and it does so for two reasons. What a partition holds comes
+    from strangers, and goes through parsers, drivers and platforms that others write: no list of exceptions is ever
+    complete, and one bad record must not end the sync of all the others. And nothing is hidden: the error has the
+    exception's type, is recorded, reported and counted like any other, and the log has the traceback. What people do
+    (KeyboardInterrupt, SystemExit, Dagster's interruption) is no `Exception` and passes.
+    """
+    try:
+        yield
+    except PipelineError:
+        raise
+    except Exception as error:
+        _log.debug("%s: %s", where, type(error).__name__, exc_info=True)
+        said = " ".join(str(error).split())[:_LONGEST_REASON]
+        reason = f"{type(error).__name__}{f': {said}' if said else ''}"
+        raise UnforeseenError(
+            f"{where}: {reason}; nothing was written for it: please report it, with the traceback of the debug log"
+        ) from error
+
+
+def look_up(platform: Platform, key: str) -> Sighting:
+    """Return how a partition stands; one whose answer cannot be read is listed as failed."""
+    try:
+        with foreseen(key):
+            return platform.look_up(key)
+    except ContractError as error:
+        return Listed.failed(key, error)
+
+
+def attempt_partition(
+    platform: Platform,
+    item: Stale,
+    read: Callable[[Sighting, bool], Outcome],
+    failed: Callable[[PipelineError], Outcome],
+) -> Outcome:
+    """Return what `attempt_reading` returns, or what `failed` makes of the error, whatever that is."""
+    try:
+        with foreseen(item.key):
+            return attempt_reading(platform, item, read)
+    except PipelineError as error:
+        return failed(error)
 
 
 def attempt_reading(platform: Platform, item: Stale, read: Callable[[Sighting, bool], Outcome]) -> Outcome:
@@ -63,9 +124,11 @@ def attempt_reading(platform: Platform, item: Stale, read: Callable[[Sighting, b
     last attempt raises is the caller's. That a partition is gone or hidden which was listed a moment ago is believed
     only once a listing lacks it: a platform in trouble answers 404 and 401 as well.
     """
-    sighting = item.listed or platform.look_up(item.key)
+    sighting = item.listed or look_up(platform, item.key)
     torn = overtaken = 0
     while True:
+        if isinstance(sighting, Listed) and sighting.failure is not None:
+            raise sighting.failure
         try:
             return read(sighting, torn == READ_ATTEMPTS - 1)
         except (TornRead, PartitionMoved, AccessRefused, ResourceMissing) as error:
@@ -73,13 +136,14 @@ def attempt_reading(platform: Platform, item: Stale, read: Callable[[Sighting, b
             torn += not isinstance(error, PartitionMoved)
             if torn == READ_ATTEMPTS or overtaken == MOST_OVERTAKEN:
                 raise
-            sighting = platform.look_up(item.key)
+            sighting = look_up(platform, item.key)
             if item.listed and not isinstance(sighting, Listed) and _is_listed(platform, item.key):
                 raise
 
 
 def _is_listed(platform: Platform, key: str) -> bool:
-    return any(listed.key == key for listed in platform.list_partitions())
+    """Tell whether a listing shows a partition, or may: a row that does not say which one it is may be its own."""
+    return any(listed.key in (key, "") for listed in platform.list_partitions())
 
 
 class Reading:

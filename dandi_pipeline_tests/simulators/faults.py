@@ -140,8 +140,13 @@ def _as_string(reply: Reply, *, name: str) -> Reply:
 
 def _huge(reply: Reply, *, name: str) -> Reply:
     """Give a field a number that fits no column."""
-    marked = _with_value(reply, name=name, value="HUGE NUMBER")
-    return replace(marked, body=marked.body.replace(b'"HUGE NUMBER"', str(HUGE).encode()))
+    return _as_written(reply, name=name, text=str(HUGE))
+
+
+def _as_written(reply: Reply, *, name: str, text: str) -> Reply:
+    """Give a field a value as this JSON text spells it, be it one that no Python value is spelled as."""
+    marked = _with_value(reply, name=name, value="AS WRITTEN")
+    return replace(marked, body=marked.body.replace(b'"AS WRITTEN"', text.encode()))
 
 
 def _altered(reply: Reply, name: str, alter: Callable[[dict[str, Any], str], Any]) -> Reply:
@@ -176,6 +181,7 @@ EFFECTS: Mapping[str, Effect] = {
     "with_value": _with_value,
     "as_string": _as_string,
     "huge": _huge,
+    "as_written": _as_written,
 }
 """What a fault does to a reply, whatever the platform."""
 

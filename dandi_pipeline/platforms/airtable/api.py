@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.http.client import HttpClient
-from dandi_pipeline.http.payload import mappings, optional_text, text
+from dandi_pipeline.http.payload import array, mappings, optional_text, text
 from dandi_pipeline.platforms.airtable.refusals import IteratorLost
 
 Json = Mapping[str, Any]
@@ -19,10 +19,14 @@ LIST_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class BaseSchema:
-    """A base's tables as the schema shows them, at `now` by the server's clock."""
+    """A base's tables as the schema shows them, at `now` by the server's clock.
+
+    `unread` is what is wrong with rows that do not even say which table they are: any table may be one of these.
+    """
 
     tables: Sequence[Json]
     now: datetime
+    unread: UnexpectedPayload | None = None
 
     def table(self, table_id: str) -> Json | None:
         """Return a table's row; None if the base has no such table."""
@@ -66,10 +70,16 @@ class AirtableApi:
         answer = self.client.get_json(f"meta/bases/{quote(self.base_id)}/tables")
         if answer.server_date is None:
             raise UnexpectedPayload(f"{where}: the answer has no Date, without which no change can be dated")
-        tables = mappings(answer.payload, "tables", where=where)
-        for row in tables:
-            mappings(row, "fields", where=f"{where}, table {text(row, 'id', where=where)}")
-        return BaseSchema(tables, answer.server_date)
+        tables: list[Json] = []
+        unread = None
+        for row in array(answer.payload, "tables", where=where):
+            try:
+                text(row, "id", where=where)
+            except UnexpectedPayload as odd:
+                unread = odd
+            else:
+                tables.append(row)
+        return BaseSchema(tables, answer.server_date, unread)
 
     def page(self, question: Question, *, offset: str | None = None, size: int | None = None) -> Page:
         """Return one page of a list, the first unless an `offset` continues one.

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 
-from dandi_pipeline.errors import AccessRefused, ConfigurationError, PipelineError, ResourceMissing
+from dandi_pipeline.errors import AccessRefused, ConfigurationError, ContractError, PipelineError, ResourceMissing
 from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, Traffic, pseudonym
-from dandi_pipeline.http.payload import text
+from dandi_pipeline.http.payload import mappings, text
 from dandi_pipeline.platforms.airtable.api import AirtableApi, BaseSchema, Json
 from dandi_pipeline.platforms.airtable.mark import check_table
 from dandi_pipeline.platforms.airtable.reading import TableReading
@@ -112,7 +112,8 @@ class AirtablePlatform:
                 for row in base.chosen(schema)
             ]
             sightings = list(threads.map(lambda table: self._sighting_or_refusal(*table), tables))
-        listed = [sighting for sighting in sightings if isinstance(sighting, Listed)]
+        listed = [answer for answer in (*sightings, *schemas) if isinstance(answer, Listed)]
+        listed += [Listed.failed("", s.unread) for s in schemas if isinstance(s, BaseSchema) and s.unread]
         refused = [answer for answer in (*schemas, *sightings) if isinstance(answer, PipelineError)]
         if refused and not listed:
             raise refused[0]
@@ -152,10 +153,13 @@ class AirtablePlatform:
     def _sighting_or_refusal(
         self, base: Base, schema: BaseSchema, table_id: str
     ) -> Sighting | AccessRefused | ResourceMissing:
+        """Check a table; one whose schema is odd, or that answers oddly, is listed as failed."""
         try:
             return self._sight(base, schema, table_id)
         except (AccessRefused, ResourceMissing) as refusal:
             return refusal
+        except ContractError as odd:
+            return Listed.failed(f"{base.api.base_id}/{table_id}", odd)
 
     def _sight(self, base: Base, schema: BaseSchema, table_id: str) -> Sighting:
         """Check a table under its base's schema, or under a new one if that turns out to be out of date."""
@@ -168,20 +172,27 @@ class AirtablePlatform:
 
     def _check(self, base: Base, schema: BaseSchema, table_id: str) -> Sighting:
         key, row = f"{base.api.base_id}/{table_id}", schema.table(table_id)
+        if row is None and schema.unread:
+            raise schema.unread
         if row is None:
             return Gone(key)
         if not base.has(row):
             return Hidden(key)
+        for field in mappings(row, "fields", where=f"table {key}"):
+            text(field, "type", where=f"table {key}")
         check = check_table(base.api, row, now=schema.now, overlap=self._overlap)
         name = text(row, "name", where=f"table {key}")
         return Listed(key, str(check.mark), name, check.modified, record_count=0, row=row)
 
 
-def _schema_or_refusal(base: Base) -> BaseSchema | AccessRefused | ResourceMissing:
+def _schema_or_refusal(base: Base) -> BaseSchema | Listed | AccessRefused | ResourceMissing:
+    """Return a base's schema; one that cannot be read as a failure, which leaves open which tables there are."""
     try:
         return base.api.schema()
     except (AccessRefused, ResourceMissing) as refusal:
         return refusal
+    except ContractError as odd:
+        return Listed.failed("", odd)
 
 
 def open_airtable(source: Source, settings: Settings, budgets: Budgets) -> AirtablePlatform:

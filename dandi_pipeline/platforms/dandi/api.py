@@ -6,10 +6,10 @@ from itertools import count as count_from
 from math import ceil
 from typing import Any
 
-from dandi_pipeline.errors import ContractError, TornRead, UnexpectedPayload
+from dandi_pipeline.errors import ContractError, ResourceMissing, TornRead, UnexpectedPayload
 from dandi_pipeline.http.client import HttpClient, Overburdened
 from dandi_pipeline.http.instants import moment_of
-from dandi_pipeline.http.payload import instant, integer, mapping, mappings, optional_mapping, text
+from dandi_pipeline.http.payload import array, instant, integer, mapping, mappings, optional_mapping, text
 from dandi_pipeline.platforms.canonical import canonical, digest_of
 from dandi_pipeline.platforms.contract import Listed
 from dandi_pipeline.platforms.dandi.page_size import Page, PageSize, Portions
@@ -47,7 +47,8 @@ class DandiApi:
         """Return every visible dandiset, or raise: pages that shifted while they turned are read again."""
         for _ in range(LISTING_ATTEMPTS):
             count, listed, more = self._dandiset_pages()
-            if len({item.key for item in listed}) == len(listed) == count and not more:
+            keys = [item.key for item in listed if item.key]
+            if len(set(keys)) == len(keys) and len(listed) == count and not more:
                 return listed
         raise ContractError(
             f"the list of dandisets says it has {count} but shows {len(listed)}{' and more pages' * more},"
@@ -55,7 +56,7 @@ class DandiApi:
         )
 
     def dandiset(self, identifier: str) -> Listed:
-        """Return one dandiset's row, spelled like a row of the list."""
+        """Return one dandiset's row, spelled like a row of the list; raise `UnexpectedPayload` for an odd one."""
         return as_listed(self._get(f"dandisets/{identifier}/"), where=f"dandiset {identifier}")
 
     def versions(self, identifier: str) -> list[Json]:
@@ -63,7 +64,12 @@ class DandiApi:
         found: list[Json] = []
         for page in count_from(1):
             where = f"versions of dandiset {identifier}, page {page}"
-            answer = self._get(f"dandisets/{identifier}/versions/", {"page": page, "page_size": PAGE_SIZE})
+            try:
+                answer = self._get(f"dandisets/{identifier}/versions/", {"page": page, "page_size": PAGE_SIZE})
+            except ResourceMissing as missing:
+                if page == 1:
+                    raise
+                raise TornRead(f"{where}: the list became shorter while it was read ({missing})") from None
             found += mappings(answer, "results", where=where)
             if not _has_next(answer):
                 break
@@ -101,8 +107,12 @@ class DandiApi:
         """Return how many dandisets there are to be, those that are listed, and whether there are more pages."""
         answers = self._dandiset_page(1)
         count = integer(answers[0], "count", where="list of dandisets")
-        for page in range(2, ceil(count / PAGE_SIZE) + 1):
-            answers += self._dandiset_page(page)
+        try:
+            for page in range(2, ceil(count / PAGE_SIZE) + 1):
+                answers += self._dandiset_page(page)
+        except ResourceMissing:
+            # The list has become shorter than `count` said, and the server answers 404 past its end.
+            return count, [], True
         listed = [item for answer in answers for item in _listed_rows(answer)]
         return count, listed, _has_next(answers[-1])
 
@@ -147,30 +157,36 @@ def as_listed(row: Json, *, where: str) -> Listed:
     moved by an edit, stars are not content.
     """
     identifier = text(row, "identifier", where=where)
-    draft = mapping(row, "draft_version", where=f"{where}, dandiset {identifier}")
-    published = optional_mapping(row, "most_recent_published_version", where=where)
-    embargo = text(row, "embargo_status", where=where)
+    here = f"{where}, dandiset {identifier}"
+    draft = mapping(row, "draft_version", where=here)
+    published = optional_mapping(row, "most_recent_published_version", where=here)
+    embargo = text(row, "embargo_status", where=here)
     modified = instant(draft, "modified", where=f"{where}, draft of dandiset {identifier}")
     return Listed(
         key=identifier,
-        token=f"{modified} {embargo} {digest_of(*map(_content, (draft, published)))}",
-        name=text(draft, "name", where=where),
+        token=f"{modified} {embargo} {digest_of(_content(draft, here), _content(published, here))}",
+        name=text(draft, "name", where=here),
         modified=moment_of(modified),
-        record_count=integer(draft, "asset_count", where=where),
+        record_count=integer(draft, "asset_count", where=here),
         row={"embargo_status": embargo, "draft": draft, "published": published},
     )
 
 
 def _listed_rows(answer: Json) -> Iterator[Listed]:
+    """Yield the rows of a page; an odd one as a dandiset that failed, and that is there all the same."""
     where = "list of dandisets"
-    return (as_listed(row, where=where) for row in mappings(answer, "results", where=where))
+    for row in array(answer, "results", where=where):
+        try:
+            yield as_listed(row, where=where)
+        except UnexpectedPayload as odd:
+            identifier = row.get("identifier") if isinstance(row, dict) else None
+            yield Listed.failed(identifier, odd)
 
 
-def _content(version: Json | None) -> bytes:
+def _content(version: Json | None, where: str) -> bytes:
     """Spell what a version's row says, the same from the list and from the dandiset's own page, which shows more."""
     if version is None:
         return b""
-    where = "version row"
     return canonical(
         [
             text(version, "version", where=where),

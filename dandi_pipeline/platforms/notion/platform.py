@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from importlib.metadata import version
 from math import gcd
 
@@ -32,12 +32,6 @@ from dandi_pipeline.platforms.notion.tokens import token_of
 from dandi_pipeline.settings import Settings, Source
 
 USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
-
-FAILURE = "failure"
-"""Where a row of the listing says why the data source could not be looked at; also its token, which nobody stores."""
-
-_ANY_TIME = datetime.max.replace(tzinfo=timezone.utc)
-"""When a data source counts as edited that could not be looked at."""
 
 WINDOW = 60
 """Seconds in which Notion counts requests."""
@@ -99,14 +93,15 @@ class NotionPlatform:
         if not self._databases and not self._data_sources:
             raise ConfigurationError("no database and no data source is named; list their ids under 'settings:'")
         with ThreadPoolExecutor(self._max_concurrent, thread_name_prefix="check") as threads:
-            found = list(threads.map(self._data_sources_of, self._databases))
-            named = [identifier for identifiers in found for identifier in identifiers or ()]
+            found = list(threads.map(self._data_sources_or_failure, self._databases))
+            named = [identifier for answer in found if isinstance(answer, list) for identifier in answer]
             sightings = list(threads.map(self._sight, dict.fromkeys([*self._data_sources, *named])))
         listed = [sighting for sighting in sightings if isinstance(sighting, Listed)]
         hidden = [sighting.key for sighting in sightings if not isinstance(sighting, Listed)]
         hidden += [database for database, found_in in zip(self._databases, found, strict=True) if found_in is None]
-        self._report_hidden(hidden, listed)
-        return listed
+        unread = [Listed.failed("", failure) for failure in found if isinstance(failure, ContractError)]
+        self._report_hidden(hidden, [*listed, *unread])
+        return [*listed, *unread]
 
     def look_up(self, key: str) -> Sighting:
         """Return how one data source stands; hidden if it is named but cannot be seen, gone if it is not named."""
@@ -122,9 +117,7 @@ class NotionPlatform:
         return Gone(key)
 
     def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
-        """Yield a data source's schema and pages; see `DataSourceReading`. Raises what the check had failed with."""
-        if FAILURE in listed.row:
-            raise listed.row[FAILURE]
+        """Yield a data source's schema and pages; see `DataSourceReading`."""
         return DataSourceReading(self._api, listed, request, self._manner).observations()
 
     def suggestions(self) -> dict[str, str]:
@@ -145,6 +138,13 @@ class NotionPlatform:
         except (ResourceMissing, AccessRefused):
             return None
 
+    def _data_sources_or_failure(self, database: str) -> list[str] | ContractError | None:
+        """Return the same for a listing, where a database that answers oddly must not stop the others."""
+        try:
+            return self._data_sources_of(database)
+        except ContractError as failure:
+            return failure
+
     def _sight(self, identifier: str) -> Listed | Hidden:
         """Look at one data source; where that fails, list it all the same, so that it fails alone when it is read."""
         try:
@@ -152,7 +152,7 @@ class NotionPlatform:
         except (ResourceMissing, AccessRefused):
             return Hidden(identifier)
         except (PlatformFailing, ContractError) as failure:
-            return Listed(identifier, FAILURE, name="", modified=_ANY_TIME, record_count=0, row={FAILURE: failure})
+            return Listed.failed(identifier, failure)
 
     def _listed(self, identifier: str) -> Listed:
         """Look at the schema, then at the newest edit: in this order, for the token's sake."""
