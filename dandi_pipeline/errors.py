@@ -21,7 +21,14 @@ PipelineError
     └── UnforeseenError       an exception that no code expected: report it
 """
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_REASON = 300
 
 
 class PipelineError(Exception):
@@ -110,3 +117,26 @@ class UnexpectedPayload(ContractError):
 
 class UnforeseenError(ContractError):
     """An exception of another type than these, met while a partition was worked on or the partitions were listed."""
+
+
+@contextmanager
+def foreseen(where: str) -> Iterator[None]:
+    """Let nothing but a `PipelineError` out of the block: any other exception is told as an `UnforeseenError`.
+
+    This is the one place that catches whatever there is, and it does so for two reasons. What a partition holds comes
+    from strangers, and goes through parsers, drivers and platforms that others write: no list of exceptions is ever
+    complete, and one bad record must not end the sync of all the others. And nothing is hidden: the error has the
+    exception's type, is recorded, reported and counted like any other, and the log has the traceback. What people do
+    (KeyboardInterrupt, SystemExit, Dagster's interruption) is no `Exception` and passes.
+    """
+    try:
+        yield
+    except PipelineError:
+        raise
+    except Exception as error:
+        _log.debug("%s: %s", where, type(error).__name__, exc_info=True)
+        said = " ".join(str(error).split())[:_LONGEST_REASON]
+        reason = f"{type(error).__name__}{f': {said}' if said else ''}"
+        raise UnforeseenError(
+            f"{where}: {reason}; nothing was written for it: please report it, with the traceback of the debug log"
+        ) from error

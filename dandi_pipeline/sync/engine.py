@@ -13,6 +13,7 @@ from dandi_pipeline.errors import (
     PipelineError,
     PlatformUnreachable,
     QuotaExhausted,
+    foreseen,
 )
 from dandi_pipeline.mirror import HIDDEN_TOKEN, Mirror
 from dandi_pipeline.platforms.contract import Gone, Hidden, Listed, Platform, Sighting
@@ -23,7 +24,7 @@ from dandi_pipeline.sync.partition import PartitionSync
 from dandi_pipeline.sync.planning import Stale, StoredTokens, SyncPlan, plan_listed, plan_sighted
 from dandi_pipeline.sync.preview import PartitionPreview
 from dandi_pipeline.sync.progress import Progress, Stage, Unwatched
-from dandi_pipeline.sync.reading import Tools, foreseen, look_up
+from dandi_pipeline.sync.reading import Tools, look_up
 from dandi_pipeline.sync.report import PartitionReport
 from dandi_pipeline.sync.workers import RequestWorkers
 

@@ -1,8 +1,6 @@
 """Drives one reading of a partition: from the platform, through the comparison, watched by the progress."""
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from threading import Event
 from typing import TypeVar
@@ -15,7 +13,7 @@ from dandi_pipeline.errors import (
     ResourceMissing,
     TornRead,
     TransientError,
-    UnforeseenError,
+    foreseen,
 )
 from dandi_pipeline.platforms.contract import (
     Complete,
@@ -60,38 +58,11 @@ class Tools:
     stopping: Event
 
 
-_log = logging.getLogger(__name__)
-
-_LONGEST_REASON = 300
-
 READ_ATTEMPTS = 3
 """Readings of a partition that keeps changing, before it is given up for this sync."""
 
 MOST_OVERTAKEN = 10
 """How often other syncs may commit a partition first, before this one gives it up; each time it is up to date then."""
-
-
-@contextmanager
-def foreseen(where: str) -> Iterator[None]:
-    """Let nothing but a `PipelineError` out of the block: any other exception is told as an `UnforeseenError`.
-
-    This is the one place that catches whatever there is, and it does so for two reasons. What a partition holds comes
-    from strangers, and goes through parsers, drivers and platforms that others write: no list of exceptions is ever
-    complete, and one bad record must not end the sync of all the others. And nothing is hidden: the error has the
-    exception's type, is recorded, reported and counted like any other, and the log has the traceback. What people do
-    (KeyboardInterrupt, SystemExit, Dagster's interruption) is no `Exception` and passes.
-    """
-    try:
-        yield
-    except PipelineError:
-        raise
-    except Exception as error:
-        _log.debug("%s: %s", where, type(error).__name__, exc_info=True)
-        said = " ".join(str(error).split())[:_LONGEST_REASON]
-        reason = f"{type(error).__name__}{f': {said}' if said else ''}"
-        raise UnforeseenError(
-            f"{where}: {reason}; nothing was written for it: please report it, with the traceback of the debug log"
-        ) from error
 
 
 def look_up(platform: Platform, key: str) -> Sighting:

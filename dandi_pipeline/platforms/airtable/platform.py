@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 
-from dandi_pipeline.errors import AccessRefused, ConfigurationError, ContractError, PipelineError, ResourceMissing
+from dandi_pipeline.errors import (
+    AccessRefused,
+    ConfigurationError,
+    ContractError,
+    PipelineError,
+    ResourceMissing,
+    foreseen,
+)
 from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, Traffic, pseudonym
 from dandi_pipeline.http.payload import mappings, text
 from dandi_pipeline.platforms.airtable.api import AirtableApi, BaseSchema, Json
@@ -155,7 +162,8 @@ class AirtablePlatform:
     ) -> Sighting | AccessRefused | ResourceMissing:
         """Check a table; one whose schema is odd, or that answers oddly, is listed as failed."""
         try:
-            return self._sight(base, schema, table_id)
+            with foreseen(f"table {base.api.base_id}/{table_id}"):
+                return self._sight(base, schema, table_id)
         except (AccessRefused, ResourceMissing) as refusal:
             return refusal
         except ContractError as odd:

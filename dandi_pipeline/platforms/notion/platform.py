@@ -7,7 +7,14 @@ from datetime import timedelta
 from importlib.metadata import version
 from math import gcd
 
-from dandi_pipeline.errors import AccessRefused, ConfigurationError, ContractError, PlatformFailing, ResourceMissing
+from dandi_pipeline.errors import (
+    AccessRefused,
+    ConfigurationError,
+    ContractError,
+    PlatformFailing,
+    ResourceMissing,
+    foreseen,
+)
 from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, Traffic, pseudonym
 from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import instant, text
@@ -148,7 +155,8 @@ class NotionPlatform:
     def _sight(self, identifier: str) -> Listed | Hidden:
         """Look at one data source; where that fails, list it all the same, so that it fails alone when it is read."""
         try:
-            return self._listed(identifier)
+            with foreseen(f"data source {identifier}"):
+                return self._listed(identifier)
         except (ResourceMissing, AccessRefused):
             return Hidden(identifier)
         except (PlatformFailing, ContractError) as failure:
