@@ -84,7 +84,7 @@ class Listed:
     failure: PipelineError | None = None
 
     def __post_init__(self) -> None:
-        if not self.key.isprintable():
+        if not self.key.isprintable() or (not self.key and self.failure is None):
             raise UnexpectedPayload(f"{self.key[:60]!r} is no name of a partition; nothing was written for it")
         if not self.name.isprintable():
             # It is only for people to read, on screens that take no half of a surrogate pair.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dandi_pipeline.errors import ContractError, TornRead, TransientError, UnexpectedPayload, UnforeseenError
+from dandi_pipeline.errors import TornRead, TransientError, UnexpectedPayload, UnforeseenError
 from dandi_pipeline.mirror import Change, Mirror
 from dandi_pipeline.platforms.contract import (
     Gone,
@@ -18,6 +18,7 @@ from dandi_pipeline.platforms.contract import (
     Observed,
     Platform,
     ReadRequest,
+    Record,
     Sighting,
 )
 from dandi_pipeline.sync.engine import Sync
@@ -178,19 +179,25 @@ class Buggy:
         return self._platform.look_up(key)
 
     def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
+        where = self._where if listed.key == self._partition else ""
         for observation in self._platform.read(listed, request):
+            if where == "record" and isinstance(observation, Observed):
+                observation = Observed([_unfit(record) for record in observation.records])
             yield observation
-            if listed.key == self._partition and self._where == "read" and isinstance(observation, Observed):
+            if where == "read" and isinstance(observation, Observed):
                 raise self._error("owner")
-            if listed.key == self._partition and self._where == "worker":
+            if where == "worker":
                 list(request.workers.map(self._fail, [1, 2]))
-            if listed.key == self._partition and self._where == "measure":
+            if where == "measure":
                 list(request.workers.map(str, [1, 2], measure=self._fail))
-            if listed.key == self._partition and self._where == "record" and isinstance(observation, Observed):
-                yield Observed([replace(record, metadata=object()) for record in observation.records])  # type: ignore[arg-type]
 
     def _fail(self, _: object) -> int:
         raise self._error("owner")
+
+
+def _unfit(record: Record) -> Record:
+    """Return a record that differs and that no code can store."""
+    return replace(record, metadata=object(), content_hash="another")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("where", ["read", "worker", "measure", "record", "look_up"])
@@ -215,13 +222,12 @@ def test_any_exception_is_the_failure_of_its_partition_alone(
         previewed = {report.partition: report for report in work.preview(work.plan())}
         reports = {report.partition: report for report in work.run(work.plan(), "run")}
         states = mirror.states(served.name)
-    assert isinstance(reports[failing].error, UnforeseenError if where != "record" else ContractError)
+    assert isinstance(reports[failing].error, UnforeseenError)
+    assert ("TypeError" if where == "record" else "KeyError: 'owner'") in str(reports[failing].error)
     assert {reports[key].outcome for key in others} == {Outcome.SYNCED}
     if where == "look_up":
         assert isinstance(previewed[failing].error, UnforeseenError)
-    if where != "record":
-        assert "KeyError" in str(reports[failing].error)
-        assert any(record.exc_info for record in caplog.records if record.name == "dandi_pipeline.errors")
+    assert any(record.exc_info for record in caplog.records if record.name == "dandi_pipeline.errors")
     failed = [state for (key, _), state in states.items() if key == failing]
     assert {(state.error_group, state.error) for state in failed} == {("contract", str(reports[failing].error))}
     assert plan(served, mirror_url).keys == (failing,)

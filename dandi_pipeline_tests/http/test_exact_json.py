@@ -13,10 +13,11 @@ from dandi_pipeline.http import HttpClient, Limits
 from dandi_pipeline.http.exact_json import MOST_LEVELS, ExactNumber, NotJson, decoder, parsed, spelled
 from dandi_pipeline_tests.http.scripted_server import ScriptedServer, answer
 
-NUMBERS = (
-    "0 -0 -0.0 0.0 1 1.0 1.10 1e5 1E5 1e+5 1e-07 1e400 -1e400 1e-400 0.1 0.30000000000000004 9007199254740993.0"
-    " 9223372036854775808 -9223372036854775809 18446744073709551616 123456789012345678901234567890 1e22 1e131073"
-).split() + ["9" * 5_000]
+NUMBERS = [
+    *("0", "-0", "-0.0", "0.0", "1", "1.0", "1.10", "1e5", "1E5", "1e+5", "1e-07", "1e400", "-1e400", "1e-400", "1e22"),
+    *("0.1", "0.30000000000000004", "9007199254740993.0", "9223372036854775808", "-9223372036854775809"),
+    *("18446744073709551616", "123456789012345678901234567890", "9" * 5_000),
+]
 
 TEXTS = [r'"\ud83d"', r'"a\udc2db"', r'"\udc2d\ud83d"', r'"\u0000"', r'"\\ud83d"', r'"\"\\\u001f"', '"🐭é\u2028\x7f"']
 
