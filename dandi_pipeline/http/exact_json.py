@@ -72,7 +72,7 @@ def decoder() -> json.JSONDecoder:
     return json.JSONDecoder(parse_float=_fraction, parse_int=_integer, parse_constant=_refused)
 
 
-def spelled(value: Any, *, where: str = "the document") -> bytes:
+def spelled(value: Any, *, where: str = "its metadata") -> bytes:
     """Return the one spelling of a JSON value: sorted keys, no blanks, UTF-8, numbers as they were written.
 
     Raises `UnexpectedPayload` for what nests deeper than `MOST_LEVELS`, and for `NaN` or an infinity.

@@ -69,25 +69,27 @@ def staged_rows(record_table: RecordTable, records: Iterable[Record], where: str
     Raises `UnexpectedPayload` for what a database cannot hold: NUL and lone surrogates in text, integers beyond
     64 bits, keys and other values too long to index.
     """
-    document = record_table.has_metadata
+    document, cellular = record_table.has_metadata, "cells" in record_table.values
     for record in records:
-        columns = _readable(record.columns) if "cells" in record.columns else record.columns
-        values = (columns[name] for name in record_table.values)
+        columns = _readable(record.columns) if cellular else record.columns
+        values = [columns[name] for name in record_table.values]
         row = (*record.key, *values, *((record.metadata,) if document else ()), record.content_hash)
         problem = (
             _problem(row)
             or _key_problem(record.key)
             or _lookup_problem(record, record_table.lookups)
-            or _cells_problem(columns.get("cells"))
+            or (_cells_problem(columns["cells"]) if cellular else None)
         )
-        _refuse(problem, record.kind.name, record.key, where)
+        if problem:
+            _refuse(problem, record.kind.name, record.key, where)
         yield row
 
 
 def checked_keys(kind: str, keys: Iterable[Key], where: str) -> Iterator[Row]:
     """Yield keys as rows; raises `UnexpectedPayload` like `staged_rows`."""
     for key in keys:
-        _refuse(_problem(key) or _key_problem(key), kind, key, where)
+        if problem := _problem(key) or _key_problem(key):
+            _refuse(problem, kind, key, where)
         yield key
 
 
@@ -105,9 +107,8 @@ def _cells_problem(cells: Column) -> str | None:
     return None
 
 
-def _refuse(problem: str | None, kind: str, key: Key, where: str) -> None:
-    if problem:
-        raise UnexpectedPayload(f"{where}: {kind} {'/'.join(key)[:200]!r} {problem}; nothing was written for it")
+def _refuse(problem: str, kind: str, key: Key, where: str) -> None:
+    raise UnexpectedPayload(f"{where}: {kind} {'/'.join(key)[:200]!r} {problem}; nothing was written for it")
 
 
 def _problem(row: Row) -> str | None:
@@ -129,7 +130,7 @@ def _key_problem(key: Key) -> str | None:
 def _lookup_problem(record: Record, columns: Sequence[str]) -> str | None:
     for column in columns:
         value = record.columns[column]
-        if isinstance(value, str) and _is_too_long(value):
+        if isinstance(value, str) and len(value) * 4 > LONGEST_KEY and _is_too_long(value):
             return f"has a {column!r} of more than {LONGEST_KEY} bytes"
     return None
 

@@ -92,7 +92,10 @@ def _record(
     *,
     where: str,
 ) -> Record:
-    document = b"" if metadata is None else canonical(metadata, where=f"{where}, {kind.name} {'/'.join(key)!r}")
+    try:
+        document = b"" if metadata is None else canonical(metadata)
+    except UnexpectedPayload as error:
+        raise UnexpectedPayload(f"{where}, {kind.name} {'/'.join(key)!r}: {error}") from None
     return Record(
         kind=kind,
         key=key,
