@@ -235,6 +235,18 @@ def test_any_exception_is_the_failure_of_its_partition_alone(
     assert served.differences(mirror_url) == []
 
 
+def test_any_exception_while_partitions_are_listed_is_an_error_with_a_name(
+    served: ServedPlatform, sqlite_url: str
+) -> None:
+    class Unlistable(Buggy):
+        def list_partitions(self) -> list[Listed]:
+            raise self._error("owner")
+
+    with closing(served.open()) as platform, Mirror.open(sqlite_url) as mirror:
+        with pytest.raises(UnforeseenError, match=f"the .*s of {served.name}: KeyError: 'owner'"):
+            Sync(served.name, Unlistable(platform, "", ""), mirror, SyncOptions()).plan()
+
+
 def test_what_a_person_does_is_no_failure(served: ServedPlatform, chance: random.Random, mirror_url: str) -> None:
     sync(served, mirror_url)
     stopped = served.edit(chance)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import orjson
 import pytest
 
+from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.sync.report import Outcome
 from dandi_pipeline_tests.platforms.airtable.rig import Rig, small_world
 from dandi_pipeline_tests.simulators.airtable import UNLIMITED, SimulatedAirtable
@@ -213,3 +214,49 @@ class TestInSql:
         shown = [row[0] for row in rig.select('SELECT "Recorded" FROM lab_sessions WHERE "Recorded" IS NOT NULL')]
         assert all(datetime.fromisoformat(text.replace("Z", "+00:00")) for text in shown)
         assert {len(text) for text in shown} == {len("2026-11-22T12:34:56.000000Z")}
+
+
+class TestOddAnswers:
+    """One odd table is its own failure, and what is not known to be gone is not deleted."""
+
+    @pytest.fixture
+    def rig(self, sqlite_url: str, airtable: SimulatedAirtable) -> Rig:
+        rig = Rig(sqlite_url, airtable)
+        rig.sync()
+        return rig
+
+    @pytest.mark.parametrize(("name", "value"), [("name", None), ("fields", None), ("fields", [{"id": "fld1"}])])
+    def test_an_odd_table_of_the_schema_fails_alone(
+        self, rig: Rig, airtable: SimulatedAirtable, name: str, value: object
+    ) -> None:
+        key = rig.key("Sessions")
+        airtable.faults.add("odd_row", kind="tables", identifier=key.partition("/")[2], name=name, value=value)
+        reports = rig.sync()
+        assert {report.partition: report.error.group for report in reports.values() if report.error} == {
+            key: "contract"
+        }
+        airtable.faults.clear()
+        assert rig.sync() == {}
+        assert rig.differences() == []
+
+    def test_a_table_without_an_id_deletes_nothing_and_is_an_error(self, rig: Rig, airtable: SimulatedAirtable) -> None:
+        table = rig.key("Sessions").partition("/")[2]
+        airtable.faults.add("odd_row", kind="tables", identifier=table, name="id")
+        with pytest.raises(UnexpectedPayload, match="schema of base"):
+            rig.sync()
+        airtable.faults.clear()
+        assert rig.sync() == {}
+        assert rig.differences() == []
+
+    def test_a_date_that_ends_the_calendar_fails_the_tables_that_it_dates(
+        self, rig: Rig, airtable: SimulatedAirtable
+    ) -> None:
+        late = "Fri, 31 Dec 9999 23:59:59 GMT"
+        airtable.faults.add("with_header", kind="tables", path=rig.bases[0], name="Date", value=late)
+        with rig.platform() as platform:
+            failed = {listed.key: listed.failure for listed in platform.list_partitions() if listed.failure}
+        assert {key.partition("/")[0] for key in failed} <= {rig.bases[0]}
+        rig.sync()
+        airtable.faults.clear()
+        rig.sync()
+        assert rig.differences() == []

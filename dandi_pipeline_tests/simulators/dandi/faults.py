@@ -51,21 +51,6 @@ def _foreign_next(reply: Reply, *, host: str = "http://elsewhere.invalid") -> Re
     return reply.saying({**page, "next": f"{host}{path}"})
 
 
-def _odd_row(reply: Reply, *, identifier: str, name: str, value: object = None) -> Reply:
-    """Give a field of one dandiset's row another value (null by default); a dotted name goes down into it.
-
-    Rows without a draft were listed for weeks: dandi/dandi-archive#219.
-    """
-    answer = reply.json()
-    for row in answer["results"]:
-        if row["identifier"] == identifier:
-            *path, last = name.split(".")
-            for step in path:
-                row = row[step]
-            row[last] = value
-    return reply.saying(answer)
-
-
 def _page_before(request: Request) -> Request:
     return request.asking(page=str(max(1, int(request.query.get("page", "1")) - 1)))
 
@@ -79,7 +64,6 @@ EFFECTS: Mapping[str, Effect] = {
     "status": _status,
     "wrong_count": _wrong_count,
     "foreign_next": _foreign_next,
-    "odd_row": _odd_row,
 }
 """What a fault does to a reply."""
 
