@@ -242,9 +242,12 @@ def test_any_exception_while_partitions_are_listed_is_an_error_with_a_name(
         def list_partitions(self) -> list[Listed]:
             raise self._error("owner")
 
-    with closing(served.open()) as platform, Mirror.open(sqlite_url) as mirror:
-        with pytest.raises(UnforeseenError, match=f"the .*s of {served.name}: KeyError: 'owner'"):
-            Sync(served.name, Unlistable(platform, "", ""), mirror, SyncOptions()).plan()
+    with (
+        closing(served.open()) as platform,
+        Mirror.open(sqlite_url) as mirror,
+        pytest.raises(UnforeseenError, match=f"the .*s of {served.name}: KeyError: 'owner'"),
+    ):
+        Sync(served.name, Unlistable(platform, "", ""), mirror, SyncOptions()).plan()
 
 
 def test_what_a_person_does_is_no_failure(served: ServedPlatform, chance: random.Random, mirror_url: str) -> None:

@@ -253,10 +253,9 @@ class TestOddAnswers:
     ) -> None:
         late = "Fri, 31 Dec 9999 23:59:59 GMT"
         airtable.faults.add("with_header", kind="tables", path=rig.bases[0], name="Date", value=late)
-        with rig.platform() as platform:
-            failed = {listed.key: listed.failure for listed in platform.list_partitions() if listed.failure}
-        assert {key.partition("/")[0] for key in failed} <= {rig.bases[0]}
-        rig.sync()
+        reports = rig.sync()
+        assert {report.error.group for report in reports.values() if report.error} <= {"contract"}
+        assert {key.partition("/")[0] for key in reports} <= {rig.bases[0]}
         airtable.faults.clear()
         rig.sync()
         assert rig.differences() == []
