@@ -32,7 +32,7 @@ class PartitionSync:
     def run(self) -> PartitionReport:
         """Bring the partition up to date, or say why it could not be; what failed stays stale."""
         try:
-            report = attempt_reading(self._tools.platform, self._item, self._settle)
+            report = attempt_reading(self._tools, self._item, self._settle)
         except PipelineError as error:
             report = self._report(Outcome.FAILED, error=error)
         if report.error is not None and not isinstance(report.error, Interrupted):

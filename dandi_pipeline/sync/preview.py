@@ -30,7 +30,7 @@ class PartitionPreview:
     def run(self) -> PartitionReport:
         """Compare, writing nothing."""
         try:
-            return attempt_reading(self.tools.platform, self.item, self._compare)
+            return attempt_reading(self.tools, self.item, self._compare)
         except PipelineError as error:
             return self._report(Outcome.FAILED, {}, error=error)
 

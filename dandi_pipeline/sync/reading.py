@@ -1,6 +1,6 @@
 """Drives one reading of a partition: from the platform, through the comparison, watched by the progress."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import TypeVar
@@ -40,13 +40,17 @@ class Interrupted(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What all readings of one sync share. Setting `stopping` ends them before their next observation."""
+    """What all readings of one sync share. Setting `stopping` ends them before their next observation.
+
+    `guard` raises `MassDeletionRefused` for a listing by which too much would be gone.
+    """
 
     platform: Platform
     options: SyncOptions
     progress: Progress
     workers: Workers
     stopping: Event
+    guard: Callable[[Sequence[Listed]], None]
 
 
 READ_ATTEMPTS = 3
@@ -56,13 +60,15 @@ MOST_OVERTAKEN = 10
 """How often other syncs may commit a partition first, before this one gives it up; each time it is up to date then."""
 
 
-def attempt_reading(platform: Platform, item: Stale, read: Callable[[Sighting, bool], Outcome]) -> Outcome:
+def attempt_reading(tools: Tools, item: Stale, read: Callable[[Sighting, bool], Outcome]) -> Outcome:
     """Return what `read(sighting, last)` returns, called again with a new sighting while the partition moves.
 
     It may move on the platform while it is read, or in the mirror, where another sync got there first. What the
     last attempt raises is the caller's. That a partition is gone or hidden which was listed a moment ago is believed
-    only once a listing lacks it: a platform in trouble answers 404 and 401 as well.
+    only once a listing lacks it: a platform in trouble answers 404 and 401 as well. Of one that was not listed the
+    plan's own listing said so.
     """
+    platform = tools.platform
     sighting = item.listed or platform.look_up(item.key)
     torn = overtaken = 0
     while True:
@@ -74,12 +80,11 @@ def attempt_reading(platform: Platform, item: Stale, read: Callable[[Sighting, b
             if torn == READ_ATTEMPTS or overtaken == MOST_OVERTAKEN:
                 raise
             sighting = platform.look_up(item.key)
-            if item.listed and not isinstance(sighting, Listed) and _is_listed(platform, item.key):
-                raise
-
-
-def _is_listed(platform: Platform, key: str) -> bool:
-    return any(listed.key == key for listed in platform.list_partitions())
+            if item.listed and not isinstance(sighting, Listed):
+                listing = platform.list_partitions()
+                if any(listed.key == item.key for listed in listing):
+                    raise
+                tools.guard(listing)
 
 
 class Reading:

@@ -8,7 +8,7 @@ from math import ceil
 
 from dandi_pipeline.errors import AccessRefused, ConfigurationError, CredentialRejected, PipelineError, ResourceMissing
 from dandi_pipeline.http import Budgets, Traffic
-from dandi_pipeline.http.client import ErrorAnswer, HttpClient, Limits, Refusal, usual_meaning
+from dandi_pipeline.http.client import ErrorAnswer, HttpClient, Limits, Refusal, wrong_address
 from dandi_pipeline.platforms.contract import (
     Gone,
     Hidden,
@@ -80,7 +80,9 @@ class DandiPlatform:
         """Return one dandiset's row; 404 means gone, 401 and 403 mean hidden."""
         self._count_planned(1, LISTED_BYTES)
         try:
-            return self._api.dandiset(key)
+            listed = self._api.dandiset(key)
+            self._count_planned(int(listed.row["published"] is not None), LISTED_BYTES)
+            return listed
         except ResourceMissing:
             return Gone(key)
         except AccessRefused:
@@ -121,7 +123,7 @@ def open_dandi(source: Source, settings: Settings, budgets: Budgets) -> DandiPla
         authorization=f"token {key}" if key else None,
         limits=limits,
         budget=budgets.budget(),
-        refusal=_refused_key(chosen.api_key_env) if key else usual_meaning,
+        refusal=refusals(chosen.api_key_env if key else None),
     )
     bucket = chosen.manifest_url or settings.dandi_manifest_url or BUCKETS.get(api_url)
     return DandiPlatform(
@@ -133,11 +135,21 @@ def open_dandi(source: Source, settings: Settings, budgets: Budgets) -> DandiPla
     )
 
 
-def _refused_key(variable: str) -> Refusal:
-    """Return what a 401 means where a key was sent: never the resource, always the key, even for public ones."""
+_HIDING = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+
+
+def refusals(variable: str | None) -> Refusal:
+    """Return the judge of error answers to whoever sends the key in `variable`, or none.
+
+    What does not exist or is hidden the archive says as JSON with a `detail` (Django REST framework): no page of a
+    gateway, and no other server's 404, says anything of a dandiset. A 401 is never the resource's where a key was
+    sent, always the key's, even for what is public.
+    """
 
     def judge(answer: ErrorAnswer) -> PipelineError | None:
-        if answer.status != HTTPStatus.UNAUTHORIZED:
+        if answer.status in _HIDING and "detail" not in (answer.members or {}) and not answer.body.startswith(b'"'):
+            return wrong_address(answer)
+        if variable is None or answer.status != HTTPStatus.UNAUTHORIZED:
             return None
         return CredentialRejected(
             f"{answer.where}: the archive refuses the key in {variable} ({answer.excerpt});"

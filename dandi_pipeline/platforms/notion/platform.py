@@ -7,7 +7,14 @@ from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
 from math import gcd
 
-from dandi_pipeline.errors import AccessRefused, ConfigurationError, ContractError, PlatformFailing, ResourceMissing
+from dandi_pipeline.errors import (
+    AccessRefused,
+    ConfigurationError,
+    ContractError,
+    PlatformFailing,
+    ResourceMissing,
+    WrongAddress,
+)
 from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, Traffic, pseudonym
 from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import instant, text
@@ -151,7 +158,7 @@ class NotionPlatform:
             return self._listed(identifier)
         except (ResourceMissing, AccessRefused):
             return Hidden(identifier)
-        except (PlatformFailing, ContractError) as failure:
+        except (PlatformFailing, ContractError, WrongAddress) as failure:
             return Listed(identifier, FAILURE, name="", modified=_ANY_TIME, record_count=0, row={FAILURE: failure})
 
     def _listed(self, identifier: str) -> Listed:
