@@ -1,12 +1,20 @@
 """The archive's endpoints, as the sync needs them: paths, paging, and the checks on what comes back."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count as count_from
 from math import ceil
 from typing import Any
 
-from dandi_pipeline.errors import ContractError, ResourceMissing, TornRead, UnexpectedPayload, WrongAddress
+from dandi_pipeline.errors import (
+    ContractError,
+    PlatformFailing,
+    ResourceMissing,
+    TornRead,
+    UnexpectedPayload,
+    WrongAddress,
+)
 from dandi_pipeline.http.client import HttpClient, Overburdened, Unintelligible
 from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import instant, integer, mapping, mappings, optional_mapping, text
@@ -66,7 +74,8 @@ class DandiApi:
         except Unintelligible as error:
             raise _no_archive(str(error)) from None
         if row.get("most_recent_published_version") is not None:
-            row = {**row, "most_recent_published_version": self._newest_published(identifier)}
+            with suppress(ContractError, PlatformFailing):  # the dandiset is read then, which fails it alone
+                row = {**row, "most_recent_published_version": self._newest_published(identifier)}
         return as_listed(row, where=f"dandiset {identifier}")
 
     def versions(self, identifier: str) -> list[Json]:
