@@ -181,13 +181,15 @@ def copied(folder: Path, mutant: Mutant | None = None) -> Path:
     return folder
 
 
-def passes(folder: Path, tests: Iterable[str]) -> bool:
+def passes(folder: Path, tests: Iterable[str], *, expected_to_fail: bool = True) -> bool:
     """Run tests in a copy; raise for anything but passing or failing, such as a test that is not there."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     environ = {**os.environ, "PYTHONPATH": str(folder)}
     run = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     if run.returncode not in (0, 1):
         raise SystemExit(run.stdout[-2_000:] + run.stderr[-2_000:])
+    if run.returncode and not expected_to_fail:
+        print(run.stdout[-2_000:])
     return run.returncode == 0
 
 
@@ -195,7 +197,7 @@ def main() -> int:
     """Try every mutant, or those whose names hold a word of the command line; return 1 if one survives."""
     chosen = [mutant for mutant in MUTANTS if all(word in mutant.name for word in sys.argv[1:])]
     with tempfile.TemporaryDirectory() as folder:
-        if not passes(copied(Path(folder)), dict.fromkeys(mutant.test for mutant in chosen)):
+        if not passes(copied(Path(folder)), dict.fromkeys(mutant.test for mutant in chosen), expected_to_fail=False):
             print("the tests fail without any mutant")
             return 1
     survivors = 0
@@ -204,7 +206,7 @@ def main() -> int:
             survived = passes(copied(Path(folder), mutant), [mutant.test])
         survivors += survived
         print(f"{'SURVIVES' if survived else 'dies'}: {mutant.name} ({mutant.file})", flush=True)
-    print(f"{len(chosen)} mutants, {survivors} survive")
+    print(f"{len(chosen)} tried, {survivors} survived")
     return 1 if survivors else 0
 
 
