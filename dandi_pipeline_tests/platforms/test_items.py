@@ -9,7 +9,7 @@ import orjson
 import pytest
 from pydantic import Field
 
-from dandi_pipeline.errors import ConfigurationError, ContractError, CredentialRejected, TornRead
+from dandi_pipeline.errors import ConfigurationError, ContractError, CredentialRejected, TornRead, WrongAddress
 from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
 from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import mappings, text
@@ -112,11 +112,7 @@ def test_a_torn_reading_is_never_complete(books: list[Any], afterwards: Step) ->
 
 @pytest.mark.parametrize("body", [b"<h1>Not Found</h1>", b"null", b""])
 def test_a_404_that_is_no_answer_of_the_api_is_no_partition_gone(body: bytes) -> None:
-    with (
-        ScriptedServer([answer(status=404, body=body)]) as server,
-        closing(opened(server.url)) as platform,
-        pytest.raises(WrongAddress),
-    ):
+    with library(answer(status=404, body=body)) as platform, pytest.raises(WrongAddress):
         platform.look_up("s1")
 
 
