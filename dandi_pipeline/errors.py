@@ -11,12 +11,13 @@ PipelineError
 ├── ConfigurationError        fix a setting, a credential or the command (exit code 2)
 │   ├── CredentialRejected    the platform refused the key itself
 │   ├── AccessRefused         401 or 403 for one resource: it exists, hidden from us
+│   ├── WrongAddress          what answers there is not the API that was expected
 │   ├── QuotaExhausted        the account may send nothing more until its quota is renewed
 │   ├── PartitionUnknown      a named partition does not exist
 │   ├── DatabaseUnavailable   the mirror cannot be opened
 │   └── MassDeletionRefused   a guard: read what would go, then allow it or not
 └── ContractError             the platform answered something it never promised: read the message
-    ├── ResourceMissing       404 where something was promised
+    ├── ResourceMissing       404, in the API's own JSON, where something was promised
     ├── UnexpectedPayload     JSON of the wrong shape
     └── UnforeseenError       an exception that no code expected: report it
 """
@@ -85,6 +86,10 @@ class AccessRefused(ConfigurationError):
     """The resource exists but is hidden from this credential (or from nobody's)."""
 
 
+class WrongAddress(ConfigurationError):
+    """What answers at the address is not the platform's API: a web page, or another server's words."""
+
+
 class QuotaExhausted(ConfigurationError):
     """The account has no requests left until its quota is renewed or raised; trying again only counts more."""
 
@@ -108,7 +113,7 @@ class ContractError(PipelineError):
 
 
 class ResourceMissing(ContractError):
-    """The platform says that a resource does not exist."""
+    """The platform says, in its own words, that a resource does not exist."""
 
 
 class UnexpectedPayload(ContractError):

@@ -26,6 +26,7 @@ from dandi_pipeline.errors import (
     ResourceMissing,
     TransientError,
     UnexpectedPayload,
+    WrongAddress,
 )
 from dandi_pipeline.http.addresses import BaseUrl, Parameters
 from dandi_pipeline.http.exact_json import NotJson, parsed
@@ -113,6 +114,27 @@ class ErrorAnswer:
     where: str
     excerpt: str
     body: bytes = field(repr=False)
+
+    @property
+    def members(self) -> Mapping[str, Any] | None:
+        """The members of the JSON object that was answered; None for anything else, such as a gateway's page."""
+        try:
+            payload = orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return None
+        return payload if isinstance(payload, dict) else None
+
+
+class Unintelligible(PlatformFailing):
+    """Every attempt was answered, the last by something that is not JSON."""
+
+
+def wrong_address(answer: ErrorAnswer) -> WrongAddress:
+    """Return what a refusal means that is not in the platform's own words: nothing follows from it."""
+    return WrongAddress(
+        f"{answer.where}: {_said(answer)}, which is not this API's way to say so;"
+        " check the address in the settings, or try again later; nothing was deleted"
+    )
 
 
 Refusal = Callable[[ErrorAnswer], PipelineError | None]
@@ -305,8 +327,10 @@ class HttpClient:
             return AccessRefused(f"{place}: hidden without a credential ({said}); set a key that may read it")
         if answer.status == 403:
             return AccessRefused(f"{place}: not for this credential ({said}); use one that may read it")
-        if answer.status == 404:
+        if answer.status == 404 and answer.members is not None:
             return ResourceMissing(f"{place}: does not exist ({said})")
+        if answer.status == 404:
+            return wrong_address(answer)
         return ContractError(f"{place}: the request was refused ({said}); nothing was written for it")
 
     def _pause_asked(self, reply: Reply) -> float | None:
@@ -342,7 +366,8 @@ class HttpClient:
     def _given_up(self, last: AttemptFailed, where: str, *, answered: bool) -> TransientError:
         reason, attempts = last.reason, self._limits.attempts
         if answered:
-            return PlatformFailing(
+            failing = Unintelligible if last.unintelligible else PlatformFailing
+            return failing(
                 f"{where}: no usable answer in {attempts} attempts (the last: {reason});"
                 " the platform is in trouble, try again later"
             )
@@ -356,7 +381,7 @@ class HttpClient:
             return parsed(reply.body)
         except NotJson:
             reason = f"a body that is not JSON: {self._quoting.text(reply.body, longest=80)!r}"
-            raise AttemptFailed(reason, answered=True) from None
+            raise AttemptFailed(reason, answered=True, unintelligible=True) from None
         except UnexpectedPayload as error:
             raise UnexpectedPayload(f"{where}: {error}") from None
 

@@ -28,14 +28,24 @@ class AttemptFailed(Exception):
     """This attempt gave nothing usable, another one may.
 
     `answered` tells whether an HTTP answer began to arrive; `overburdened` whether it looks as if the platform could
-    not make it in time; `pause` how many seconds the answer asks to wait.
+    not make it in time; `unintelligible` whether the answer was whole, but no JSON; `pause` how many seconds the answer
+    asks to wait.
     """
 
-    def __init__(self, reason: str, *, answered: bool, overburdened: bool = False, pause: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        answered: bool,
+        overburdened: bool = False,
+        unintelligible: bool = False,
+        pause: float | None = None,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.answered = answered
         self.overburdened = overburdened
+        self.unintelligible = unintelligible
         self.pause = pause
 
 

@@ -63,7 +63,8 @@ class Sync:
     def plan(self, *, recheck_hidden: bool = True) -> SyncPlan:
         """Ask the platform and the mirror what is stale; raises what stops the whole sync.
 
-        Costs one request per thousand partitions, or one per partition where a few are named.
+        Costs one request per thousand partitions, or one per partition where a few are named. `recheck_hidden`: look
+        some of the hidden partitions up as well (see `plan_listed`).
         """
         self._progress.begin(Stage.CHECK_PARTITIONS, None, None)
         try:
@@ -111,10 +112,10 @@ class Sync:
         named = self._options.partitions
         if not named:
             listing = self._platform.list_partitions()
-            if self._options.since is None and not self._options.allow_mass_deletion:
+            if self._options.since is None:
                 self._guard(listing, stored)
             return plan_listed(listing, stored, self._parts, self._options, recheck_hidden=recheck_hidden)
-        sightings = self._sight(named)
+        sightings = self._sight(named, stored)
         self._require_known(sightings, stored)
         return plan_sighted(sightings, stored, self._parts, self._options)
 
@@ -127,6 +128,9 @@ class Sync:
         return tokens
 
     def _guard(self, listing: Sequence[Listed], stored: StoredTokens) -> None:
+        """Raise `MassDeletionRefused` if by this listing too much of what is stored would be gone."""
+        if self._options.allow_mass_deletion:
+            return
         listed = {item.key for item in listing}
         if "" in listed:
             return  # not read whole, it deletes nothing
@@ -139,11 +143,23 @@ class Sync:
             listed=len(listed),
         )
 
-    def _sight(self, named: Sequence[str]) -> list[Sighting]:
-        if len(named) <= LOOK_UPS:
-            return [look_up(self._platform, key) for key in named]
-        listing = {item.key: item for item in self._platform.list_partitions()}
-        return [listing.get(key) or look_up(self._platform, key) for key in named]
+    def _sight(self, named: Sequence[str], stored: StoredTokens) -> list[Sighting]:
+        """Return how each named partition stands.
+
+        That one which the mirror holds is gone is believed only if the listing lacks it too, and passes the guard: it
+        shows what it is that answers. One that is listed all the same is read, and fails by itself.
+        """
+        few = len(named) <= LOOK_UPS
+        sightings = [look_up(self._platform, key) for key in named] if few else []
+        if few and not any(isinstance(sighting, Gone) and sighting.key in stored for sighting in sightings):
+            return sightings
+        listing = self._platform.list_partitions()
+        listed = {item.key: item for item in listing}
+        found = {sighting.key: sighting for sighting in sightings}
+        sightings = [listed.get(key) or found.get(key) or look_up(self._platform, key) for key in named]
+        if any(isinstance(sighting, Gone) and sighting.key in stored for sighting in sightings):
+            self._guard(listing, stored)
+        return sightings
 
     def _require_known(self, sightings: Sequence[Sighting], stored: StoredTokens) -> None:
         noun = self._platform.partition_noun
@@ -163,12 +179,16 @@ class Sync:
         """Yield each partition's report; when left early, stop the others before their next observation."""
         concurrency = self._options.max_concurrent
         self._progress.begin(Stage.UPDATE_PARTITIONS, None, len(plan.stale))
-        stopping = Event()
+        stopping, stored = Event(), self._stored()
+
+        def guard(listing: Sequence[Listed]) -> None:
+            self._guard(listing, stored)
+
         with rare_collections(), RequestWorkers(concurrency) as workers:
 
             def work_on(item: Stale) -> PartitionReport:
                 with workers.share() as share:
-                    return work(Tools(self._platform, self._options, self._progress, share, stopping), item)
+                    return work(Tools(self._platform, self._options, self._progress, share, stopping, guard), item)
 
             threads = ThreadPoolExecutor(concurrency, thread_name_prefix="partition")
             try:

@@ -31,7 +31,7 @@ class PartitionSync:
 
     def run(self) -> PartitionReport:
         """Bring the partition up to date, or say why it could not be; what failed stays stale."""
-        report = attempt_partition(self._tools.platform, self._item, self._settle, self._failed)
+        report = attempt_partition(self._tools, self._item, self._settle, self._failed)
         if report.error is not None and not isinstance(report.error, Interrupted):
             self._record_failure(report.error)
         return replace(report, duration_seconds=time.monotonic() - self._started)

@@ -29,7 +29,7 @@ class PartitionPreview:
 
     def run(self) -> PartitionReport:
         """Compare, writing nothing."""
-        return attempt_partition(self.tools.platform, self.item, self._compare, self._failed)
+        return attempt_partition(self.tools, self.item, self._compare, self._failed)
 
     def _failed(self, error: PipelineError) -> PartitionReport:
         return self._report(Outcome.FAILED, {}, error=error)

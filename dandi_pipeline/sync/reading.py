@@ -1,6 +1,6 @@
 """Drives one reading of a partition: from the platform, through the comparison, watched by the progress."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import TypeVar
@@ -49,13 +49,17 @@ class Interrupted(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What all readings of one sync share. Setting `stopping` ends them before their next observation."""
+    """What all readings of one sync share. Setting `stopping` ends them before their next observation.
+
+    `guard` raises `MassDeletionRefused` for a listing by which too much would be gone.
+    """
 
     platform: Platform
     options: SyncOptions
     progress: Progress
     workers: Workers
     stopping: Event
+    guard: Callable[[Sequence[Listed]], None]
 
 
 READ_ATTEMPTS = 3
@@ -75,7 +79,7 @@ def look_up(platform: Platform, key: str) -> Sighting:
 
 
 def attempt_partition(
-    platform: Platform,
+    tools: Tools,
     item: Stale,
     read: Callable[[Sighting, bool], Outcome],
     failed: Callable[[PipelineError], Outcome],
@@ -83,18 +87,20 @@ def attempt_partition(
     """Return what `attempt_reading` returns, or what `failed` makes of the error, whatever that is."""
     try:
         with foreseen(item.key):
-            return attempt_reading(platform, item, read)
+            return attempt_reading(tools, item, read)
     except PipelineError as error:
         return failed(error)
 
 
-def attempt_reading(platform: Platform, item: Stale, read: Callable[[Sighting, bool], Outcome]) -> Outcome:
+def attempt_reading(tools: Tools, item: Stale, read: Callable[[Sighting, bool], Outcome]) -> Outcome:
     """Return what `read(sighting, last)` returns, called again with a new sighting while the partition moves.
 
     It may move on the platform while it is read, or in the mirror, where another sync got there first. What the
     last attempt raises is the caller's. That a partition is gone or hidden which was listed a moment ago is believed
-    only once a listing lacks it: a platform in trouble answers 404 and 401 as well.
+    only once a listing lacks it: a platform in trouble answers 404 and 401 as well. Of one that was not listed the
+    plan's own listing said so.
     """
+    platform = tools.platform
     sighting = item.listed or look_up(platform, item.key)
     torn = overtaken = 0
     while True:
@@ -108,13 +114,12 @@ def attempt_reading(platform: Platform, item: Stale, read: Callable[[Sighting, b
             if torn == READ_ATTEMPTS or overtaken == MOST_OVERTAKEN:
                 raise
             sighting = look_up(platform, item.key)
-            if item.listed and not isinstance(sighting, Listed) and _is_listed(platform, item.key):
-                raise
-
-
-def _is_listed(platform: Platform, key: str) -> bool:
-    """Tell whether a listing shows a partition, or may: a row that does not say which one it is may be its own."""
-    return any(listed.key in (key, "") for listed in platform.list_partitions())
+            if item.listed and not isinstance(sighting, Listed):
+                listing = platform.list_partitions()
+                # A row that does not say which partition it is of may be this one's.
+                if any(listed.key in (item.key, "") for listed in listing):
+                    raise
+                tools.guard(listing)
 
 
 class Reading:

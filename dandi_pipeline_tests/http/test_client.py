@@ -24,6 +24,7 @@ from dandi_pipeline.errors import (
     PlatformFailing,
     PlatformUnreachable,
     ResourceMissing,
+    WrongAddress,
 )
 from dandi_pipeline.http import ErrorAnswer, HttpClient, Limits, LocalBudgets, RateLimit
 from dandi_pipeline_tests.http.fake_time import FakeTime
@@ -277,6 +278,17 @@ class TestRetryAfter:
             client.get_json("x")
         assert bench.time.sleeps == []
         assert client.metrics.snapshot().requests == 1
+
+    def test_exactly_the_longest_wait_is_waited(self, bench: Bench) -> None:
+        self.patient(bench, answer(status=429, Retry_After="300"), OK).get_json("x")
+        assert sum(bench.time.sleeps) == 300
+
+    def test_a_404_that_is_no_json_object_says_nothing_of_the_resource(self, bench: Bench) -> None:
+        for body in (b"<h1>Not Found</h1>", b"", b'"Not found"', b"[]"):
+            server = bench.server(answer(status=404, body=body))
+            with pytest.raises(WrongAddress, match=r"404 Not Found.*check the address.*nothing was deleted"):
+                bench.client(server).get_json("x")
+            assert len(server.requests) == 1
 
     def test_the_last_attempts_pause_holds_for_the_others(self, bench: Bench) -> None:
         budget = LocalBudgets(sleep=bench.time.sleep, clock=bench.time.clock).budget()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dandi_pipeline.errors import PlatformFailing, ResourceMissing, TransientError
+from dandi_pipeline.errors import PlatformFailing, TransientError, WrongAddress
 from dandi_pipeline.http import HttpClient, Limits
 from dandi_pipeline.http.client import Overburdened
 from dandi_pipeline_tests.http.fake_time import FakeTime
@@ -112,7 +112,7 @@ def test_a_file_that_is_not_newer_is_none() -> None:
         assert download is None
 
 
-@pytest.mark.parametrize(("status", "error"), [(503, TransientError), (404, ResourceMissing)])
+@pytest.mark.parametrize(("status", "error"), [(503, TransientError), (404, WrongAddress)])
 def test_a_file_is_tried_once(status: int, error: type[Exception]) -> None:
     with (
         ScriptedServer([answer(status=status), OK]) as server,

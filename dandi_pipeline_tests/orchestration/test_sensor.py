@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from dandi_pipeline.mirror import PartitionState
 from dandi_pipeline.orchestration.home import open_instance, prepare_home
 from dandi_pipeline.orchestration.retrying import retry_at
-from dandi_pipeline.orchestration.sensors import CheckFailed
+from dandi_pipeline.orchestration.sensors import BATCH, CheckFailed
 from dandi_pipeline_tests.orchestration.site import DANDISETS, Site, materialized
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_world
 
@@ -272,3 +272,16 @@ def test_an_archive_that_looks_empty_fails_the_tick_and_launches_nothing(
     site.world.dandisets.clear()
     with pytest.raises(CheckFailed, match="lists no dandiset at all"):
         tick(site, instance)
+
+
+def test_the_largest_partition_waits_for_the_last_run(tmp_path: Path) -> None:
+    world = generated_world(dandisets=0, assets=0)
+    for number in range(BATCH + 1):
+        world.create_dandiset(f"Dandiset {number}")
+    world.add_asset("000001", "large.nwb")
+    with SimulatedArchive(world) as archive:
+        site = Site(archive, tmp_path)
+        with open_instance(prepare_home(site.settings.dagster_home)) as instance:
+            first, last = launched(tick(site, instance))
+    assert len(first) == BATCH
+    assert last == ["000001"]

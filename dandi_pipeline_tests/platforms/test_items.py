@@ -9,7 +9,7 @@ import orjson
 import pytest
 from pydantic import Field
 
-from dandi_pipeline.errors import ConfigurationError, ContractError, CredentialRejected, TornRead
+from dandi_pipeline.errors import ConfigurationError, ContractError, CredentialRejected, TornRead, WrongAddress
 from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
 from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import mappings, text
@@ -100,7 +100,7 @@ def test_an_item_keeps_its_json_to_the_letter_and_its_cells_as_they_are_read() -
     ("books", "afterwards"),
     [
         pytest.param(BOOKS, answer({**SHELF, "updated_at": "2026-03-01T09:00:01Z"}), id="edited meanwhile"),
-        pytest.param(BOOKS, answer(status=404), id="gone meanwhile"),
+        pytest.param(BOOKS, answer({"error": "not there"}, status=404), id="gone meanwhile"),
         pytest.param(BOOKS, answer(status=403), id="hidden meanwhile"),
         pytest.param(BOOKS[:1], answer(SHELF), id="one too few"),
     ],
@@ -108,6 +108,12 @@ def test_an_item_keeps_its_json_to_the_letter_and_its_cells_as_they_are_read() -
 def test_a_torn_reading_is_never_complete(books: list[Any], afterwards: Step) -> None:
     with library(answer({"results": books}), afterwards) as platform, pytest.raises(TornRead):
         read(platform)
+
+
+@pytest.mark.parametrize("body", [b"<h1>Not Found</h1>", b"null", b""])
+def test_a_404_that_is_no_answer_of_the_api_is_no_partition_gone(body: bytes) -> None:
+    with library(answer(status=404, body=body)) as platform, pytest.raises(WrongAddress):
+        platform.look_up("s1")
 
 
 def test_a_list_that_shifts_while_it_is_read_is_read_again() -> None:

@@ -1,20 +1,28 @@
 """The archive's endpoints, as the sync needs them: paths, paging, and the checks on what comes back."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count as count_from
 from math import ceil
 from typing import Any
 
-from dandi_pipeline.errors import ContractError, ResourceMissing, TornRead, UnexpectedPayload
-from dandi_pipeline.http.client import HttpClient, Overburdened
+from dandi_pipeline.errors import (
+    ContractError,
+    PlatformFailing,
+    ResourceMissing,
+    TornRead,
+    UnexpectedPayload,
+    WrongAddress,
+)
+from dandi_pipeline.http.client import HttpClient, Overburdened, Unintelligible
 from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import array, instant, integer, mapping, mappings, optional_mapping, text
 from dandi_pipeline.platforms.canonical import canonical, digest_of
 from dandi_pipeline.platforms.contract import Listed
 from dandi_pipeline.platforms.dandi.page_size import Page, PageSize, Portions
 from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE
-from dandi_pipeline.platforms.dandi.records import Json
+from dandi_pipeline.platforms.dandi.records import DRAFT, Json
 
 LISTING_ATTEMPTS = 3
 
@@ -56,8 +64,20 @@ class DandiApi:
         )
 
     def dandiset(self, identifier: str) -> Listed:
-        """Return one dandiset's row, spelled like a row of the list; raise `UnexpectedPayload` for an odd one."""
-        return as_listed(self._get(f"dandisets/{identifier}/"), where=f"dandiset {identifier}")
+        """Return one dandiset as a row of the list shows it.
+
+        Its own page tells of the published version that was saved last, the list of the newest (dandi-archive,
+        `models/dandiset.py` and `views/dandiset.py`). So the newest is asked for, one more request where there is
+        any, or the two would never agree on a token again once an older one has been corrected.
+        """
+        try:
+            row = self._get(f"dandisets/{identifier}/")
+        except Unintelligible as error:
+            raise _no_archive(str(error)) from None
+        if row.get("most_recent_published_version") is not None:
+            with suppress(ContractError, PlatformFailing):  # the dandiset is read then, which fails it alone
+                row = {**row, "most_recent_published_version": self._newest_published(identifier)}
+        return as_listed(row, where=f"dandiset {identifier}")
 
     def versions(self, identifier: str) -> list[Json]:
         """Return the rows of all versions, the draft among them; raise `TornRead` if their number does not add up."""
@@ -77,6 +97,14 @@ class DandiApi:
         if not len(names) == len(found) == count:
             raise TornRead(f"dandiset {identifier} says it has {count} versions but lists {len(names)}")
         return found
+
+    def _newest_published(self, identifier: str) -> Json | None:
+        """Return the row of the version created last; a draft is the oldest version there is."""
+        params = {"order": "-created", "page": 1, "page_size": 1}
+        rows = mappings(
+            self._get(f"dandisets/{identifier}/versions/", params), "results", where=f"dandiset {identifier}"
+        )
+        return next((row for row in rows if row.get("version") != DRAFT), None)
 
     def version_metadata(self, identifier: str, version: str) -> Json:
         """Return a version's metadata."""
@@ -105,7 +133,7 @@ class DandiApi:
 
     def _dandiset_pages(self) -> tuple[int, list[Listed], bool]:
         """Return how many dandisets there are to be, those that are listed, and whether there are more pages."""
-        answers = self._dandiset_page(1)
+        answers = self._first_page()
         count = integer(answers[0], "count", where="list of dandisets")
         try:
             for page in range(2, ceil(count / PAGE_SIZE) + 1):
@@ -115,6 +143,16 @@ class DandiApi:
             return count, [], True
         listed = [item for answer in answers for item in _listed_rows(answer)]
         return count, listed, _has_next(answers[-1])
+
+    def _first_page(self) -> list[Json]:
+        """Return the first page; raise `WrongAddress` where something else than an archive answers."""
+        try:
+            answers = self._dandiset_page(1)
+        except (ResourceMissing, Unintelligible) as error:
+            raise _no_archive(str(error)) from None
+        if not {"count", "results"} & answers[0].keys():
+            raise _no_archive(f"the list of dandisets has neither a count nor results, but {sorted(answers[0])[:5]}")
+        return answers
 
     def _dandiset_page(self, number: int) -> list[Json]:
         """Return one page by `id`: what is created while pages turn comes last. A key alone shows no embargoed one."""
@@ -145,6 +183,13 @@ class DandiApi:
         return payload
 
 
+def _no_archive(said: str) -> WrongAddress:
+    return WrongAddress(
+        f"no DANDI API answers at this address ({said}); check DANDI_API_URL or 'api_url', which ends in /api,"
+        " or try again later; nothing was deleted"
+    )
+
+
 def _has_next(answer: Json) -> bool:
     return answer.get("next") is not None
 
@@ -153,8 +198,9 @@ def as_listed(row: Json, *, where: str) -> Listed:
     """Read a dandiset's row. Its token covers all that the row shows of content.
 
     `draft_version.modified` moves with every edit; the counts, sizes and the newest published version's row are
-    covered too, since some changes (a zarr re-opened, a DOI stored) move only those. `Dandiset.modified` is never
-    moved by an edit, stars are not content.
+    covered too, since some changes (a DOI stored) move only those. `Dandiset.modified` is never moved by an edit,
+    stars are not content. A zarr that is opened again moves nothing here: a version's `size` is what its paths were
+    counted with when they were added or ingested, not what its assets add up to.
     """
     identifier = text(row, "identifier", where=where)
     here = f"{where}, dandiset {identifier}"

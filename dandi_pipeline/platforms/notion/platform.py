@@ -13,6 +13,7 @@ from dandi_pipeline.errors import (
     ContractError,
     PlatformFailing,
     ResourceMissing,
+    WrongAddress,
     foreseen,
 )
 from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, Traffic, pseudonym
@@ -159,7 +160,7 @@ class NotionPlatform:
                 return self._listed(identifier)
         except (ResourceMissing, AccessRefused):
             return Hidden(identifier)
-        except (PlatformFailing, ContractError) as failure:
+        except (PlatformFailing, ContractError, WrongAddress) as failure:
             return Listed.failed(identifier, failure)
 
     def _listed(self, identifier: str) -> Listed:

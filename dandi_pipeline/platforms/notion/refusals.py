@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from dandi_pipeline.errors import AccessRefused, ContractError, CredentialRejected, PipelineError, PlatformFailing
-from dandi_pipeline.http import ErrorAnswer, Refusal
+from dandi_pipeline.http.client import ErrorAnswer, Refusal, wrong_address
 
 _BLOCKED = "public_api_request_blocked"
 
@@ -23,9 +21,11 @@ def refusal_for(token_env: str) -> Refusal:
     """Return the judge of error answers to a connection whose token is in the environment variable `token_env`."""
 
     def refusal(answer: ErrorAnswer) -> PipelineError | None:
-        said, body = f"{answer.where}: {answer.excerpt}", _body(answer)
+        said, body = f"{answer.where}: {answer.excerpt}", answer.members or {}
         if answer.status == 401:
             return CredentialRejected(f"{said}; set {token_env} to the token of a Notion connection")
+        if not _is_notions(answer.status, body):
+            return wrong_address(answer)
         if answer.status == 403:
             return AccessRefused(f"{said}; give the connection behind {token_env} the capability to read content")
         if answer.status == 429 and _reason(body) == _BLOCKED:
@@ -42,12 +42,9 @@ def refusal_for(token_env: str) -> Refusal:
     return refusal
 
 
-def _body(answer: ErrorAnswer) -> Mapping[str, Any]:
-    try:
-        body = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        return {}  # a gateway's page, not the API's answer
-    return body if isinstance(body, dict) else {}
+def _is_notions(status: int, body: Mapping[str, Any]) -> bool:
+    """Tell whether a refusal that hides something is in Notion's own words."""
+    return bool(body) if status == 403 else status != 404 or body.get("code") == "object_not_found"
 
 
 def _reason(body: Mapping[str, Any]) -> object:

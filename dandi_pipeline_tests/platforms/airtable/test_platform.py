@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dandi_pipeline.errors import ConfigurationError, CredentialRejected
+from dandi_pipeline.errors import ConfigurationError, CredentialRejected, WrongAddress
 from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.airtable.platform import AirtablePlatform, open_airtable
@@ -206,6 +206,18 @@ class TestTables:
         airtable.faults.add("status", status=status, kind="tables")
         with closing(rig.open_platform()) as platform:
             assert platform.look_up(rig.key("Labs")) == {403: Hidden, 404: Gone}[status](rig.key("Labs"))
+
+    @pytest.mark.parametrize("status", [403, 404])
+    def test_a_page_that_is_not_airtable_s_answer_deletes_and_hides_nothing(
+        self, rig: Rig, airtable: SimulatedAirtable, status: int
+    ) -> None:
+        rig.sync()
+        states = rig.select("SELECT partition, token, records FROM partitions ORDER BY partition")
+        airtable.faults.add("html", status=status)
+        for named in ((), (rig.key("Labs"),)):
+            with pytest.raises(WrongAddress, match="nothing was deleted"):
+                rig.sync(partitions=named)
+        assert rig.select("SELECT partition, token, records FROM partitions ORDER BY partition") == states
 
     @pytest.mark.parametrize("status", [403, 404])
     def test_a_table_that_the_schema_shows_is_kept_though_its_records_are_refused(

@@ -14,6 +14,7 @@ from dandi_pipeline.errors import (
     PlatformFailing,
     PlatformUnreachable,
     UnexpectedPayload,
+    WrongAddress,
 )
 from dandi_pipeline.sync.report import Outcome
 from dandi_pipeline_tests.end_to_end.equality import plain_engine
@@ -232,3 +233,20 @@ def test_what_jsonb_refuses_is_replaced_in_cells_or_names_its_page(
     with plain_engine(mirror_url).connect() as connection:
         for view in connection.execute(sa.text("SELECT view_name FROM shapes")).scalars().all():
             connection.execute(sa.text(f'SELECT * FROM "{view}"')).all()
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_page_that_is_not_notion_s_answer_hides_and_deletes_nothing(
+    rig: Rig, notion: SimulatedNotion, ids: dict[str, str], status: int
+) -> None:
+    """What does not exist or is not shared Notion says as JSON; a proxy's page says nothing of it."""
+    rig.sync()
+    rig.databases, rig.data_sources = [], list(ids.values())
+    rig.sync()
+    held = rig.select("SELECT page_id, content_hash FROM notion_pages ORDER BY page_id")
+    notion.faults.add("html", status=status)
+    for named in ((), (ids["Projects"],)):
+        reports = rig.sync(partitions=named)
+        assert {type(report.error) for report in reports.values()} == {WrongAddress}
+        assert rig.select("SELECT page_id, content_hash FROM notion_pages ORDER BY page_id") == held
+        assert {token for (token,) in rig.select("SELECT token FROM partitions")}.isdisjoint({"hidden"})
