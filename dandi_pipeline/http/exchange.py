@@ -311,7 +311,12 @@ class _Adapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         if proxy in self.proxy_manager:
             return self.proxy_manager[proxy]
-        manager = super().proxy_manager_for(proxy, **options)
+        try:
+            manager = super().proxy_manager_for(proxy, **options)
+        except InvalidSchema:
+            raise
+        except ValueError:
+            raise InvalidSchema("a proxy of a kind that there is not") from None  # its address may hold a password
         # A SOCKS proxy's pools make connections of their own.
         manager.pool_classes_by_scheme = _watched_pools(manager, self._watch)
         return manager
