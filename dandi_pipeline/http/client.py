@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
+from importlib.metadata import version
 from threading import BoundedSemaphore
 from types import TracebackType
 from typing import Any
@@ -35,6 +36,9 @@ from dandi_pipeline.http.rate import LocalBudgets, RateBudget
 from dandi_pipeline.http.retry_after import http_date, last_modified, retry_after, server_date
 
 _log = logging.getLogger(__name__)
+
+USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
+"""What every platform is told of who asks."""
 
 _LASTING = frozenset({501, 505, 506, 510, 511})
 """The 5xx that say what the server never does (RFC 9110, 15.6; RFC 6585, 6 for a network that wants a login first)."""
@@ -142,7 +146,7 @@ class HttpClient:
         self,
         base_url: str,
         *,
-        user_agent: str,
+        user_agent: str = USER_AGENT,
         authorization: str | None = None,
         headers: Mapping[str, str] | None = None,
         limits: Limits | None = None,
@@ -206,9 +210,10 @@ class HttpClient:
         """
         return self._answer("GET", self.base_url.resolve(path_or_url, params), divisible=divisible)
 
-    def post_json(self, path_or_url: str, query: Any) -> Answer:
+    def post_json(self, path_or_url: str, query: Any, *, divisible: bool = False) -> Answer:
         """POST a read-only query as JSON; like a GET it is repeated until an answer arrives whole."""
-        return self._answer("POST", self.base_url.resolve(path_or_url), orjson.dumps(query))
+        url = self.base_url.resolve(path_or_url)
+        return self._answer("POST", url, orjson.dumps(query), divisible=divisible)
 
     @contextmanager
     def stream(self, path_or_url: str, *, written_after: datetime) -> Iterator[Download | None]:
