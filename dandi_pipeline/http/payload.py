@@ -78,10 +78,20 @@ def array(payload: Any, name: str, *, where: str) -> list[Any]:
 
 def mappings(payload: Any, name: str, *, where: str) -> Sequence[dict[str, Any]]:
     """Return the array member `name`, each of whose items is an object."""
-    items: list[Any] = _required(payload, name, list, where)
+    return _objects(_required(payload, name, list, where), f"{name!r} has", where)
+
+
+def rows(payload: Any, *, where: str) -> Sequence[dict[str, Any]]:
+    """Return the payload itself, an array each of whose items is an object."""
+    if not isinstance(payload, list):
+        raise _unexpected(where, f"is {_kind_of(payload)}", "an array")
+    return _objects(payload, "has", where)
+
+
+def _objects(items: list[Any], told: str, where: str) -> Sequence[dict[str, Any]]:
     for position, item in enumerate(items):
         if not isinstance(item, dict):
-            raise _unexpected(where, f"{name!r} has {_kind_of(item)} at {position}", "only objects")
+            raise _unexpected(where, f"{told} {_kind_of(item)} at {position}", "only objects")
     return items
 
 

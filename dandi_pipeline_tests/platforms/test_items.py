@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field
 
 from dandi_pipeline.errors import ConfigurationError, ContractError, CredentialRejected, TornRead, WrongAddress
-from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
+from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit, path
 from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import mappings, text
 from dandi_pipeline.platforms.contract import Complete, Hidden, Listed, Observed, ReadRequest, Record, Settled
@@ -31,21 +31,30 @@ class LibrarySettings(ItemsSettings):
 
 
 class Library(ItemsPlatform):
-    """Shelves of books, all on one page."""
+    """Shelves of books, all on one page, unless it is so careless as to ask for page after page."""
+
+    turns_pages_for_ever = False
 
     name = "library"
     partition_noun = "shelf"
     columns: ClassVar[Columns] = {"lent": "instant", "pages": "integer"}
 
     def partitions(self) -> Iterator[Listed]:
-        return map(listed, mappings(self.client.get_json("shelves").payload, "results", where="shelves"))
+        yield from map(listed, mappings(self.client.get_json("shelves").payload, "results", where="shelves"))
+        while self.turns_pages_for_ever:
+            yield from map(listed, mappings(self.client.get_json("shelves").payload, "results", where="shelves"))
 
     def partition(self, key: str) -> Listed:
-        return listed(self.client.get_json(f"shelves/{key}").payload)
+        return listed(self.client.get_json(path("shelves", key)).payload)
 
     def pages(self, listed: Listed) -> Iterator[Sequence[Record]]:
-        rows = mappings(self.client.get_json(f"shelves/{listed.key}/books").payload, "results", where="books")
-        yield [self.item(row, key=text(row, "id", where="a book")) for row in rows]
+        while True:
+            rows = mappings(
+                self.client.get_json(path("shelves", listed.key, "books")).payload, "results", where="books"
+            )
+            yield [self.item(row, key=text(row, "id", where="a book")) for row in rows]
+            if not self.turns_pages_for_ever:
+                return
 
 
 def listed(row: Json) -> Listed:
@@ -145,3 +154,18 @@ def test_the_rate_is_shared_by_those_with_the_same_token_which_it_does_not_tell(
     assert first == second != third
     assert (first.requests, first.seconds) == (3, 1)
     assert "secret" not in first.key
+
+
+@pytest.mark.parametrize("books", [BOOKS, []])
+def test_a_platform_that_turns_pages_for_ever_reads_none_twice(books: list[Any]) -> None:
+    with library(answer({"results": books})) as platform:
+        platform.turns_pages_for_ever = True
+        with pytest.raises(ContractError, match="brings nothing new"):
+            read(platform)
+
+
+def test_a_platform_that_lists_for_ever_shows_none_twice() -> None:
+    with library(answer({"results": [SHELF]})) as platform:
+        platform.turns_pages_for_ever = True
+        with pytest.raises(ContractError, match="shelf twice"):
+            platform.list_partitions()

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 from dandi_pipeline.errors import UnexpectedPayload
-from dandi_pipeline.http.client import HttpClient
+from dandi_pipeline.http import HttpClient, follow
+from dandi_pipeline.http import path as path_of
 from dandi_pipeline.http.payload import array, mappings, optional_text, text
 from dandi_pipeline.platforms.airtable.refusals import IteratorLost
 
@@ -15,6 +15,10 @@ Json = Mapping[str, Any]
 
 LIST_ATTEMPTS = 3
 """How often a list is begun that the server keeps forgetting."""
+
+
+MOST_EMPTY = 10
+"""Pages in a row that may show nothing new and yet lead on: those of a filter may hold no record that passes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class AirtableApi:
     def schema(self) -> BaseSchema:
         """Return the base's tables, and the server's time."""
         where = f"schema of base {self.base_id}"
-        answer = self.client.get_json(f"meta/bases/{quote(self.base_id)}/tables")
+        answer = self.client.get_json(path_of("meta", "bases", self.base_id, "tables"))
         if answer.server_date is None:
             raise UnexpectedPayload(f"{where}: the answer has no Date, without which no change can be dated")
         tables: list[Json] = []
@@ -87,7 +91,7 @@ class AirtableApi:
         Always asked by POST, whose parameters may be of any length: an address is refused beyond 16,000 characters.
         """
         position = {} if offset is None else {"offset": offset}
-        path = f"{quote(self.base_id)}/{quote(question.table_id)}/listRecords"
+        path = path_of(self.base_id, question.table_id, "listRecords")
         answer = self.client.post_json(path, {**question.body, "pageSize": size or self.page_size, **position})
         where = f"records of table {self.base_id}/{question.table_id}"
         rows = mappings(answer.payload, "records", where=where)
@@ -113,10 +117,8 @@ class AirtableApi:
                     raise
 
     def _walk(self, question: Question) -> Iterator[Sequence[Json]]:
-        page = self.page(question)
-        yield page.rows
-        while (offset := page.offset) is not None:
-            page = self.page(question, offset=offset)
-            if page.offset == offset:
-                raise UnexpectedPayload(f"table {question.table_id}: the page after {offset} is that same page again")
-            yield page.rows
+        def page(offset: str) -> tuple[Sequence[Json], str | None]:
+            found = self.page(question, offset=offset or None)
+            return found.rows, found.offset
+
+        return follow(page, "", where=f"table {question.table_id}", empty=MOST_EMPTY)

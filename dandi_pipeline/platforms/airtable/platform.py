@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib.metadata import version
 
 from dandi_pipeline.errors import (
     AccessRefused,
@@ -35,8 +34,6 @@ from dandi_pipeline.platforms.contract import (
 )
 from dandi_pipeline.platforms.entry import Entry
 from dandi_pipeline.settings import Settings, Source
-
-USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
 
 CHECKS_AT_ONCE = 32
 """Tables checked side by side, over all bases; each base's own limits come on top."""
@@ -221,7 +218,6 @@ def open_airtable(source: Source, settings: Settings, budgets: Budgets) -> Airta
     def base(configured: BaseSettings) -> Base:
         client = HttpClient(
             chosen.api_url,
-            user_agent=USER_AGENT,
             authorization=f"Bearer {token}" if token else None,
             limits=limits,
             budget=budgets.budget(RateLimit(f"airtable {configured.base}", PER_BASE, seconds=1, burst=PER_BASE), user),

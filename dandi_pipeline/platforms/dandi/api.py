@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count as count_from
 from math import ceil
 from typing import Any
 
@@ -15,8 +14,10 @@ from dandi_pipeline.errors import (
     UnexpectedPayload,
     WrongAddress,
 )
+from dandi_pipeline.http.addresses import path as path_of
 from dandi_pipeline.http.client import HttpClient, Overburdened, Unintelligible
 from dandi_pipeline.http.instants import moment_of
+from dandi_pipeline.http.paging import Turning, follow
 from dandi_pipeline.http.payload import array, instant, integer, mapping, mappings, optional_mapping, text
 from dandi_pipeline.platforms.canonical import canonical, digest_of
 from dandi_pipeline.platforms.contract import Listed
@@ -71,7 +72,7 @@ class DandiApi:
         any, or the two would never agree on a token again once an older one has been corrected.
         """
         try:
-            row = self._get(f"dandisets/{identifier}/")
+            row = self._get(path_of("dandisets", identifier, ""))
         except Unintelligible as error:
             raise _no_archive(str(error)) from None
         if row.get("most_recent_published_version") is not None:
@@ -81,19 +82,22 @@ class DandiApi:
 
     def versions(self, identifier: str) -> list[Json]:
         """Return the rows of all versions, the draft among them; raise `TornRead` if their number does not add up."""
-        found: list[Json] = []
-        for page in count_from(1):
-            where = f"versions of dandiset {identifier}, page {page}"
+        where, path, count = f"versions of dandiset {identifier}", path_of("dandisets", identifier, "versions", ""), 0
+
+        def page(number: int) -> tuple[Sequence[Json], int | None]:
+            nonlocal count
             try:
-                answer = self._get(f"dandisets/{identifier}/versions/", {"page": page, "page_size": PAGE_SIZE})
+                answer = self._get(path, {"page": number, "page_size": PAGE_SIZE})
             except ResourceMissing as missing:
-                if page == 1:
+                if number == 1:
                     raise
                 raise TornRead(f"{where}: the list became shorter while it was read ({missing})") from None
-            found += mappings(answer, "results", where=where)
-            if not _has_next(answer):
-                break
-        count, names = integer(answer, "count", where=where), {text(row, "version", where=where) for row in found}
+            count = integer(answer, "count", where=f"{where}, page {number}")
+            rows = mappings(answer, "results", where=f"{where}, page {number}")
+            return rows, number + 1 if _has_next(answer) else None
+
+        found = [row for rows in follow(page, 1, where=where) for row in rows]
+        names = {text(row, "version", where=where) for row in found}
         if not len(names) == len(found) == count:
             raise TornRead(f"dandiset {identifier} says it has {count} versions but lists {len(names)}")
         return found
@@ -108,11 +112,11 @@ class DandiApi:
 
     def version_metadata(self, identifier: str, version: str) -> Json:
         """Return a version's metadata."""
-        return self._get(f"dandisets/{identifier}/versions/{version}/")
+        return self._get(path_of("dandisets", identifier, "versions", version, ""))
 
     def draft_info(self, identifier: str) -> Json:
         """Return the draft's row, metadata and dandiset in one answer, so they belong together."""
-        return self._get(f"dandisets/{identifier}/versions/draft/info/")
+        return self._get(path_of("dandisets", identifier, "versions", "draft", "info", ""))
 
     def asset_page(self, identifier: str, version: str, number: int, *, metadata: bool, page_size: int) -> AssetPage:
         """Return one page of assets ordered by path, the only order that is total.
@@ -120,7 +124,7 @@ class DandiApi:
         What is too much for the server at a time is asked for as smaller pages that hold the same rows.
         """
         where = f"assets of dandiset {identifier} {version}, page {number}"
-        path = f"dandisets/{identifier}/versions/{version}/assets/"
+        path = path_of("dandisets", identifier, "versions", version, "assets", "")
         params = {"order": "path", "metadata": str(metadata).lower()}
         answers = list(self._portions(path, params, Page(number, page_size), self._sizes[metadata]))
         count = integer(answers[0], "count", where=where) if number == 1 else None
@@ -129,14 +133,17 @@ class DandiApi:
 
     def asset_info(self, asset_id: str) -> Json:
         """Return one asset's row with metadata. Says nothing about whether any version still holds it."""
-        return self._get(f"assets/{asset_id}/info/")
+        return self._get(path_of("assets", asset_id, "info", ""))
 
     def _dandiset_pages(self) -> tuple[int, list[Listed], bool]:
         """Return how many dandisets there are to be, those that are listed, and whether there are more pages."""
         answers = self._first_page()
-        count = integer(answers[0], "count", where="list of dandisets")
+        count, turning = integer(answers[0], "count", where="list of dandisets"), Turning("list of dandisets")
         try:
             for page in range(2, ceil(count / PAGE_SIZE) + 1):
+                if not _has_next(answers[-1]):
+                    break
+                turning.turned(array(answers[-1], "results", where="list of dandisets"), page)
                 answers += self._dandiset_page(page)
         except ResourceMissing:
             # The list has become shorter than `count` said, and the server answers 404 past its end.

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
-from importlib.metadata import version
 from math import ceil
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -29,8 +28,6 @@ from dandi_pipeline.platforms.dandi.records import ASSET, ASSETS, DANDISET, DAND
 from dandi_pipeline.platforms.dandi.settings import DandiSettings
 from dandi_pipeline.platforms.entry import Entry
 from dandi_pipeline.settings import Settings, Source
-
-USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
 
 BUCKETS = {"https://api.dandiarchive.org/api": "https://dandiarchive.s3.amazonaws.com"}
 """Where the known archives keep their manifests."""
@@ -157,7 +154,6 @@ def open_dandi(source: Source, settings: Settings, budgets: Budgets) -> DandiPla
         raise ConfigurationError(f"{api_url} is the archive's web site; its API is {WEB_SITES[site]}: set that")
     client = HttpClient(
         api_url,
-        user_agent=USER_AGENT,
         authorization=f"token {key}" if key else None,
         limits=limits,
         budget=budgets.budget(),
@@ -166,7 +162,7 @@ def open_dandi(source: Source, settings: Settings, budgets: Budgets) -> DandiPla
     bucket = chosen.manifest_url or settings.dandi_manifest_url or BUCKETS.get(api_url)
     return DandiPlatform(
         client,
-        Manifests(HttpClient(bucket, user_agent=USER_AGENT, limits=limits)) if bucket and chosen.manifests else None,
+        Manifests(HttpClient(bucket, limits=limits)) if bucket and chosen.manifests else None,
         lists_embargoed=key is not None and chosen.embargoed,
         published_assets=chosen.versions == "all",
         page_size=chosen.page_size,

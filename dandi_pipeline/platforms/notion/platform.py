@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from importlib.metadata import version
 from math import gcd
 
 from dandi_pipeline.errors import (
@@ -38,8 +37,6 @@ from dandi_pipeline.platforms.notion.refusals import refusal_for
 from dandi_pipeline.platforms.notion.settings import NotionSettings
 from dandi_pipeline.platforms.notion.tokens import token_of
 from dandi_pipeline.settings import Settings, Source
-
-USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
 
 WINDOW = 60
 """Seconds in which Notion counts requests."""
@@ -196,7 +193,6 @@ def open_notion(source: Source, settings: Settings, budgets: Budgets) -> NotionP
     token = settings.credential(chosen.token_env)
     client = HttpClient(
         chosen.api_url,
-        user_agent=USER_AGENT,
         authorization=f"Bearer {token}" if token else None,
         headers={"Notion-Version": VERSION},
         limits=Limits(
