@@ -15,23 +15,32 @@ from dandi_pipeline_tests.simulators.airtable import without_signatures
 _SILENT = frozenset({"formula", "rollup", "count", "multipleLookupValues", "aiText", "button", "externalSyncSource"})
 """Types of field whose values change without any last-modified time moving."""
 
-_NUMBERS = frozenset({"number", "currency", "percent", "duration"})
-
 _INSTANTS = frozenset({"dateTime", "createdTime", "lastModifiedTime"})
+
+_SHOWN: Mapping[str, tuple[str, tuple[type, ...]]] = {
+    **dict.fromkeys(("singleLineText", "multilineText", "richText", "email", "url", "phoneNumber"), ("text", (str,))),
+    **dict.fromkeys(("singleSelect", "date"), ("text", (str,))),
+    **dict.fromkeys(("number", "currency", "percent", "duration"), ("number", (int, float))),
+    **dict.fromkeys(("rating", "count", "autoNumber"), ("integer", (int,))),
+    **dict.fromkeys(_INSTANTS, ("instant", (str,))),
+    "checkbox": ("boolean", (bool,)),
+}
+"""What the columns of fields of a type show, and what values of theirs are."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """Something in the mirror that is not as it should be; `record` is "" for a table's schema.
 
-    `silent` says that Airtable lets no query see what it comes from: a deletion (in a link to what was deleted
-    as well), or a value that was computed anew. `field` is the id of the field whose cell it is in, if it is in one.
+    `silent` says why Airtable lets no query see what it comes from, "" where it does: a deletion (in a link to what
+    was deleted as well), or a value that was computed anew. `field` is the id of the
+    field whose cell it is in, if it is in one.
     """
 
     table: str
     record: str
     what: str
-    silent: bool = False
+    silent: str = ""
     field: str = ""
 
 
@@ -86,7 +95,7 @@ def _records(key: str, table: Mapping[str, Any], held: Mapping[str, Mapping[str,
     for record_id in expected.keys() - held.keys():
         yield Difference(key, record_id, "missing from the mirror")
     for record_id in held.keys() - expected.keys():
-        yield Difference(key, record_id, "left behind in the mirror", silent=True)
+        yield Difference(key, record_id, "left behind in the mirror", silent="a record was deleted")
     fields = {field["id"]: field for field in table["schema"]["fields"]}
     for record_id in expected.keys() & held.keys():
         yield from _record(key, expected[record_id], held[record_id], fields, expected.keys())
@@ -105,18 +114,19 @@ def _record(
         before, now = shown.get(field_id), expected["fields"].get(field_id)
         if not same(before, now):
             what = f"{fields.get(field_id, {}).get('name')} is {before} instead of {now}"
-            silent = _is_silent(fields.get(field_id), before, now)
+            silent = _silent(fields.get(field_id), before, now)
             yield Difference(key, record_id, what, silent=silent, field=field_id)
     cells, errors = _sorted(shown, fields)
     if not same([held["cells"], held["errors"] or {}], [cells, errors]):
         yield Difference(key, record_id, f"its cells are {held['cells']}, {held['errors']}, not those of its metadata")
 
 
-def _is_silent(field: Mapping[str, Any] | None, before: Any, now: Any) -> bool:
+def _silent(field: Mapping[str, Any] | None, before: Any, now: Any) -> str:
     if field is None:
-        return False
-    lost_links = field["type"] == "multipleRecordLinks" and set(now or ()) < set(before or ())
-    return field["type"] in _SILENT or lost_links
+        return ""
+    if field["type"] == "multipleRecordLinks" and set(now or ()) < set(before or ()):
+        return "a link to a deleted record"
+    return "a computed value" if field["type"] in _SILENT else ""
 
 
 def _sorted(shown: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -132,8 +142,8 @@ def _sorted(shown: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[dict[s
             cells[field_id] = value.replace(".000Z", ".000000Z")
         else:
             cells[field_id] = value
-            if kind in _NUMBERS and type(value) not in (int, float):
-                errors[field_id] = {"expected": "number", "value": value}
+            if kind in _SHOWN and type(value) not in _SHOWN[kind][1]:
+                errors[field_id] = {"expected": _SHOWN[kind][0], "value": value}
     return cells, errors
 
 
