@@ -27,6 +27,9 @@ Known = Mapping[Key, Fingerprint]
 CellType = Literal["text", "integer", "number", "boolean", "instant", "json"]
 """What a cell is read as. An instant is a text as `instant()` spells it; "json" is whatever there is."""
 
+ColumnType = CellType | Literal["scalar"]
+"""What a column is read as: "scalar" is number, text or boolean where all values in it are that, else "json"."""
+
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
@@ -205,12 +208,14 @@ class Outdated:
 class ShapeColumn:
     """One property of a partition's records: its `name` as the user named it, and the `cell` that holds it.
 
-    `cell` is the platform's own id of the property, which outlives renaming: the key in a record's `cells`.
+    `cell` is the platform's own id of the property, which outlives renaming: the key in a record's `cells`. `empty`
+    is what a "scalar" column is read as while no record has a value in it.
     """
 
     name: str
     cell: str
-    type: CellType
+    type: ColumnType
+    empty: CellType = "json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +225,15 @@ class Shape:
     For kinds whose properties users define. Their records carry a column `cells`: canonical JSON of an object
     with a value for each cell, as the platform derived it from the verbatim `metadata`; an empty cell is absent
     or null. A value that is not of its column's type reads as NULL. The last shape of a reading counts.
+
+    `marks` are typed columns of the kind that have one value in all of the partition's records, also in those that
+    the reading does not show.
     """
 
     kind: RecordKind
     name: str
     columns: Sequence[ShapeColumn]
+    marks: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

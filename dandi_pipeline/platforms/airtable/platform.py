@@ -56,21 +56,33 @@ class Base:
     api: AirtableApi
     tables: Sequence[str] | None = None
 
+    @property
+    def named(self) -> Sequence[str]:
+        """What keys the tables have that are configured by a name, as long as no table has it."""
+        return [f"{self.api.base_id}/{name}" for name in self.tables or () if not name.startswith("tbl")]
+
     def has(self, row: Json) -> bool:
         """Tell whether a table is one of those configured."""
         return self.tables is None or row["id"] in self.tables or row.get("name") in self.tables
 
     def chosen(self, schema: BaseSchema) -> list[Json]:
-        """Return the configured tables there are. An id that is none may be that of a deleted table, a name may not."""
+        """Return the configured tables there are."""
+        return [row for row in schema.tables if self.has(row)]
+
+    def misnamed(self, schema: BaseSchema) -> Iterator[Listed]:
+        """Yield, for each configured name that no table has, what fails when it is read, alone.
+
+        An id that no table has may be that of a deleted one; a name is wrong, or not right any more.
+        """
         there = {name for row in schema.tables for name in (row["id"], row.get("name"))}
         for name in self.tables or ():
             if name not in there and not name.startswith("tbl"):
                 names = ", ".join(repr(row.get("name")) for row in schema.tables)
-                raise ConfigurationError(
+                failure = ConfigurationError(
                     f"base {self.api.base_id} has no table {name!r} (it has {names}); correct 'tables' in its source,"
                     " best by the table's id (tbl…), which outlives renaming"
                 )
-        return [row for row in schema.tables if self.has(row)]
+                yield Listed.failed(f"{self.api.base_id}/{name}", failure)
 
 
 class AirtablePlatform:
@@ -91,8 +103,14 @@ class AirtablePlatform:
         return sum((base.api.client.traffic for base in self._bases.values()), Traffic())
 
     def partition_key(self, text: str) -> str:
-        """Take app…/tbl…, and the address that a browser shows for the table."""
-        match = _KEY.fullmatch(text.strip())
+        """Take app…/tbl…, and the address that a browser shows for the table.
+
+        A base's id with a name of its settings is what a table is called that cannot be found by that name.
+        """
+        named = text.strip()
+        if any(named in base.named for base in self._bases.values()):
+            return named
+        match = _KEY.fullmatch(named)
         if match is None:
             raise ConfigurationError(f"{text!r} is not a table; write app…/tbl…, or paste the table's address")
         if match[1] not in self._bases:
@@ -105,7 +123,8 @@ class AirtablePlatform:
         """Return every configured table that the token sees, or raise.
 
         Costs a request for each base and one for each table (see `mark`). A base or a table that is refused is
-        left out with a warning; where nothing but refusals came back, the first is raised.
+        left out with a warning; where nothing but refusals came back, the first is raised. A name that no table of
+        its base has is listed, so that it fails, by itself, when it is read.
         """
         with ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="check") as threads:
             schemas = list(threads.map(_schema_or_refusal, self._bases.values()))
@@ -117,7 +136,10 @@ class AirtablePlatform:
             ]
             sightings = list(threads.map(lambda table: self._sighting_or_refusal(*table), tables))
         listed = [answer for answer in (*sightings, *schemas) if isinstance(answer, Listed)]
-        listed += [Listed.failed("", s.unread) for s in schemas if isinstance(s, BaseSchema) and s.unread]
+        for base, schema in zip(self._bases.values(), schemas, strict=True):
+            if isinstance(schema, BaseSchema):
+                listed += base.misnamed(schema)
+                listed += [Listed.failed("", schema.unread)] if schema.unread else []
         refused = [answer for answer in (*schemas, *sightings) if isinstance(answer, PipelineError)]
         if refused and not listed:
             raise refused[0]
@@ -141,6 +163,9 @@ class AirtablePlatform:
             return Gone(key)
         except AccessRefused:
             return Hidden(key)
+        misnamed = {listed.key: listed for listed in base.misnamed(schema)}
+        if key in misnamed:
+            return misnamed[key]
         sighting = self._sighting_or_refusal(base, schema, table_id)
         return sighting if not isinstance(sighting, PipelineError) else Hidden(key)
 

@@ -32,7 +32,7 @@ class TableReading:
         self._request = request
         self._where = f"table {listed.key}"
         self._shape = shape_of(listed.row, where=self._where)
-        self._instants = {column.cell for column in self._shape.columns if column.type == "instant"}
+        self._types = {column.cell: column.type for column in self._shape.columns}
         self._cut_short = False
 
     def observations(self) -> Iterator[Observation]:
@@ -69,7 +69,7 @@ class TableReading:
 
     def _pages(self, question: Question) -> Iterator[Sequence[Record]]:
         for rows in self._api.pages(question):
-            yield [table_record(row, self._instants, where=self._where) for row in rows]
+            yield [table_record(row, self._types, where=self._where) for row in rows]
 
     def _within_limit(self, pages: Iterator[Sequence[Record]]) -> Iterator[Sequence[Record]]:
         """Yield pages until the request's limit is reached, and note whether anything was left out."""

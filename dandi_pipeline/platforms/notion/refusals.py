@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dandi_pipeline.errors import AccessRefused, ContractError, CredentialRejected, PipelineError, PlatformFailing
+from dandi_pipeline.errors import (
+    AccessRefused,
+    ContractError,
+    CredentialRejected,
+    PipelineError,
+    PlatformFailing,
+    ResourceMissing,
+)
 from dandi_pipeline.http.client import ErrorAnswer, Refusal, wrong_address
 
 _BLOCKED = "public_api_request_blocked"
@@ -21,13 +28,12 @@ def refusal_for(token_env: str) -> Refusal:
     """Return the judge of error answers to a connection whose token is in the environment variable `token_env`."""
 
     def refusal(answer: ErrorAnswer) -> PipelineError | None:
-        said, body = f"{answer.where}: {answer.excerpt}", answer.members or {}
+        body = answer.members or {}
+        said = f"{answer.where}: {_message(body) or answer.excerpt}"
         if answer.status == 401:
             return CredentialRejected(f"{said}; set {token_env} to the token of a Notion connection")
-        if not _is_notions(answer.status, body):
-            return wrong_address(answer)
-        if answer.status == 403:
-            return AccessRefused(f"{said}; give the connection behind {token_env} the capability to read content")
+        if answer.status in (403, 404):
+            return _unseen(answer, body, said, token_env)
         if answer.status == 429 and _reason(body) == _BLOCKED:
             return CredentialRejected(
                 f"{said}; Notion blocks the connection behind {token_env}, and asking again makes it worse:"
@@ -42,9 +48,22 @@ def refusal_for(token_env: str) -> Refusal:
     return refusal
 
 
-def _is_notions(status: int, body: Mapping[str, Any]) -> bool:
-    """Tell whether a refusal that hides something is in Notion's own words."""
-    return bool(body) if status == 403 else status != 404 or body.get("code") == "object_not_found"
+def _unseen(answer: ErrorAnswer, body: Mapping[str, Any], said: str, token_env: str) -> PipelineError:
+    """Return why something cannot be seen, as far as Notion says so in its own words."""
+    if answer.status == 403 and body:
+        return AccessRefused(
+            f"{said}; the connection behind {token_env} lacks a capability: let it read content"
+            " (*Capabilities* in the connection's settings), which sharing alone does not"
+        )
+    if answer.status == 404 and body.get("code") == "object_not_found":
+        return ResourceMissing(said)
+    return wrong_address(answer)
+
+
+def _message(body: Mapping[str, Any]) -> str:
+    """Return what an error says, without the `request_id` beside it, which is another one each time."""
+    message = body.get("message")
+    return f"{body.get('code')}: {' '.join(message.split())[:300]}" if isinstance(message, str) else ""
 
 
 def _reason(body: Mapping[str, Any]) -> object:

@@ -166,12 +166,12 @@ def test_a_preview_of_an_edit_costs_what_its_sync_does(rig: Rig) -> None:
 class TestInSql:
     """What a user of the mirror finds."""
 
-    def test_an_empty_cell_is_null(self, rig: Rig) -> None:
+    def test_an_empty_cell_is_null_and_an_unticked_checkbox_false(self, rig: Rig) -> None:
         rig.world.edit_record(rig.table("Sessions"), rig.records("Sessions")[0], {"Notes": None, "Reviewed": False})
         rig.sync()
         (record,) = rig.records("Sessions")[:1]
         assert rig.select('SELECT "Notes", "Reviewed" FROM lab_sessions WHERE record_id = :id', id=record) == [
-            (None, None)
+            (None, False)
         ]
 
     @pytest.mark.parametrize("error", [{"error": "#ERROR!"}, {"specialValue": "NaN"}, {"specialValue": "Infinity"}])
