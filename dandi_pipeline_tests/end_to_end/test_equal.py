@@ -53,7 +53,7 @@ def test_a_first_sync_leaves_the_indexes_for_peoples_queries(mirror_url: str, tm
         Rig(archive, mirror_url, tmp_path).sync()
     with plain_engine(mirror_url).connect() as connection:
         names = {index["name"] for index in sa.inspect(connection).get_indexes("assets")}
-    assert names == {"assets_by_asset_id", "assets_by_sha256", "assets_by_blob"}
+    assert names == {"assets_by_dandiset_id", "assets_by_asset_id", "assets_by_sha256", "assets_by_blob"}
 
 
 def test_published_versions_assets_are_mirrored_where_the_source_says_so(mirror_url: str, tmp_path: Path) -> None:
