@@ -466,6 +466,22 @@ WHERE r.source = :source AND r.dandiset_id = :partition AND p.participant_key = 
   AND p.taxon IS NOT NULL AND p.subject_key IS NOT NULL
 GROUP BY r.version, p.taxon""",
     ),
+    # A table, not a subquery of the next: without statistics, PostgreSQL would read the subquery for each subject.
+    RollUp(
+        "subject_dates",
+        meaning="on how many dates the subjects of each version were recorded; absent for one without dates",
+        columns=(
+            VERSION,
+            _integer("subject_key", "the subject, in `subject_keys`", "17", nullable=False),
+            _integer("recording_dates", "distinct local dates (N8)", "3", nullable=False),
+        ),
+        select="""
+SELECT f.version, q.subject_key, COUNT(DISTINCT t.recording_date)
+FROM asset_files f CROSS JOIN asset_participants l CROSS JOIN participants q CROSS JOIN asset_sessions t
+WHERE f.source = :source AND f.dandiset_id = :partition AND l.asset_key = f.asset_key
+  AND q.participant_key = l.participant_key AND t.asset_key = f.asset_key AND q.subject_key IS NOT NULL
+GROUP BY f.version, q.subject_key""",
+    ),
     RollUp(
         "subject_facets",
         meaning="what the assets of each version say of each subject together",
@@ -479,13 +495,9 @@ SELECT r.version, p.subject_key,
        CASE WHEN MIN(p.sex) = MAX(p.sex) THEN MIN(p.sex) END,
        CASE WHEN MIN(p.taxon) = MAX(p.taxon) THEN MIN(p.taxon) END,
        CASE WHEN MIN(p.genotype) = MAX(p.genotype) THEN MIN(p.genotype) END,
-       MIN(p.age_min_days), MAX(p.age_max_days), SUM(r.subject_assets), COALESCE(MAX(d.dates), 0)
+       MIN(p.age_min_days), MAX(p.age_max_days), SUM(r.subject_assets), COALESCE(MAX(d.recording_dates), 0)
 FROM participant_profiles r CROSS JOIN participants p
-LEFT JOIN (SELECT q.subject_key, COUNT(DISTINCT t.recording_date) AS dates
-           FROM asset_files f CROSS JOIN asset_participants l CROSS JOIN participants q CROSS JOIN asset_sessions t
-           WHERE f.source = :source AND f.dandiset_id = :partition AND l.asset_key = f.asset_key
-             AND q.participant_key = l.participant_key AND t.asset_key = f.asset_key AND q.subject_key IS NOT NULL
-           GROUP BY q.subject_key) AS d ON d.subject_key = p.subject_key
+LEFT JOIN subject_dates d ON d.subject_key = p.subject_key
 WHERE r.source = :source AND r.dandiset_id = :partition AND p.participant_key = r.participant_key
   AND p.subject_key IS NOT NULL
 GROUP BY r.version, p.subject_key""",
