@@ -380,14 +380,16 @@ LARGE = "000001"
 @pytest.fixture
 def large(mirror_url: str, tmp_path: Path) -> Iterator[Rig]:
     world = generated_world(dandisets=1, large=3_005)
-    world.add_asset(LARGE, "zarrs/a.zarr", zarr=True, size=5)
+    zarr = world.add_asset(LARGE, "zarrs/a.zarr", zarr=True, size=5)
+    world.rewrite_asset(zarr.asset_id, modified="2024-01-01T00:00:00Z")
     for path, asset in world.dandisets[LARGE].draft.assets.items():
         if asset.blob and "dandi:sha2-256" not in asset.metadata["digest"] and path != path_in(world, LARGE):
             world.compute_sha256(LARGE, path)
     world.edit_asset(LARGE, path_in(world, LARGE, number=1), size=7)
     path = path_in(world, LARGE)
     world.remove_asset(LARGE, path)
-    world.add_asset(LARGE, path, sha256=False)
+    undigested = world.add_asset(LARGE, path, sha256=False)
+    world.rewrite_asset(undigested.asset_id, modified="2024-01-01T00:00:00Z")
     with mirrored(world, mirror_url, tmp_path, key=OWNER_TOKEN) as rig:
         yield rig
 
@@ -402,7 +404,7 @@ def test_what_may_change_silently_in_a_large_dandiset_is_fetched_when_it_is_stal
     assert large.sync()[LARGE].tallies["asset"].updated == 1
     assert large.differences() == []
     asked = large.archive.requests.counts()["by_kind"]
-    assert (asked["assets_full"], asked["asset_info"]) == (0, 1)
+    assert (asked["assets_full"], asked["assets_bare"], asked["asset_info"]) == (2, 0, 1)  # newest, zarrs, and itself
 
     world.reopen_zarr(LARGE, zarr)
     world.validate_version(LARGE)

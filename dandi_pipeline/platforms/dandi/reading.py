@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dandi_pipeline.errors import TornRead
+from dandi_pipeline.http.instants import instant, moment_of
 from dandi_pipeline.http.payload import integer, mapping
 from dandi_pipeline.platforms.contract import (
     Complete,
@@ -21,7 +22,7 @@ from dandi_pipeline.platforms.contract import (
 from dandi_pipeline.platforms.dandi.api import DandiApi, as_listed
 from dandi_pipeline.platforms.dandi.asset_reading import AssetReading, Shelf
 from dandi_pipeline.platforms.dandi.manifests import Manifests
-from dandi_pipeline.platforms.dandi.plan import VERSION_BYTES
+from dandi_pipeline.platforms.dandi.plan import OVERLAP, VERSION_BYTES
 from dandi_pipeline.platforms.dandi.records import (
     ASSET,
     ASSETS,
@@ -147,7 +148,8 @@ class DandisetReading:
     # Assets
 
     def _draft_assets(self) -> Iterator[Observation]:
-        yield from self._assets_of(DRAFT, self._listed.record_count, full=self._embargo_changed())
+        since = None if self._embargo_changed() else self._known_until()
+        yield from self._assets_of(DRAFT, self._listed.record_count, since=since, full=self._embargo_changed())
 
     def _embargo_changed(self) -> bool:
         """Tell whether `access` in every asset's metadata may have changed, which moves no asset's `modified`.
@@ -157,6 +159,18 @@ class DandisetReading:
         stored = self._request.tokens.get(ASSETS) or ""
         same = stored.split(" ")[1:2] == [self._listed.row["embargo_status"]]
         return bool(self._request.known[ASSET.name]) and not same
+
+    def _known_until(self) -> str | None:
+        """Return from when on assets are modified that may have come since the draft was stored, if it is known so.
+
+        The stored token has the draft's `modified`, a time of the archive that had passed when the draft was read. A
+        draft whose time has gone back by more than changes can be late is not to be trusted with times.
+        """
+        stored, *details = (self._request.tokens.get(ASSETS) or "").split(" ")
+        if self._request.limit or not details:
+            return None
+        before, now = moment_of(stored), self._listed.modified
+        return None if now < before - OVERLAP else instant((min(before, now) - OVERLAP).isoformat())
 
     def _assets_of_published(self, published: Sequence[Json]) -> Iterator[Observation]:
         """Read what is not surely held as it is. A published version's assets are fixed, but for zarrs.
@@ -182,8 +196,10 @@ class DandisetReading:
         held = Counter(version for (version, _), _ in known)
         return held, Counter(version for (version, _), fingerprint in known if fingerprint[_SHA256] is not None)
 
-    def _assets_of(self, version: str, count: int, *, full: bool = False) -> Iterator[Observation]:
-        shelf = Shelf(self._id, version, count, self._listed.row["embargo_status"])
+    def _assets_of(
+        self, version: str, count: int, *, since: str | None = None, full: bool = False
+    ) -> Iterator[Observation]:
+        shelf = Shelf(self._id, version, count, self._listed.row["embargo_status"], since)
         reading = AssetReading(self._api, self._manifests, self._request, shelf)
         yield from reading.observations(full=full or self._request.full)
         self._cut_short = self._cut_short or reading.cut_short
