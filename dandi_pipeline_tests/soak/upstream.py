@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 
+from dandi_pipeline.platforms.dandi.plan import OVERLAP
 from dandi_pipeline_tests.simulators.dandi import World
 
 ANCHOR = "000001"
@@ -78,6 +79,23 @@ class Upstream:
             return False
         self._world.remove_asset(identifier, path)
         return bool(self._world.add_asset(identifier, path, size=self._chance.randint(1, 2**40)))
+
+    def commit_late(self, identifier: str) -> bool:
+        """Change assets as one does that began before the last reading, and was waiting meanwhile."""
+        with self._world.begun(self._chance.choice([1, 60, 0.9 * OVERLAP.total_seconds()])):
+            change = self._chance.choice([Upstream.add_asset, Upstream.edit_asset, Upstream.move_asset])
+            return change(self, identifier)
+
+    def edit_many(self, identifier: str) -> bool:
+        """Edit many assets at once, of which some have one time, as a bulk change leaves them."""
+        paths = sorted(self._world.dandisets[identifier].draft.assets)
+        if len(paths) < 3:
+            return False
+        chosen = self._chance.sample(paths, self._chance.randint(2, len(paths)))
+        edited = [self._world.edit_asset(identifier, path, metadata={"keywords": ["many"]}) for path in chosen]
+        for asset in edited[: len(edited) // 2]:
+            self._world.rewrite_asset(asset.asset_id, modified=edited[0].modified)
+        return True
 
     def edit_dandiset(self, identifier: str) -> bool:
         return bool(self._world.edit_dandiset(identifier, {"description": f"Édition {self._next()}\u2028\t\\N"}))
@@ -201,6 +219,8 @@ QUICK: dict[str, tuple[int, Operation]] = {
     "swap paths": (2, Upstream.swap_paths),
     "remove asset": (3, Upstream.remove_asset),
     "reuse path": (1, Upstream.reuse_path),
+    "commit late": (3, Upstream.commit_late),
+    "edit many": (1, Upstream.edit_many),
     "edit dandiset": (3, Upstream.edit_dandiset),
     "rename dandiset": (2, Upstream.rename_dandiset),
     "create dandiset": (1, Upstream.create_dandiset),
