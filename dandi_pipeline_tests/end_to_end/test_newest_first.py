@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dandi_pipeline.platforms.dandi.plan import OVERLAP
+from dandi_pipeline.platforms.dandi.plan import OVERLAP, SHARES
+from dandi_pipeline.platforms.dandi.reading import in_turn
 from dandi_pipeline.sync.report import Outcome, PartitionReport
 from dandi_pipeline_tests.end_to_end.rig import Rig
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, World
@@ -252,6 +253,49 @@ def test_many_without_sha256_are_read_by_their_pages(rig: Rig, world: World) -> 
     rig.archive.requests.reset()
     assert synced(rig).tallies["asset"].updated == 60
     assert asked(rig)["asset_info"] < 10
+
+
+# Sweeps
+
+
+def correct(world: World, number: int) -> None:
+    """Correct an asset's metadata in place, as only an administrator can."""
+    asset = world.dandisets[DRAFT].draft.assets[path(number)]
+    world.rewrite_asset(asset.asset_id, metadata={**asset.metadata, "keywords": ["corrected"]})
+
+
+def test_what_is_corrected_in_place_is_found_within_so_many_rounds_of_sweeps(rig: Rig, world: World) -> None:
+    correct(world, 11)
+    world.validate_version(DRAFT)
+    rig.sync()
+    assert rig.differences()
+    found = []
+    for turn in range(100, 100 + SHARES):
+        rig.archive.requests.reset()
+        found.append(rig.sync(full=True, round=turn)[DRAFT].tallies["asset"].updated)
+        kinds = asked(rig)
+        assert (kinds["assets_full"] == 0) == (found[-1] == 0)
+    assert sum(found) == 1
+    assert rig.differences() == []
+
+
+def test_a_sweep_that_lists_finds_what_has_come_or_left_late_and_what_changed_without_a_trace(
+    rig: Rig, world: World
+) -> None:
+    turn = next(turn for turn in range(SHARES) if not in_turn(DRAFT, turn))
+    for number in range(25):
+        world.edit_asset(DRAFT, path(number), size=98)
+    world.clock.advance(86_400)
+    world.validate_version(DRAFT)
+    synced(rig)
+    moved = world.dandisets[DRAFT].draft.modified
+    with world.begun(70_000):
+        world.edit_asset(DRAFT, path(150), size=99)
+        world.remove_asset(DRAFT, path(160))
+    world.reopen_zarr(DRAFT, "a.zarr")
+    world.rewrite_version(DRAFT, modified=moved)
+    rig.sync(full=True, round=turn)
+    assert rig.differences() == []
 
 
 # Edits while pages turn

@@ -28,6 +28,9 @@ what was seen. Its requests end after 15 s, its background tasks within minutes.
 FIRST_PAGES = (20, 100)
 """Rows with metadata that newest first asks for, one size after the other, before it goes on without metadata."""
 
+SHARES = 4
+"""Rounds of sweeps in which the content of each dandiset is read once; in the others it is listed."""
+
 UNFORESEEN = 10
 """Assets that may have been edited in place in a draft that moved: no count tells of them."""
 

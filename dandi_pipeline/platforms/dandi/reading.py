@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from zlib import crc32
 
 from dandi_pipeline.errors import TornRead
 from dandi_pipeline.http.instants import instant, moment_of
@@ -22,7 +23,7 @@ from dandi_pipeline.platforms.contract import (
 from dandi_pipeline.platforms.dandi.api import DandiApi, as_listed
 from dandi_pipeline.platforms.dandi.asset_reading import AssetReading, Shelf
 from dandi_pipeline.platforms.dandi.manifests import Manifests
-from dandi_pipeline.platforms.dandi.plan import OVERLAP, VERSION_BYTES
+from dandi_pipeline.platforms.dandi.plan import OVERLAP, SHARES, VERSION_BYTES
 from dandi_pipeline.platforms.dandi.records import (
     ASSET,
     ASSETS,
@@ -53,6 +54,7 @@ class DandisetReading:
         self._listed = listed
         self._id = listed.key
         self._request = request
+        self._full = request.full and (request.round is None or in_turn(self._id, request.round))
         self._published_assets = published_assets and ASSETS in request.parts
         self._cut_short = False
         self._draft = f"draft of dandiset {self._id}"
@@ -121,7 +123,7 @@ class DandisetReading:
         stale = []
         for row in published:
             key = (row["version"],)
-            if not self._request.full and self._shows(row, known.get(key)):
+            if not self._full and self._shows(row, known.get(key)):
                 yield Unchanged(VERSION, [key])
             else:
                 stale.append(row)
@@ -167,7 +169,7 @@ class DandisetReading:
         draft whose time has gone back by more than changes can be late is not to be trusted with times.
         """
         stored, *details = (self._request.tokens.get(ASSETS) or "").split(" ")
-        if self._request.limit or not details:
+        if self._request.limit or self._request.full or not details:
             return None
         before, now = moment_of(stored), self._listed.modified
         return None if now < before - OVERLAP else instant((min(before, now) - OVERLAP).isoformat())
@@ -182,7 +184,7 @@ class DandisetReading:
         held, digested = self._held_of_versions()
         for row in published:
             version, count = row["version"], integer(row, "asset_count", where=f"versions of dandiset {self._id}")
-            if digested[version] == held[version] == count and not self._request.full:
+            if digested[version] == held[version] == count and not self._full:
                 yield Unchanged(ASSET, [key for key in self._request.known[ASSET.name] if key[0] == version])
                 yield Complete(ASSET, (version,))
             else:
@@ -201,8 +203,16 @@ class DandisetReading:
     ) -> Iterator[Observation]:
         shelf = Shelf(self._id, version, count, self._listed.row["embargo_status"], since)
         reading = AssetReading(self._api, self._manifests, self._request, shelf)
-        yield from reading.observations(full=full or self._request.full)
+        yield from reading.observations(full=full or self._full)
         self._cut_short = self._cut_short or reading.cut_short
 
+
+def in_turn(dandiset: str, round_of_sweeps: int) -> bool:
+    """Tell whether a dandiset's content is read in this round: in one of any `SHARES` that follow each other."""
+    return crc32(dandiset.encode()) // SPREAD % SHARES == round_of_sweeps % SHARES
+
+
+SPREAD = 1_000
+"""The day on which a dandiset has its turn is told by the same number's smaller digits."""
 
 _SHA256 = 1 + ASSET.fingerprint.index("sha256")
