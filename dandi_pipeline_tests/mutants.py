@@ -173,17 +173,17 @@ MUTANTS = (
         f"{NEWEST}::test_a_change_that_is_committed_after_a_reading_is_seen_by_the_next[sqlite-12-1.0]",
     ),
     Mutant(
-        "newest first: the later of both times",
+        "newest first: from the present time on",
         "platforms/dandi/reading.py",
-        "(min(before, now) - OVERLAP)",
-        "(max(before, now) - OVERLAP)",
-        f"{NEWEST}::test_a_change_that_is_committed_after_a_reading_is_seen_by_the_next",
+        "instant((before - OVERLAP).isoformat())",
+        "instant((now - OVERLAP).isoformat())",
+        f"{NEWEST}::test_what_came_long_before_the_draft_moved_last_is_seen",
     ),
     Mutant(
         "newest first: times that went far back",
         "platforms/dandi/reading.py",
-        "return None if now < before - OVERLAP else instant(",
-        "return instant(",
+        "return None if now < before - OVERLAP else",
+        "return",
         f"{NEWEST}::test_a_draft_whose_time_was_in_the_future_is_listed_whole",
     ),
     Mutant(

@@ -93,6 +93,15 @@ def test_additions_are_seen(rig: Rig, world: World) -> None:
     assert asked(rig)["assets_bare"] == 0
 
 
+def test_what_came_long_before_the_draft_moved_last_is_seen(rig: Rig, world: World) -> None:
+    world.edit_asset(DRAFT, path(150), size=5)
+    for number in range(25):  # more than one page of the newest shows
+        world.edit_asset(DRAFT, path(number), size=6)
+    world.clock.advance(86_400)
+    world.validate_version(DRAFT)
+    assert synced(rig).tallies["asset"].updated == 26
+
+
 def test_what_was_read_with_the_newest_is_not_listed_twice_where_all_must_be_listed(rig: Rig, world: World) -> None:
     for number in range(200):
         world.edit_asset(DRAFT, path(number), metadata={"keywords": ["edited"]})

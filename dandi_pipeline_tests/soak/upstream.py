@@ -13,11 +13,13 @@ ANCHOR = "000001"
 class Upstream:
     """Edits a world at random.
 
-    `silent` holds the dandisets changed in a way that no listing shows, until something else moves them.
+    `silent` holds the dandisets changed in a way that no listing shows, until something else moves them; of
+    `until_sweep` an older published version was changed, which only a sweep sees.
     """
 
     def __init__(self, world: World, chance: random.Random) -> None:
         self.silent: set[str] = set()
+        self.until_sweep: set[str] = set()
         self._world = world
         self._chance = chance
         self._count = 0
@@ -41,7 +43,7 @@ class Upstream:
         with self._world.lock:
             for identifier in self.silent & self._world.dandisets.keys():
                 self._world.validate_version(identifier)
-            self.silent.clear()
+            self.silent &= self.until_sweep
 
     # Each operation returns whether it was possible
 
@@ -156,7 +158,7 @@ class Upstream:
         versions = self._published(identifier)
         if not versions:
             return False
-        self.silent.add(identifier)
+        self._change_versions_of(identifier)
         version = self._chance.choice(versions)
         return bool(self._world.fix_published_version(identifier, version, {"keywords": [f"{self._next()}"]}))
 
@@ -164,7 +166,7 @@ class Upstream:
         versions = self._published(identifier)
         if not versions:
             return False
-        self.silent.add(identifier)
+        self._change_versions_of(identifier)
         self._world.delete_version(identifier, self._chance.choice(versions))
         return True
 
@@ -185,6 +187,10 @@ class Upstream:
     def ingest_zarr(self, identifier: str) -> bool:
         path = self._zarr(identifier)
         return path is not None and bool(self._world.ingest_zarr(identifier, path, size=self._chance.randint(1, 2**40)))
+
+    def _change_versions_of(self, identifier: str) -> None:
+        self.silent.add(identifier)
+        self.until_sweep.add(identifier)
 
     def _path(self, identifier: str) -> str | None:
         paths = sorted(self._world.dandisets[identifier].draft.assets)

@@ -189,7 +189,8 @@ class WorldRun:
             self._upstream.settle()
             self._ledger.record()
             self._sync_quietly()
-        else:
+            self._split_off_silent(self._differences())
+        if self._differences() or self.chance.random() < 0.5:
             self._sync_quietly(full=True)
             self.tally["sweeps"] += 1
         self._require(self._differences(), "a sweep did not converge")
@@ -311,7 +312,9 @@ class WorldRun:
         rows = held_rows(self._url, self._source)
         states = self._mirror.states(self._source)
         tokens = {key: state.token for key, state in states.items()}
-        self._require(self._ledger.problems(rows, tokens), "what is stored never was so")
+        self._require(
+            self._ledger.problems(rows, tokens, behind=self._upstream.until_sweep), "what is stored never was so"
+        )
         changes = all_changes(self._mirror, source=self._source, after=self._sequence)
         self._require(replay_problems(self._rows, changes, rows), "the feed does not lead here")
         self._rows, self._sequence = rows, changes[-1].sequence if changes else self._sequence

@@ -112,7 +112,23 @@ class DandisetReading:
     @property
     def _lists_versions(self) -> bool:
         wanted = DANDISETS in self._request.parts or self._published_assets
-        return wanted and (self._listed.row["published"] is not None or self._holds_published())
+        ever = self._listed.row["published"] is not None or self._holds_published()
+        return wanted and ever and not self._published_as_known
+
+    @property
+    def _published_as_known(self) -> bool:
+        """Whether the newest published version is as the mirror has it, so that nothing was published since.
+
+        Only older versions may have been corrected or deleted then: those are the sweep's. Where the assets of
+        published versions are mirrored too, all rows are wanted: zarrs may have changed in each.
+        """
+        newest, read = self._listed.row["published"], " " in (self._request.tokens.get(DANDISETS) or "")
+        if newest is None or not read or self._published_assets or self._request.full:
+            return False
+        known = self._request.known[VERSION.name]
+        # Versions are named after the minute of their publication.
+        latest = max((key for key in known if key != (DRAFT,)), default=None)
+        return (newest["version"],) == latest and self._shows(newest, known[latest])
 
     def _holds_published(self) -> bool:
         known = (*self._request.known[VERSION.name], *self._request.known[ASSET.name])
@@ -120,6 +136,9 @@ class DandisetReading:
 
     def _published_versions(self, published: Sequence[Json]) -> Iterator[Observation]:
         known = self._request.known[VERSION.name]
+        if self._published_as_known:
+            yield Unchanged(VERSION, [key for key in known if key != (DRAFT,)])
+            return
         stale = []
         for row in published:
             key = (row["version"],)
@@ -172,7 +191,7 @@ class DandisetReading:
         if self._request.limit or self._request.full or not details:
             return None
         before, now = moment_of(stored), self._listed.modified
-        return None if now < before - OVERLAP else instant((min(before, now) - OVERLAP).isoformat())
+        return None if now < before - OVERLAP else instant((before - OVERLAP).isoformat())
 
     def _assets_of_published(self, published: Sequence[Json]) -> Iterator[Observation]:
         """Read what is not surely held as it is. A published version's assets are fixed, but for zarrs.
