@@ -49,6 +49,7 @@ versions = sa.Table(
     sa.Column("doi", sa.Text),
     sa.Column("metadata", Document),
     sa.Column("content_hash", sa.Text, nullable=False),
+    sa.Index("versions_by_dandiset_id", "dandiset_id"),
 )
 
 assets = sa.Table(
@@ -69,6 +70,7 @@ assets = sa.Table(
     sa.Column("modified", Instant),
     sa.Column("metadata", Document),
     sa.Column("content_hash", sa.Text, nullable=False),
+    sa.Index("assets_by_dandiset_id", "dandiset_id"),
     sa.Index("assets_by_asset_id", "asset_id"),
     sa.Index(
         "assets_by_sha256",
@@ -169,6 +171,9 @@ partitions = sa.Table(
 # none ever comes back, not even when a partition is removed and stored anew.
 mirror_clock = sa.Table("mirror_clock", METADATA, sa.Column("commits", sa.BigInteger, nullable=False))
 
+# How many records there were when the database last took its statistics; no row if it must take them anew.
+mirror_statistics = sa.Table("mirror_statistics", METADATA, sa.Column("records", sa.BigInteger, nullable=False))
+
 # An undo log: a change's image after it is the next change's `before`, or the row as it is now (see `views`).
 # So a first copy, which is all inserts, stores no metadata twice.
 change_log = sa.Table(
@@ -241,8 +246,9 @@ class RecordTable:
 
     @cached_property
     def lookups(self) -> tuple[str, ...]:
-        """The columns that have an index for people's queries."""
-        return tuple(column.name for index in self.table.indexes for column in index.columns)
+        """The typed columns that have an index for people's queries."""
+        indexed = (column.name for index in self.table.indexes for column in index.columns)
+        return tuple(name for name in indexed if name in self.values)
 
     @cached_property
     def has_metadata(self) -> bool:

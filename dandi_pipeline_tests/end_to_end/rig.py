@@ -108,6 +108,7 @@ def dandi_at(
     published_assets: bool = False,
     bucket_url: str | None = None,
     page_size: int = PAGE_SIZE,
+    derives_facets: bool = True,
 ) -> DandiPlatform:
     """Return an archive that is asked within these limits, with its bulk files where `bucket_url` says."""
     client = HttpClient(
@@ -119,5 +120,10 @@ def dandi_at(
     )
     bucket = Manifests(HttpClient(bucket_url, user_agent="tests", limits=limits)) if bucket_url else None
     return DandiPlatform(
-        client, bucket, lists_embargoed=key is not None, published_assets=published_assets, page_size=page_size
+        client,
+        bucket,
+        lists_embargoed=key is not None,
+        published_assets=published_assets,
+        page_size=page_size,
+        derives_facets=derives_facets,
     )

@@ -9,7 +9,7 @@ from dandi_pipeline.errors import DatabaseUnavailable
 from dandi_pipeline.mirror.database import Database
 from dandi_pipeline.mirror.views import create_views, drop_views
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision this version of the package knows, oldest first."""
 
 VERSION_TABLE = "mirror_schema"

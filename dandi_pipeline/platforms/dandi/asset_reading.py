@@ -97,6 +97,7 @@ class Shelf:
     asset_count: int
     embargo_status: str
     since: str | None = None
+    derives_facets: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +287,7 @@ class AssetReading:
                 raise TornRead(f"{self._where} lists zarrs that its assets do not have")
             if metadata:
                 shown.update(row["path"] for row in rows)
-                yield Observed([asset_record(self._version, row, where=page.where) for row in rows])
+                yield Observed([self._record(row, page.where) for row in rows])
                 continue
             for row in rows:
                 record = self._bare_record(page, row)
@@ -430,7 +431,7 @@ class AssetReading:
             listed = differing.get(entry.asset_id or "")
             if listed and entry.describes(listed.row, access=access):
                 del differing[listed.row["asset_id"]]
-                yield asset_record(self._version, {**listed.row, "metadata": entry.metadata}, where=self._where)
+                yield self._record({**listed.row, "metadata": entry.metadata}, self._where)
 
     def _from_api(self, wanted: set[str], plan: FetchPlan[Place]) -> Iterator[Observation]:
         """Yield the listed assets that are wanted, one by one or by pages, whichever costs the server less."""
@@ -449,7 +450,7 @@ class AssetReading:
         if isinstance(what, Place):
             return self._records(self._page(what, metadata=True))
         try:
-            return [asset_record(self._version, self._api.asset_info(what), where=f"asset {what}")]
+            return [self._record(self._api.asset_info(what), f"asset {what}")]
         except ResourceMissing as error:
             raise TornRead(f"{self._where}: listed asset {what} does not exist") from error
 
@@ -461,10 +462,14 @@ class AssetReading:
         )
 
     def _records(self, page: AssetPage) -> list[Record]:
-        return [asset_record(self._version, row, where=page.where) for row in page.rows]
+        return [self._record(row, page.where) for row in page.rows]
+
+    def _record(self, row: Json, where: str) -> Record:
+        known, derived = self._request.known[ASSET.name], self._shelf.derives_facets
+        return asset_record(self._version, row, where=where, known=known, derived=derived)
 
     def _bare_record(self, page: AssetPage, row: Json) -> Record:
-        return asset_record(self._version, {**row, "metadata": {}}, where=page.where)
+        return asset_record(self._version, {**row, "metadata": {}}, where=page.where, derived=False)
 
     def _first_then_rest(
         self, first: AnyPage, read: Callable[[int], AnyPage], pages: int, measure: Callable[[AnyPage], int]

@@ -21,6 +21,7 @@ from dandi_pipeline.platforms.contract import (
     Sighting,
 )
 from dandi_pipeline.platforms.dandi.api import DandiApi
+from dandi_pipeline.platforms.dandi.facet_tables import FACETS
 from dandi_pipeline.platforms.dandi.manifests import Manifests
 from dandi_pipeline.platforms.dandi.plan import LISTED_BYTES, PAGE_SIZE
 from dandi_pipeline.platforms.dandi.reading import DandisetReading
@@ -63,11 +64,13 @@ class DandiPlatform:
         lists_embargoed: bool,
         published_assets: bool = False,
         page_size: int = PAGE_SIZE,
+        derives_facets: bool = True,
     ) -> None:
         self._client = client
         self._manifests = manifests
         self._api = DandiApi(client, lists_embargoed=lists_embargoed, page_size=page_size)
         self._published_assets = published_assets
+        self._derives_facets = derives_facets
 
     @property
     def traffic(self) -> Traffic:
@@ -117,7 +120,14 @@ class DandiPlatform:
 
     def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
         """Yield the dandiset's versions and assets; see `DandisetReading`."""
-        reading = DandisetReading(self._api, self._manifests, listed, request, published_assets=self._published_assets)
+        reading = DandisetReading(
+            self._api,
+            self._manifests,
+            listed,
+            request,
+            published_assets=self._published_assets,
+            derives_facets=self._derives_facets,
+        )
         for observation in reading.observations():
             if isinstance(observation, Planned):
                 self._count_planned(observation.requests, observation.received_bytes)
@@ -193,4 +203,4 @@ def refusals(variable: str | None) -> Refusal:
     return judge
 
 
-ENTRY = Entry(DandiSettings, open_dandi, title="DANDI", spelling="DANDI:{key}")
+ENTRY = Entry(DandiSettings, open_dandi, title="DANDI", spelling="DANDI:{key}", facets=FACETS)

@@ -48,6 +48,7 @@ class DandisetReading:
         request: ReadRequest,
         *,
         published_assets: bool,
+        derives_facets: bool = True,
     ) -> None:
         self._api = api
         self._manifests = manifests
@@ -56,6 +57,7 @@ class DandisetReading:
         self._request = request
         self._full = request.full and (request.round is None or in_turn(self._id, request.round))
         self._published_assets = published_assets and ASSETS in request.parts
+        self._derives_facets = derives_facets
         self._cut_short = False
         self._draft = f"draft of dandiset {self._id}"
 
@@ -220,7 +222,8 @@ class DandisetReading:
     def _assets_of(
         self, version: str, count: int, *, since: str | None = None, full: bool = False
     ) -> Iterator[Observation]:
-        shelf = Shelf(self._id, version, count, self._listed.row["embargo_status"], since)
+        embargo = self._listed.row["embargo_status"]
+        shelf = Shelf(self._id, version, count, embargo, since, self._derives_facets)
         reading = AssetReading(self._api, self._manifests, self._request, shelf)
         yield from reading.observations(full=full or self._full)
         self._cut_short = self._cut_short or reading.cut_short

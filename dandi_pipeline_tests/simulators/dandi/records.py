@@ -115,9 +115,9 @@ class Version:
     @property
     def contact_person(self) -> str:
         """The first contributor who is a contact person, or nobody: an empty string."""
-        for contributor in self.metadata.get("contributor") or ():
+        for contributor in listed(self.metadata.get("contributor")):
             if "dcite:ContactPerson" in (contributor.get("roleName") or ()):
-                return str(contributor["name"])
+                return str(contributor.get("name") or "")
         return ""
 
 
@@ -148,6 +148,12 @@ class Dandiset:
         """The published version modified last, as the dandiset's own page chooses it (`api/models/dandiset.py`)."""
         published = [version for version in self.versions.values() if version.version != DRAFT]
         return max(published, key=lambda version: version.modified, default=None)
+
+
+def listed(value: Any) -> list[dict[str, Any]]:
+    """Return the objects of a list, or a single one as a list: metadata that is not validated may have either."""
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, dict)]
 
 
 def _blob_of(asset_id: str, metadata: Metadata) -> str:

@@ -1,0 +1,1 @@
+"""Asks the mirror: the questions that people have of an archive, as SQL that both databases take."""
