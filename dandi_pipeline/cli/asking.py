@@ -50,7 +50,7 @@ _WHY_CUT = {
 def query(*, statement: str, form: str, limit: int, timeout: float, as_of: "datetime | None") -> int:
     """Answer one SELECT over the public tables and views, or one of the twenty questions by its number.
 
-    Nothing can be changed by it, and nothing is read but what is public: docs/questions.md lists that.
+    Nothing can be changed by it, and nothing is read but what is public: docs/asking.md lists that.
     """
     from dandi_pipeline.query.frames import default_bounds, question_of
 

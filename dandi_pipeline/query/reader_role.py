@@ -53,7 +53,7 @@ def _prepared(connection: sa.Connection, public: tuple[str, ...], place: str) ->
     if not may_create:
         raise DatabaseUnavailable(
             f"{place}: the door needs a role of its own, and this user may not create any; have one made that may read"
-            " what is public alone (docs/questions.md), and name it in MIRROR_READER_URL"
+            " what is public alone (docs/asking.md), and name it in MIRROR_READER_URL"
         )
     if exists is None:
         _create(connection, role, schema, is_superuser=is_superuser)
