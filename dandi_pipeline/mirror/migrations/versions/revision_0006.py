@@ -6,8 +6,8 @@ from alembic import op
 from dandi_pipeline.mirror.columns import Instant
 from dandi_pipeline.mirror.texts import CREATE_WORDS
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade() -> None:
