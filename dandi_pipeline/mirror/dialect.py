@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.platforms.contract import CellType
 
-Row = tuple[str | int | bool | None, ...]
+Row = tuple[str | int | float | bool | None, ...]
 
 
 class Dialect(Protocol):
@@ -69,6 +69,10 @@ class Dialect(Protocol):
 
     def has_relation(self, connection: sa.Connection, name: str) -> bool:
         """Return whether a table, a view or the like is called so, where the mirror's own are."""
+        ...
+
+    def analyze(self, connection: sa.Connection, tables: Sequence[str]) -> None:
+        """Take statistics of tables, by which queries are planned, in the caller's transaction."""
         ...
 
     def wait_briefly(self, connection: sa.Connection) -> None:

@@ -1,4 +1,4 @@
-"""The indexes for people's own queries, by identifier and digest; no sync needs them.
+"""What people's own queries need and no sync does: indexes by identifier and digest, and the database's statistics.
 
 They are of random values, so each row that is added to them costs the more the more there are: what fills a mirror
 does without, and they are built in one go when the first sync ends.
@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from dandi_pipeline.errors import TransientError
 from dandi_pipeline.mirror.database import Database
-from dandi_pipeline.mirror.schema import RECORD_TABLES
+from dandi_pipeline.mirror.facets import FACET_METADATA, lookups
+from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES
 
 
 def build_lookups(database: Database) -> None:
@@ -24,11 +25,40 @@ def build_lookups(database: Database) -> None:
                     index.create(connection)
 
 
+GROWTH = 0.1
+"""By what share the records may grow or shrink before statistics are taken again."""
+
+_ANALYZED = (*METADATA.tables, *FACET_METADATA.tables)
+
+
+def take_statistics(database: Database) -> None:
+    """Take the database's statistics where the records have changed much since; what is busy, the next sync does.
+
+    Without them no plan is good: keys begin with the source, which is the same in most rows.
+    """
+    with suppress(TransientError), database.connection() as connection:
+        with database.transaction(connection):
+            fit = _are_fit(connection)
+        if not fit:
+            with database.writing(connection):
+                database.dialect.analyze(connection, _ANALYZED)
+                connection.execute(sa.text("DELETE FROM mirror_statistics"))
+                connection.execute(sa.text(f"INSERT INTO mirror_statistics SELECT {_RECORDS}"))
+
+
+_RECORDS = "(SELECT coalesce(sum(records), 0) FROM partitions)"
+
+
+def _are_fit(connection: sa.Connection) -> bool:
+    records, then = connection.execute(sa.text(f"SELECT {_RECORDS}, (SELECT records FROM mirror_statistics)")).one()
+    return then is not None and abs(records - then) <= GROWTH * then
+
+
 def _missing(connection: sa.Connection) -> list[sa.Index]:
     there = sa.inspect(connection)
+    indexes = [index for record in RECORD_TABLES.values() for index in record.table.indexes]
     return [
         index
-        for record in RECORD_TABLES.values()
-        for index in record.table.indexes
-        if not there.has_index(record.table.name, str(index.name))
+        for index in (*indexes, *lookups())
+        if index.table is not None and not there.has_index(index.table.name, str(index.name))
     ]

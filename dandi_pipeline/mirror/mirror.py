@@ -9,9 +9,10 @@ from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
 from dandi_pipeline.http.rate import LedgerBudget
 from dandi_pipeline.mirror.budgets import MirrorLedger, Usage
 from dandi_pipeline.mirror.database import Database, dialect_of
+from dandi_pipeline.mirror.facets import ALL_RULES, outdated, rebuild_partition
 from dandi_pipeline.mirror.feed import Change, read_changes
 from dandi_pipeline.mirror.known import read_known
-from dandi_pipeline.mirror.lookups import build_lookups
+from dandi_pipeline.mirror.lookups import build_lookups, take_statistics
 from dandi_pipeline.mirror.migrations import is_current, revision, upgrade
 from dandi_pipeline.mirror.partitions import PartitionRows, PartitionState, now, read_states
 from dandi_pipeline.mirror.session import PartitionSession, open_session
@@ -88,8 +89,27 @@ class Mirror:
         return open_session(self._database, source, partition, parts)
 
     def complete(self) -> None:
-        """Build the indexes for people's queries where they are missing, as they are until a first sync has ended."""
+        """Build the indexes for people's queries where they are missing, as they are until a first sync has ended.
+
+        Take the database's statistics where the mirror has grown much since they were taken.
+        """
         build_lookups(self._database)
+        take_statistics(self._database)
+
+    def rebuild_facets(self, source: str) -> int:
+        """Derive facets anew where they are not of the present rules, from what is stored; return of how many.
+
+        Each partition has a transaction of its own.
+        """
+        rebuilt = 0
+        for rules in ALL_RULES:
+            with self._database.reading() as connection:
+                partitions = outdated(connection, rules, source)
+            for partition in partitions:
+                with self._database.connection() as connection, self._database.writing(connection):
+                    rebuild_partition(connection, self._database.dialect, rules, source, partition)
+            rebuilt += len(partitions)
+        return rebuilt
 
     def record_failure(
         self, source: str, partition: str, parts: Sequence[str], *, run_id: str, group: str, message: str

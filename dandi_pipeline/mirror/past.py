@@ -3,6 +3,7 @@
 A record of which no later change is logged is as it is now; any other was what the first later change replaced.
 """
 
+import heapq
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -56,7 +57,7 @@ class Past:
         return {(row[0], row[1]): row[2] for row in rows}
 
     def rows(self, kind: RecordKind, source: str, partitions: Collection[str] | None = None) -> Iterator[PastRow]:
-        """Yield the records of a kind that a source held, in no order.
+        """Yield the records of a kind that a source held, those of a partition together.
 
         Those of partitions that were not complete yet are left out. Columns that move without an entry in the log are
         None: nobody knows what they were.
@@ -64,13 +65,9 @@ class Past:
         record = RECORD_TABLES[kind.name]
         named = {"source": source, "moment": self._moment, "record": record.kind, "part": kind.part}
         wanted = None if partitions is None else frozenset(partitions)
-        for row in self._unchanged(record, named, wanted):
-            yield self._known(record, row)
-        for row in self._replaced(record, named, wanted):
-            yield self._known(record, row)
-
-    def _known(self, record: RecordTable, row: PastRow) -> PastRow:
-        return {**row, **dict.fromkeys(record.moving)}
+        streams = (self._unchanged(record, named, wanted), self._replaced(record, named, wanted))
+        for row in heapq.merge(*streams, key=lambda row: str(row[record.partition])):
+            yield {**row, **dict.fromkeys(record.moving)}
 
     def _unchanged(
         self, record: RecordTable, named: Mapping[str, str], wanted: Collection[str] | None
@@ -82,7 +79,7 @@ class Past:
             f"{_LATER} SELECT {columns} FROM {record.table.name} t LEFT JOIN later l"
             f" ON l.partition = t.{record.partition} AND l.scope = {scope} AND l.name = t.{record.name}"
             f" WHERE t.source = :source AND l.sequence IS NULL"
-            f" AND t.{record.partition} IN (SELECT partition FROM complete)",
+            f" AND t.{record.partition} IN (SELECT partition FROM complete) ORDER BY t.{record.partition}",
             named,
         )
         for values in found:
@@ -96,7 +93,7 @@ class Past:
         before = self._dialect.as_text(change_log.columns["before"], "c.before")
         found = self._stream(
             f"{_LATER} SELECT c.partition, {before} FROM later l JOIN change_log c ON c.sequence = l.sequence"
-            " WHERE c.before IS NOT NULL AND c.partition IN (SELECT partition FROM complete)",
+            " WHERE c.before IS NOT NULL AND c.partition IN (SELECT partition FROM complete) ORDER BY c.partition",
             named,
         )
         for partition, image in found:

@@ -194,6 +194,9 @@ dandiset_texts = sa.Table(
 # none ever comes back, not even when a partition is removed and stored anew.
 mirror_clock = sa.Table("mirror_clock", METADATA, sa.Column("commits", sa.BigInteger, nullable=False))
 
+# How many records there were when the database last took its statistics; no row if it must take them anew.
+mirror_statistics = sa.Table("mirror_statistics", METADATA, sa.Column("records", sa.BigInteger, nullable=False))
+
 # An undo log: a change's image after it is the next change's `before`, or the row as it is now (see `views`).
 # So a first copy, which is all inserts, stores no metadata twice.
 change_log = sa.Table(

@@ -8,6 +8,14 @@ import sqlalchemy as sa
 from dandi_pipeline.errors import MirrorLost, PartitionMoved
 from dandi_pipeline.mirror.database import Database
 from dandi_pipeline.mirror.dialect import Row
+from dandi_pipeline.mirror.facets import (
+    FacetChanges,
+    forget_facets,
+    is_derived,
+    mark_derived,
+    rebuild_partition,
+    rules_of,
+)
 from dandi_pipeline.mirror.known import read_known
 from dandi_pipeline.mirror.merge import Counts, Merge
 from dandi_pipeline.mirror.partitions import HIDDEN_TOKEN, PartitionRows, PartitionState, now, read_states
@@ -36,6 +44,7 @@ class PartitionSession:
         self._staged: dict[str, StagingTable] = {}
         self._removed: dict[str, StagingTable] = {}
         self._shape: Shape | None = None
+        self._facets: FacetChanges | None = None
         with database.transaction(connection):
             self._states = self._read_states()
 
@@ -58,6 +67,7 @@ class PartitionSession:
             table = RECORD_TABLES[kind.name]
             rows = staged_rows(table, group, self._where)
             self._add(self._staging(self._staged, "staged", kind, table.staged), rows)
+            self._take_facets(kind, group)
 
     def stage_deleted(self, kind: RecordKind, keys: Sequence[Key]) -> None:
         """Take the keys of records that are gone."""
@@ -83,6 +93,7 @@ class PartitionSession:
         self._removed.clear()
         self._kinds.clear()
         self._shape = None
+        self._facets = None
 
     def commit(
         self, *, run_id: str, tokens: Mapping[str, str | None], clear_failure: bool = True
@@ -100,7 +111,9 @@ class PartitionSession:
                 staging.settle()
 
         def apply(rows: PartitionRows, merge: Callable[[RecordTable], Merge]) -> dict[str, Counts]:
+            derived = self._is_derived()
             counts = {name: self._apply(merge(RECORD_TABLES[name]), name) for name in self._kinds}
+            self._apply_facets(derived)
             shown = self._set_visible(merge, visible=True) if self._was_hidden else {}
             for part, token in tokens.items():
                 added = sum(counts[name].growth for name, kind in self._kinds.items() if kind.part == part)
@@ -133,6 +146,7 @@ class PartitionSession:
         def apply(rows: PartitionRows, merge: Callable[[RecordTable], Merge]) -> dict[str, Counts]:
             deleted = {name: merge(table).delete_all() for name, table in RECORD_TABLES.items()}
             rows.forget()
+            forget_facets(self._connection, self._database.dialect, self._source, self._partition)
             self._views.forget(self._source, self._partition)
             return {name: Counts(deleted=number) for name, number in deleted.items() if number}
 
@@ -178,6 +192,33 @@ class PartitionSession:
         deleted = merge.delete_staged(self._removed[kind].name) if kind in self._removed else 0
         counts = merge.upsert_staged(self._staged[kind].name) if kind in self._staged else Counts()
         return counts + Counts(deleted=deleted)
+
+    def _take_facets(self, kind: RecordKind, records: Sequence[Record]) -> None:
+        rules = rules_of([kind.name])
+        if rules is not None:
+            self._facets = self._facets or FacetChanges(rules, self._source, self._partition)
+            self._facets.add(records)
+
+    def _is_derived(self) -> bool:
+        rules = rules_of(self._kinds)
+        return rules is None or is_derived(self._connection, rules, self._source, self._partition)
+
+    def _apply_facets(self, derived: bool) -> None:
+        """Bring the facets up to date with the records; all of them where they are not of the present rules."""
+        rules = rules_of(self._kinds)
+        if rules is None:
+            return
+        if not derived:
+            rebuild_partition(self._connection, self._database.dialect, rules, self._source, self._partition)
+            return
+        stale = {
+            kind: [tables[kind].name for tables in (self._removed, self._staged) if kind in tables]
+            for kind in self._kinds
+            if kind in rules.derive
+        }
+        changes = self._facets or FacetChanges(rules, self._source, self._partition)
+        changes.apply(self._connection, self._database.dialect, stale)
+        mark_derived(self._connection, rules, self._source, self._partition)
 
     def _set_visible(self, merge: Callable[[RecordTable], Merge], *, visible: bool) -> dict[str, Counts]:
         changed = {name: merge(table).set_visible(visible) for name, table in RECORD_TABLES.items() if table.hideable}

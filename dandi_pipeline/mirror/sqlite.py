@@ -24,6 +24,9 @@ from dandi_pipeline.platforms.contract import CellType
 
 _BEGIN = "mirror_begin"
 
+_SAMPLED = 2000
+"""Rows of each index that statistics are made from."""
+
 _CREATING = threading.Lock()
 """Keeps a thread from opening a file that another one has just created and is about to close."""
 
@@ -141,6 +144,12 @@ class SqliteDialect:
         """Look among all names of the file, whatever their capitals."""
         found = connection.execute(sa.text("SELECT 1 FROM sqlite_master WHERE lower(name) = :name"), {"name": name})
         return found.first() is not None
+
+    def analyze(self, connection: sa.Connection, tables: Sequence[str]) -> None:
+        """Sample each index; reading all of them takes as long as a large sync."""
+        connection.exec_driver_sql(f"PRAGMA analysis_limit = {_SAMPLED}")
+        for table in tables:
+            connection.exec_driver_sql(f"ANALYZE {table}")
 
     def wait_briefly(self, connection: sa.Connection) -> None:
         """Do nothing: in a file there is nothing but the write lock to wait for."""

@@ -6,6 +6,7 @@ Views follow the tables as they are now, so a migration drops and recreates all 
 import sqlalchemy as sa
 
 from dandi_pipeline.mirror.dialect import Dialect
+from dandi_pipeline.mirror.facets import create_facet_views, drop_facet_views
 from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable
 from dandi_pipeline.mirror.shapes import ShapedViews
 
@@ -56,6 +57,7 @@ def drop_views(connection: sa.Connection, dialect: Dialect) -> None:
     """Drop the views, so that the tables under them can change."""
     if sa.inspect(connection).has_table("shapes"):
         ShapedViews(connection, dialect).drop_all()
+    drop_facet_views(connection)
     for name in _VIEWS:
         connection.execute(sa.text(f"DROP VIEW IF EXISTS {name}"))
 
@@ -65,6 +67,7 @@ def create_views(connection: sa.Connection, dialect: Dialect) -> None:
     images = " ".join(_current_image(record, dialect) for record in RECORD_TABLES.values())
     for statement in (_DRAFT_ASSETS, _VERSION_ASSETS, _CHANGES.format(images=images)):
         connection.execute(sa.text(statement))
+    create_facet_views(connection)
     ShapedViews(connection, dialect).create_all()
 
 

@@ -7,9 +7,12 @@ stream, and the engine compares, stages and commits.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from dandi_pipeline.http import Traffic
+
+if TYPE_CHECKING:
+    from dandi_pipeline.platforms.facets import Facets
 
 Column = str | int | bool | None
 """A typed column's value. Instants are strings as `instant()` spells them, so both databases sort them."""
@@ -50,7 +53,7 @@ class Record:
     `columns` holds every typed column of the kind but the key, the metadata and the hash. `metadata` is the
     complete JSON, in canonical form (sorted keys, compact), or None for a kind that has none. `content_hash`
     covers all that counts as content: two records with the same hash are the same, whatever their other
-    columns say.
+    columns say. `facets` is what questions read of it; None leaves the facets of a kind that has some empty.
     """
 
     kind: RecordKind
@@ -58,6 +61,7 @@ class Record:
     columns: Mapping[str, Column]
     metadata: str | None
     content_hash: str
+    facets: "Facets | None" = field(default=None, compare=False, repr=False)
 
     @property
     def fingerprint(self) -> Fingerprint:

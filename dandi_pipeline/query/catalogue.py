@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from dandi_pipeline.mirror.facets import ALL_RULES, FACET_METADATA
 from dandi_pipeline.mirror.schema import METADATA
 
 PRIVATE = frozenset(
-    "change_log partitions rate_budgets mirror_clock mirror_schema shapes first_syncs dandiset_texts".split()  # noqa: SIM905
+    "change_log partitions rate_budgets mirror_clock mirror_schema shapes first_syncs dandiset_texts facet_states mirror_statistics".split()  # noqa: SIM905
 )
 """The mirror's own tables: what it still has to do, what failed and why, what it may still send."""
 
@@ -39,7 +40,7 @@ _FILE = {
     "metadata": "the archive's metadata, JSON",
 }
 
-PUBLIC: Mapping[str, Relation] = {
+_RECORDS = {
     "dandisets": Relation(
         "a dandiset",
         {
@@ -100,6 +101,19 @@ PUBLIC: Mapping[str, Relation] = {
 }
 
 
+def _facets() -> Mapping[str, Relation]:
+    """Return what the platforms describe of their facets."""
+    described = [each for rules in ALL_RULES for each in (*rules.views, *rules.tables, *rules.roll_ups)]
+    return {
+        each.name: Relation(each.meaning, {column.name: column.meaning for column in each.columns})
+        for each in described
+    }
+
+
+PUBLIC: Mapping[str, Relation] = {**_RECORDS, **_facets()}
+"""Everything that people may ask, but for the views that users' own schemas make."""
+
+
 def public_relations(connection: sa.Connection) -> tuple[str, ...]:
     """Return the names of what is public in a mirror: `PUBLIC`, and the views that users' own schemas make."""
     shaped = connection.execute(sa.text("SELECT view_name FROM shapes ORDER BY view_name")).scalars()
@@ -108,4 +122,4 @@ def public_relations(connection: sa.Connection) -> tuple[str, ...]:
 
 def readable_relations(public: tuple[str, ...]) -> tuple[str, ...]:
     """Return what a public view may read beneath it: every table of the mirror but its own."""
-    return tuple(sorted({*public, *METADATA.tables} - PRIVATE))
+    return tuple(sorted({*public, *METADATA.tables, *FACET_METADATA.tables} - PRIVATE))

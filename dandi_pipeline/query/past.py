@@ -4,16 +4,18 @@ Rows are read back from the change log. For questions in SQL they are put into a
 file, so that facets, views and search are made of them by the same code as ever.
 """
 
+import json
 import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timezone
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 from dandi_pipeline.errors import QueryRefused
 from dandi_pipeline.mirror.database import Database
+from dandi_pipeline.mirror.facets import rules_of
 from dandi_pipeline.mirror.mirror import Mirror
 from dandi_pipeline.mirror.past import Past, PastRow, reading_past
 from dandi_pipeline.mirror.schema import RECORD_TABLES
@@ -90,24 +92,26 @@ def past_mirror(
 
 
 def _copy(mirror: Mirror, rows: Iterator[PastRow], kind: RecordKind, source: str) -> None:
-    """Store rows as a sync would, those of a dandiset that come one after the other in one go."""
+    """Store rows as a sync would, those of a dandiset at a time."""
     partition = RECORD_TABLES[kind.name].partition
-    for batch in _in_batches(rows):
-        groups: dict[str, list[Record]] = {}
-        for row in batch:
-            groups.setdefault(row[partition], []).append(_record(kind, row))
-        for dandiset_id, records in groups.items():
-            with mirror.session(source, dandiset_id, (kind.part,)) as session:
-                session.stage(records)
-                session.commit(run_id="past", tokens={kind.part: "past"})
+    for dandiset_id, held in groupby(rows, key=lambda row: str(row[partition])):
+        with mirror.session(source, dandiset_id, (kind.part,)) as session:
+            for batch in _in_batches(held):
+                session.stage([_record(kind, row) for row in batch])
+            session.commit(run_id="past", tokens={kind.part: "past"})
 
 
 def _record(kind: RecordKind, row: PastRow) -> Record:
     table = RECORD_TABLES[kind.name]
+    key = tuple(row[name] for name in table.key)
     columns = {name: row.get(name) for name in table.values}
     if "visible" in columns:
         columns["visible"] = bool(columns["visible"])
-    return Record(kind, tuple(row[name] for name in table.key), columns, row.get("metadata"), row["content_hash"])
+    metadata = row.get("metadata")
+    rules = rules_of([kind.name])
+    derive = rules.derive.get(kind.name) if rules else None
+    facets = derive(key, columns, None if metadata is None else json.loads(metadata)) if derive else None
+    return Record(kind, key, columns, metadata, row["content_hash"], facets)
 
 
 def _sources(

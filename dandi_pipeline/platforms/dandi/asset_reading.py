@@ -174,7 +174,7 @@ class AssetReading:
         known = self._request.known[ASSET.name]
         same = []
         for row in page.rows:
-            record = asset_record(self._version, {**row, "metadata": {}}, where=page.where)
+            record = asset_record(self._version, {**row, "metadata": {}}, where=page.where, derived=False)
             if _is_unchanged(known.get(record.key), record):
                 same.append(record.key[1])
             else:
@@ -206,7 +206,7 @@ class AssetReading:
             listed = differing.get(entry.asset_id or "")
             if listed and entry.describes(listed.row, access=access):
                 del differing[listed.row["asset_id"]]
-                yield asset_record(self._version, {**listed.row, "metadata": entry.metadata}, where=self._where)
+                yield self._record({**listed.row, "metadata": entry.metadata}, self._where)
 
     def _from_api(self, wanted: set[str], plan: FetchPlan) -> Iterator[Observation]:
         """Yield the listed assets that are wanted, one by one or by pages, whichever costs the server less."""
@@ -225,7 +225,7 @@ class AssetReading:
         if isinstance(what, int):
             return self._records(self._page(what, metadata=True))
         try:
-            return [asset_record(self._version, self._api.asset_info(what), where=f"asset {what}")]
+            return [self._record(self._api.asset_info(what), f"asset {what}")]
         except ResourceMissing as error:
             raise TornRead(f"{self._where}: listed asset {what} does not exist") from error
 
@@ -237,7 +237,10 @@ class AssetReading:
         )
 
     def _records(self, page: AssetPage) -> list[Record]:
-        return [asset_record(self._version, row, where=page.where) for row in page.rows]
+        return [self._record(row, page.where) for row in page.rows]
+
+    def _record(self, row: Json, where: str) -> Record:
+        return asset_record(self._version, row, where=where, known=self._request.known[ASSET.name])
 
     def _first_then_rest(
         self, first: Page, read: Callable[[int], Page], pages: int, measure: Callable[[Page], int]

@@ -20,6 +20,7 @@ from dandi_pipeline.platforms.contract import (
     Sighting,
 )
 from dandi_pipeline.platforms.dandi.api import DandiApi
+from dandi_pipeline.platforms.dandi.facet_tables import FACETS
 from dandi_pipeline.platforms.dandi.manifests import Manifests
 from dandi_pipeline.platforms.dandi.plan import LISTED_BYTES, PAGE_SIZE
 from dandi_pipeline.platforms.dandi.reading import DandisetReading
@@ -147,4 +148,4 @@ def _refused_key(variable: str) -> Refusal:
     return judge
 
 
-ENTRY = Entry(DandiSettings, open_dandi, title="DANDI", spelling="DANDI:{key}")
+ENTRY = Entry(DandiSettings, open_dandi, title="DANDI", spelling="DANDI:{key}", facets=FACETS)

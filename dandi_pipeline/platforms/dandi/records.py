@@ -6,7 +6,9 @@ from typing import Any
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.http.payload import instant, integer, mapping, optional_text, text
 from dandi_pipeline.platforms.canonical import canonical, digest_of
-from dandi_pipeline.platforms.contract import Column, Key, Record, RecordKind
+from dandi_pipeline.platforms.contract import Column, Fingerprint, Key, Record, RecordKind
+from dandi_pipeline.platforms.dandi.facets import asset_facets, version_facets
+from dandi_pipeline.platforms.facets import Derive
 
 DANDISETS = "dandisets"
 ASSETS = "assets"
@@ -56,11 +58,16 @@ def version_record(row: Json, metadata: Json, *, where: str) -> Record:
         "doi": _text_or_none(metadata.get("doi")),
     }
     moving = {"modified": instant(row, "modified", where=where)}
-    return _record(VERSION, (text(row, "version", where=where),), content, metadata, moving)
+    return _record(VERSION, (text(row, "version", where=where),), content, metadata, moving, derive=version_facets)
 
 
-def asset_record(version: str, row: Json, *, where: str) -> Record:
-    """Make an asset's record from a listing row with metadata (or an asset's `info` answer, the same shape)."""
+def asset_record(
+    version: str, row: Json, *, where: str, known: Mapping[Key, Fingerprint] | None = None, derived: bool = True
+) -> Record:
+    """Make an asset's record from a listing row with metadata (or an asset's `info` answer, the same shape).
+
+    Facets are derived, if at all, unless `known` says that the mirror holds the very same record.
+    """
     metadata = mapping(row, "metadata", where=where)
     blob, zarr = optional_text(row, "blob", where=where), optional_text(row, "zarr", where=where)
     if (blob is None) == (zarr is None):
@@ -80,19 +87,30 @@ def asset_record(version: str, row: Json, *, where: str) -> Record:
         "created": instant(row, "created", where=where),
         "modified": instant(row, "modified", where=where),
     }
-    return _record(ASSET, (version, text(row, "path", where=where)), content, metadata, {})
+    key = (version, text(row, "path", where=where))
+    return _record(ASSET, key, content, metadata, {}, derive=asset_facets if derived else None, known=known)
 
 
 def _record(
-    kind: RecordKind, key: Key, content: dict[str, Column], metadata: Json | None, moving: dict[str, str]
+    kind: RecordKind,
+    key: Key,
+    content: dict[str, Column],
+    metadata: Json | None,
+    moving: dict[str, str],
+    *,
+    derive: Derive | None = None,
+    known: Mapping[Key, Fingerprint] | None = None,
 ) -> Record:
     document = b"" if metadata is None else canonical(metadata)
+    content_hash = digest_of(canonical([*key, *content.values()]), document)
+    is_known = known is not None and known.get(key, (None,))[0] == content_hash
     return Record(
         kind=kind,
         key=key,
         columns={**content, **moving},
         metadata=None if metadata is None else document.decode(),
-        content_hash=digest_of(canonical([*key, *content.values()]), document),
+        content_hash=content_hash,
+        facets=None if derive is None or is_known else derive(key, content, metadata),
     )
 
 

@@ -1,0 +1,690 @@
+"""Keeps the facets of records: their tables, and their rows in step with the records, in the records' transaction.
+
+What facets there are, and what they mean, the platforms say (`platforms/facets.py`). Facets hold nothing that could
+not be derived again from stored metadata, so they are not in the change feed, and new rules rebuild them.
+"""
+
+import marshal
+import tempfile
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+from typing import IO, Any
+
+import orjson
+import sqlalchemy as sa
+
+from dandi_pipeline.mirror.columns import Instant
+from dandi_pipeline.mirror.dialect import Dialect, Row
+from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES
+from dandi_pipeline.platforms.canonical import canonical
+from dandi_pipeline.platforms.contract import Key, Record
+from dandi_pipeline.platforms.facets import FacetColumn, FacetRules, Facets, FacetTable, Shared
+from dandi_pipeline.platforms.registry import PLATFORMS
+
+BATCH = 1000
+"""Rows loaded at a time."""
+
+BUFFERED = 20_000
+"""Rows held in memory; more go to a file."""
+
+_REMEMBERED = 20_000
+"""Shared rows remembered as they are; the others are told by their hash."""
+
+_LOOKED_UP = 400
+"""Hashes asked for in one query."""
+
+# Sorts by code point, whatever the database's locale: the same order in both databases.
+_TEXT = sa.Text(collation="C").with_variant(sa.Text(), "sqlite")
+_TYPES: Mapping[str, sa.types.TypeEngine[Any]] = {
+    "text": _TEXT,
+    "integer": sa.BigInteger(),
+    "number": sa.Double(),
+    "instant": Instant(),
+}
+# An alias of the row's own number in SQLite, which only a column declared exactly INTEGER is.
+_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+FACET_METADATA = sa.MetaData()
+"""The tables of facets; what describes the mirror's other tables is `schema.METADATA`."""
+
+# By which rules a partition's facets were derived.
+facet_states = sa.Table(
+    "facet_states",
+    METADATA,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Text, primary_key=True),
+    sa.Column("rules", sa.Integer, nullable=False),
+)
+
+ALL_RULES: tuple[FacetRules, ...] = tuple(entry.facets for entry in PLATFORMS.values() if entry.facets is not None)
+
+
+def rules_of(kinds: Iterable[str]) -> FacetRules | None:
+    """Return the rules by which facets of any of these kinds are derived."""
+    named = set(kinds)
+    return next((rules for rules in ALL_RULES if named & rules.derive.keys()), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The tables of one platform's facets, and how their rows hang together."""
+
+    rules: FacetRules
+    shared: tuple[FacetTable, ...]
+    main: Mapping[str, FacetTable]
+    lists: Mapping[str, tuple[FacetTable, ...]]
+    """By the kind of record, or the shared table, that their rows belong to."""
+    by_name: Mapping[str, FacetTable]
+
+    @property
+    def here(self) -> str:
+        return f"source = :source AND {self.rules.partition} = :partition"
+
+    def referrers(self, shared: FacetTable) -> Iterator[tuple[str, str]]:
+        """Yield the tables and columns that hold a shared table's keys."""
+        for table in self.rules.tables:
+            yield from ((table.name, column.name) for column in table.columns if column.shared == shared.name)
+
+
+def _layout(rules: FacetRules) -> _Layout:
+    main: dict[str, FacetTable] = {}
+    lists: dict[str, list[FacetTable]] = {}
+    for table in rules.tables:
+        if table.of and table.of in rules.derive and table.of not in main:
+            main[table.of] = table
+        elif table.of:
+            lists.setdefault(table.of, []).append(table)
+    return _Layout(
+        rules,
+        shared=tuple(table for table in rules.tables if not table.of),
+        main=main,
+        lists={name: tuple(tables) for name, tables in lists.items()},
+        by_name={table.name: table for table in rules.tables},
+    )
+
+
+_LAYOUTS = {id(rules): _layout(rules) for rules in ALL_RULES}
+
+
+# Tables
+
+
+def _columns(columns: Iterable[FacetColumn], *, nullable: bool | None = None) -> list[sa.Column[Any]]:
+    return [
+        sa.Column(column.name, _TYPES[column.type], nullable=column.nullable if nullable is None else nullable)
+        for column in columns
+    ]
+
+
+def _text_columns(names: Iterable[str]) -> list[sa.Column[Any]]:
+    return [sa.Column(name, _TEXT, nullable=False) for name in names]
+
+
+def _number_column(name: str) -> sa.Column[Any]:
+    return sa.Column(name, sa.BigInteger, nullable=False)
+
+
+def _is_keyed(layout: _Layout, table: FacetTable) -> bool:
+    """Tell whether a table's rows refer to what they belong to by its integer key."""
+    return not table.spelled and bool(_owner(layout, table).key)
+
+
+def _owner(layout: _Layout, table: FacetTable) -> FacetTable:
+    return layout.main.get(table.of) or layout.by_name[table.of]
+
+
+def _is_link(table: FacetTable) -> bool:
+    """Tell whether a table does nothing but join records with shared rows."""
+    return len(table.columns) == 1 and bool(table.columns[0].shared)
+
+
+def identity(layout: _Layout, table: FacetTable) -> tuple[str, ...]:
+    """Return the columns of a table that say what its rows belong to, in the order in which they are stored."""
+    rules = layout.rules
+    if not table.of:
+        return ("source", rules.partition, rules.scope, "hash")
+    if table.of in layout.by_name:
+        return (_owner(layout, table).key, "ordinal")
+    if table is layout.main[table.of]:
+        return ("source", rules.partition, *RECORD_TABLES[table.of].key)
+    if _is_keyed(layout, table):
+        return (_owner(layout, table).key, *(() if _is_link(table) else ("ordinal",)))
+    return ("source", rules.partition, *RECORD_TABLES[table.of].key, "ordinal")
+
+
+def _define(layout: _Layout, table: FacetTable) -> sa.Table:
+    names = identity(layout, table)
+    numbers = {"ordinal", *(owner.key for owner in layout.by_name.values() if owner.key)}
+    identifying = [_number_column(name) if name in numbers else _text_columns([name])[0] for name in names]
+    # The partition leads, so that it alone finds its rows.
+    spelled = (*(name for name in names if name != "source"), *(name for name in names if name == "source"))
+    columns = [*identifying, *_columns(table.columns), *_columns(table.rolled_up)]
+    options: dict[str, Any] = {}
+    if table.key:
+        columns.insert(0, sa.Column(table.key, _KEY, primary_key=True, autoincrement=False))
+        unique: list[Any] = [sa.Index(f"{table.name}_by_identity", *spelled, unique=True)]
+    else:
+        unique = [sa.PrimaryKeyConstraint(*spelled, *(column.name for column in table.columns if _is_link(table)))]
+        options["sqlite_with_rowid"] = False
+    return sa.Table(table.name, FACET_METADATA, *columns, *unique, *_indexes(table), **options)
+
+
+def _indexes(table: FacetTable) -> Iterator[sa.Index]:
+    nullable = {column.name for column in table.columns if column.nullable}
+    for columns in table.indexes:
+        only = sa.text(f"{columns[0]} IS NOT NULL") if columns[0] in nullable else None
+        yield sa.Index(f"{table.name}_by_{columns[0]}", *columns, sqlite_where=only, postgresql_where=only)
+
+
+def _define_all() -> None:
+    for layout in _LAYOUTS.values():
+        for table in layout.rules.tables:
+            _define(layout, table)
+        for roll_up in layout.rules.roll_ups:
+            key = ("source", layout.rules.partition)
+            sa.Table(
+                roll_up.name,
+                FACET_METADATA,
+                *_text_columns(key),
+                *_columns(roll_up.columns),
+                sa.Index(f"{roll_up.name}_by_{key[1]}", *reversed(key)),
+                *(
+                    sa.Index(f"{roll_up.name}_by_{column.name}", column.name)
+                    for column in roll_up.columns
+                    if column.name in {table.key for table in layout.shared}
+                ),
+            )
+
+
+_define_all()
+
+
+def recreate_facet_tables(connection: sa.Connection) -> None:
+    """Create the tables as they are now, empty, in place of those that are there; facets are derived again then.
+
+    For migrations: views must be dropped first.
+    """
+    FACET_METADATA.drop_all(connection)
+    FACET_METADATA.create_all(connection)
+    for emptied in ("facet_states", "mirror_statistics"):
+        connection.execute(sa.text(f"DELETE FROM {emptied}"))
+    for index in lookups():
+        index.drop(connection)
+
+
+def lookups() -> Iterator[sa.Index]:
+    """Yield the indexes that no sync needs while it fills a mirror; `lookups.build_lookups` builds them."""
+    yield from (
+        index for table in FACET_METADATA.sorted_tables for index in table.indexes if str(index.name).endswith("sha256")
+    )
+
+
+def drop_facet_views(connection: sa.Connection) -> None:
+    """Drop the views that platforms describe."""
+    for rules in ALL_RULES:
+        for view in reversed(rules.views):
+            connection.execute(sa.text(f"DROP VIEW IF EXISTS {view.name}"))
+
+
+def create_facet_views(connection: sa.Connection) -> None:
+    """Create the views that platforms describe."""
+    for rules in ALL_RULES:
+        for view in rules.views:
+            connection.execute(sa.text(f"CREATE VIEW {view.name} AS {view.select}"))
+
+
+# Rows
+
+
+class FacetChanges:
+    """The facets of one partition's records as one sync changes them; nothing is written before `apply`."""
+
+    def __init__(self, rules: FacetRules, source: str, partition: str) -> None:
+        self._layout = _LAYOUTS[id(rules)]
+        self._named = {"source": source, "partition": partition}
+        self._records = dict.fromkeys(rules.derive, 0)
+        self._positions: dict[tuple[str, Key], int] = {}
+        self._superseded: dict[str, set[int]] = {kind: set() for kind in rules.derive}
+        self._rows = _Spool()
+        self._interned = {table.name: _Interned(self._layout, table) for table in self._layout.shared}
+        self._tables = {
+            kind: [(table, _shared_places(table)) for table in tables] for kind, tables in self._layout.lists.items()
+        }
+        self._main = {kind: (table, _shared_places(table)) for kind, table in self._layout.main.items()}
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Take records' facets; the last of those with one key count."""
+        for record in records:
+            if record.facets is not None and record.kind.name in self._records:
+                self.take(record.kind.name, record.key, record.facets)
+
+    def take(self, kind: str, key: Key, facets: Facets) -> None:
+        """Take one record's facets."""
+        number = self._records[kind]
+        self._records[kind] += 1
+        earlier = self._positions.setdefault((kind, key), number)
+        if earlier != number:
+            self._superseded[kind].add(earlier)
+            self._positions[kind, key] = number
+        scope = key[0]
+        rows = self._rows
+        main, places = self._main[kind]
+        [values] = facets[main.name]
+        rows.add(main.name, (number, *key, *(self._numbered(scope, values, places) if places else values)))
+        for table, places in self._tables[kind]:
+            listed = facets.get(table.name, ())
+            if _is_link(table):
+                seen = dict.fromkeys(self._intern(scope, values[0]) for values in listed)
+                for shared in seen:
+                    rows.add(table.name, (number, shared))
+            elif table.spelled or not main.key:
+                for ordinal, values in enumerate(listed):
+                    rows.add(table.name, (number, *key, ordinal, *values))
+            else:
+                for ordinal, values in enumerate(listed):
+                    rows.add(table.name, (number, ordinal, *values))
+
+    def _numbered(self, scope: str, values: tuple[Any, ...], places: tuple[int, ...]) -> tuple[Any, ...]:
+        numbered = list(values)
+        for place in places:
+            if numbered[place] is not None:
+                numbered[place] = self._intern(scope, numbered[place])
+        return tuple(numbered)
+
+    def _intern(self, scope: str, shared: Shared) -> int:
+        interned = self._interned[shared.table]
+        known = interned.remembered.get((scope, shared))
+        return known if known is not None else interned.number(scope, shared, self._intern_inner, self._rows)
+
+    def _intern_inner(self, scope: str, shared: Shared) -> tuple[int, str]:
+        number = self._intern(scope, shared)
+        return number, self._interned[shared.table].hashes[number][1]
+
+    def apply(self, connection: sa.Connection, dialect: Dialect, stale: Mapping[str, Sequence[str]] | None) -> None:
+        """Replace facets in the caller's transaction: of the records in these staging tables, or, for None, of all."""
+        writing = _Writing(connection, dialect, self._layout, self._named)
+        replaced = writing.delete_all() if stale is None else writing.delete(stale)
+        if not replaced and not any(self._records.values()):
+            return
+        keys = {
+            table.name: writing.store_shared(table, self._interned[table.name].hashes) for table in self._layout.shared
+        }
+        bases = {kind: writing.next_key(main) for kind, main in self._layout.main.items()}
+        for name, rows in self._rows.batches():
+            writing.load(name, self._final(name, rows, keys, bases, writing))
+        writing.delete_orphans() if replaced else None
+        writing.roll_up()
+
+    def _final(
+        self,
+        name: str,
+        rows: Sequence[tuple[Any, ...]],
+        keys: Mapping[str, "_Keys"],
+        bases: Mapping[str, int],
+        writing: "_Writing",
+    ) -> list[Row]:
+        """Return rows as they are stored: numbers turned into keys, rows of what was taken again left out."""
+        layout, table = self._layout, self._layout.by_name[name]
+        named = (self._named["source"], self._named["partition"])
+        if not table.of or table.of in layout.by_name:
+            owner = keys[name if not table.of else table.of]
+            rows = [row for row in rows if row[0] in owner.new]
+            start = (lambda row: (owner.keys[row[0]], *named, *row[1:3])) if not table.of else None
+            skipped = 3 if not table.of else 1
+        else:
+            superseded = self._superseded[table.of]
+            if superseded:
+                rows = [row for row in rows if row[0] not in superseded]
+            base = bases[table.of]
+            main = layout.main[table.of]
+            if table is main and main.key:
+                start, skipped = (lambda row: (base + row[0], *named)), 1
+            elif table is main or not _is_keyed(layout, table):
+                start, skipped = (lambda row: named), 1
+            else:
+                start, skipped = (lambda row: (base + row[0],)), 1
+        if start is None:
+            owner_keys = owner.keys
+            start = lambda row: (owner_keys[row[0]],)  # noqa: E731
+        shared = [
+            (place - len(table.columns), keys[column.shared].keys)
+            for place, column in enumerate(table.columns)
+            if column.shared
+        ]
+        if not shared:
+            return [(*start(row), *row[skipped:]) for row in rows]
+        return [_resolved((*start(row), *row[skipped:]), shared) for row in rows]
+
+
+def _resolved(row: tuple[Any, ...], shared: Sequence[tuple[int, Sequence[int]]]) -> Row:
+    values = list(row)
+    for place, keys in shared:
+        if values[place] is not None:
+            values[place] = keys[values[place]]
+    return tuple(values)
+
+
+def _shared_places(table: FacetTable) -> tuple[int, ...]:
+    return tuple(place for place, column in enumerate(table.columns) if column.shared)
+
+
+class _Interned:
+    """The distinct rows of one shared table that a sync has met, numbered in their order."""
+
+    def __init__(self, layout: _Layout, table: FacetTable) -> None:
+        self.remembered: dict[tuple[str, Shared], int] = {}
+        self.hashes: list[tuple[str, str]] = []
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._table = table
+
+    def number(
+        self, scope: str, shared: Shared, inner: Callable[[str, Shared], tuple[int, str]], rows: "_Spool"
+    ) -> int:
+        """Return the number of a row; one that is new is added to `rows`, with the rows that belong to it."""
+        told = [inner(scope, value) if isinstance(value, Shared) else value for value in shared.values]
+        content = [value[1] if isinstance(value, tuple) else value for value in told]
+        digest = blake2b(canonical([content, shared.lists]), digest_size=12).digest()
+        identity = scope, b64encode(digest).decode()
+        number = self._numbers.setdefault(identity, len(self.hashes))
+        if number == len(self.hashes):
+            self.hashes.append(identity)
+            values = (value[0] if isinstance(value, tuple) else value for value in told)
+            rows.add(self._table.name, (number, *identity, *values))
+            for table, listed in shared.lists:
+                for ordinal, row in enumerate(listed):
+                    rows.add(table, (number, ordinal, *row))
+        if len(self.remembered) >= _REMEMBERED:
+            self.remembered.clear()
+        self.remembered[scope, shared] = number
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The keys of a shared table's rows by their numbers, and the numbers of those that are new to the mirror."""
+
+    keys: Sequence[int]
+    new: frozenset[int] | range
+
+
+class _Writing:
+    """Writes one partition's facets in the caller's transaction."""
+
+    def __init__(self, connection: sa.Connection, dialect: Dialect, layout: _Layout, named: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self._layout = layout
+        self._named = named
+        self._names: dict[str, tuple[str, ...]] = {}
+
+    def load(self, name: str, rows: Sequence[Row]) -> None:
+        if rows:
+            self._dialect.load(self._connection, name, self._columns(name), rows)
+
+    def _columns(self, name: str) -> tuple[str, ...]:
+        if name not in self._names:
+            table = self._layout.by_name[name]
+            key = (table.key,) if table.key else ()
+            values = (column.name for column in table.columns)
+            self._names[name] = (*key, *identity(self._layout, table), *values)
+        return self._names[name]
+
+    def next_key(self, table: FacetTable) -> int:
+        """Return a key beyond all that there are; the transaction is the only one that writes."""
+        if not table.key:
+            return 0
+        return int(self._run(f"SELECT coalesce(max({table.key}), 0) + 1 FROM {table.name}").scalar_one())
+
+    def store_shared(self, table: FacetTable, hashes: Sequence[tuple[str, str]]) -> _Keys:
+        """Give every row of a shared table its key: the one that it has already, or the next."""
+        if not hashes:
+            return _Keys((), frozenset())
+        base = self.next_key(table)
+        known = self._known(table, hashes)
+        if not known:
+            return _Keys(range(base, base + len(hashes)), range(len(hashes)))
+        keys = [known.get(identity, base + number) for number, identity in enumerate(hashes)]
+        return _Keys(keys, frozenset(number for number, identity in enumerate(hashes) if identity not in known))
+
+    def _known(self, table: FacetTable, hashes: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        if self._run(f"SELECT 1 FROM {table.name} WHERE {self._layout.here} LIMIT 1").first() is None:
+            return {}
+        scope = self._layout.rules.scope
+        statement = sa.text(
+            f"SELECT {scope}, hash, {table.key} FROM {table.name}"
+            f" WHERE {self._layout.here} AND {scope} = :scope AND hash IN :hashes"
+        ).bindparams(sa.bindparam("hashes", expanding=True))
+        wanted: dict[str, list[str]] = {}
+        for version, told in hashes:
+            wanted.setdefault(version, []).append(told)
+        found: dict[tuple[str, str], int] = {}
+        for version, told_hashes in wanted.items():
+            for start in range(0, len(told_hashes), _LOOKED_UP):
+                values = {**self._named, "scope": version, "hashes": told_hashes[start : start + _LOOKED_UP]}
+                found |= {(row[0], row[1]): row[2] for row in self._connection.execute(statement, values)}
+        return found
+
+    def delete(self, stale: Mapping[str, Sequence[str]]) -> bool:
+        """Delete what belongs to the records in these staging tables; return whether there was anything."""
+        found = False
+        for kind, stagings in stale.items():
+            main = self._layout.main[kind]
+            if self._run(f"SELECT 1 FROM {main.name} WHERE {self._layout.here} LIMIT 1").first() is None:
+                continue
+            for staging in stagings:
+                found = self._delete_staged(kind, main, staging) or found
+        return found
+
+    def _delete_staged(self, kind: str, main: FacetTable, staging: str) -> bool:
+        key = RECORD_TABLES[kind].key
+        staged = f"EXISTS (SELECT 1 FROM {staging} s WHERE {' AND '.join(f's.{n} = t.{n}' for n in key)})"
+        here = f"t.source = :source AND t.{self._layout.rules.partition} = :partition"
+        spelled = [table for table in self._layout.lists.get(kind, ()) if not _is_keyed(self._layout, table)]
+        keyed = [table for table in self._layout.lists.get(kind, ()) if table not in spelled]
+        for table in spelled:
+            self._run(f"DELETE FROM {table.name} AS t WHERE {here} AND {staged}")
+        if not main.key:
+            return self._run(f"DELETE FROM {main.name} AS t WHERE {here} AND {staged}").rowcount > 0
+        same = " AND ".join([here, *(f"t.{name} = s.{name}" for name in key)])
+        # Driven by what is staged, as the join in `merge`: it may be little, and the partition much.
+        self._run(
+            f"CREATE TEMP TABLE stale_facets AS SELECT DISTINCT t.{main.key} AS stale_key"
+            f" FROM {staging} s CROSS JOIN {main.name} t WHERE {same}"
+        )
+        for table in keyed:
+            self._run(f"DELETE FROM {table.name} WHERE {main.key} IN (SELECT stale_key FROM stale_facets)")
+        deleted = self._run(f"DELETE FROM {main.name} WHERE {main.key} IN (SELECT stale_key FROM stale_facets)")
+        self._run("DROP TABLE stale_facets")
+        return deleted.rowcount > 0
+
+    def delete_all(self) -> bool:
+        """Delete every facet of the partition; return whether there was any."""
+        here = self._layout.here
+        deleted = 0
+        for kind, main in self._layout.main.items():
+            for table in self._layout.lists.get(kind, ()):
+                self._run(f"DELETE FROM {table.name} WHERE {self._within(table, main)}")
+            deleted += self._run(f"DELETE FROM {main.name} WHERE {here}").rowcount
+        for shared in self._layout.shared:
+            for table in self._layout.lists.get(shared.name, ()):
+                self._run(f"DELETE FROM {table.name} WHERE {self._within(table, shared)}")
+            self._run(f"DELETE FROM {shared.name} WHERE {here}")
+        for roll_up in self._layout.rules.roll_ups:
+            self._run(f"DELETE FROM {roll_up.name} WHERE {here}")
+        return deleted > 0
+
+    def _within(self, table: FacetTable, owner: FacetTable) -> str:
+        if not _is_keyed(self._layout, table):
+            return self._layout.here
+        return f"{owner.key} IN (SELECT {owner.key} FROM {owner.name} WHERE {self._layout.here})"
+
+    def delete_orphans(self) -> None:
+        """Delete the partition's shared rows that nothing refers to any more, those first that refer to others."""
+        for shared in reversed(self._layout.shared):
+            used = (
+                f"NOT EXISTS (SELECT 1 FROM {table} r WHERE r.{column} = {shared.name}.{shared.key})"
+                for table, column in self._layout.referrers(shared)
+            )
+            orphans = " AND ".join([self._layout.here, *used])
+            for table in self._layout.lists.get(shared.name, ()):
+                self._run(
+                    f"DELETE FROM {table.name} WHERE {shared.key} IN"
+                    f" (SELECT {shared.key} FROM {shared.name} WHERE {orphans})"
+                )
+            self._run(f"DELETE FROM {shared.name} WHERE {orphans}")
+
+    def roll_up(self) -> None:
+        """Make the partition's sums anew."""
+        rules = self._layout.rules
+        for roll_up in rules.roll_ups:
+            self._run(f"DELETE FROM {roll_up.name} WHERE {self._layout.here}")
+            columns = ", ".join(column.name for column in roll_up.columns)
+            select = roll_up.select.lstrip().removeprefix("SELECT")
+            self._run(
+                f"INSERT INTO {roll_up.name} (source, {rules.partition}, {columns})"
+                f" SELECT CAST(:source AS TEXT), CAST(:partition AS TEXT), {select}"
+            )
+        for statement in rules.refresh:
+            self._run(statement)
+
+    def _run(self, statement: str) -> sa.CursorResult[Any]:
+        return self._connection.execute(sa.text(statement), self._named)
+
+
+class _Spool:
+    """Rows by table, in memory up to a bound, in a file beyond."""
+
+    def __init__(self) -> None:
+        self._buffer: dict[str, list[tuple[Any, ...]]] = {}
+        self._count = 0
+        self._file: IO[bytes] | None = None
+
+    def add(self, table: str, row: tuple[Any, ...]) -> None:
+        self._buffer.setdefault(table, []).append(row)
+        self._count += 1
+        if self._count >= BUFFERED:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 - closed with the session
+        marshal.dump(self._buffer, self._file)
+        self._buffer, self._count = {}, 0
+
+    def batches(self) -> Iterator[tuple[str, Sequence[tuple[Any, ...]]]]:
+        """Yield every row, a batch of one table at a time."""
+        for buffer in self._buffers():
+            for table, rows in buffer.items():
+                remaining = iter(rows)
+                while batch := list(islice(remaining, BATCH)):
+                    yield table, batch
+
+    def _buffers(self) -> Iterator[dict[str, list[tuple[Any, ...]]]]:
+        if self._file is not None:
+            end = self._file.tell()
+            self._file.seek(0)
+            while self._file.tell() < end:
+                yield marshal.load(self._file)  # noqa: S302 - what this process wrote
+            self._file.seek(end)
+        yield self._buffer
+
+
+# Partitions
+
+
+def is_derived(connection: sa.Connection, rules: FacetRules, source: str, partition: str) -> bool:
+    """Tell whether a partition's facets can be brought up to date record by record.
+
+    They are of the present rules, or there is no record yet.
+    """
+    named = {"source": source, "partition": partition}
+    found = connection.execute(
+        sa.text("SELECT rules FROM facet_states WHERE source = :source AND partition = :partition"), named
+    ).scalar_one_or_none()
+    return found == rules.number or (found is None and not _has_records(connection, rules, named))
+
+
+def _has_records(connection: sa.Connection, rules: FacetRules, named: Mapping[str, str]) -> bool:
+    return any(
+        connection.execute(
+            sa.text(
+                f"SELECT 1 FROM {RECORD_TABLES[kind].table.name}"
+                f" WHERE source = :source AND {rules.partition} = :partition LIMIT 1"
+            ),
+            named,
+        ).first()
+        for kind in rules.derive
+    )
+
+
+def mark_derived(connection: sa.Connection, rules: FacetRules, source: str, partition: str) -> None:
+    """Remember that a partition's facets are of the present rules."""
+    connection.execute(
+        sa.text(
+            "INSERT INTO facet_states (source, partition, rules) VALUES (:source, :partition, :rules)"
+            " ON CONFLICT (source, partition) DO UPDATE SET rules = excluded.rules"
+            " WHERE facet_states.rules <> excluded.rules"
+        ),
+        {"source": source, "partition": partition, "rules": rules.number},
+    )
+
+
+def forget_facets(connection: sa.Connection, dialect: Dialect, source: str, partition: str) -> None:
+    """Delete a partition's facets."""
+    named = {"source": source, "partition": partition}
+    for layout in _LAYOUTS.values():
+        _Writing(connection, dialect, layout, named).delete_all()
+    connection.execute(sa.text("DELETE FROM facet_states WHERE source = :source AND partition = :partition"), named)
+
+
+def outdated(connection: sa.Connection, rules: FacetRules, source: str) -> list[str]:
+    """Return the partitions of a source that have records, but not the facets of the present rules."""
+    held = " OR ".join(
+        f"EXISTS (SELECT 1 FROM {RECORD_TABLES[kind].table.name} r"
+        f" WHERE r.source = p.source AND r.{rules.partition} = p.partition)"
+        for kind in rules.derive
+    )
+    rows = connection.execute(
+        sa.text(
+            f"SELECT DISTINCT p.partition FROM partitions p WHERE p.source = :source AND ({held}) AND NOT EXISTS"
+            " (SELECT 1 FROM facet_states f WHERE f.source = p.source AND f.partition = p.partition"
+            " AND f.rules = :rules) ORDER BY p.partition"
+        ),
+        {"source": source, "rules": rules.number},
+    )
+    return [row[0] for row in rows]
+
+
+def rebuild_partition(
+    connection: sa.Connection, dialect: Dialect, rules: FacetRules, source: str, partition: str
+) -> None:
+    """Derive a partition's facets anew from its stored records, in the caller's transaction."""
+    changes = FacetChanges(rules, source, partition)
+    named = {"source": source, "partition": partition}
+    for kind in rules.derive:
+        for key, columns, metadata in _stored(connection, dialect, kind, named):
+            changes.take(kind, key, rules.derive[kind](key, columns, metadata))
+    changes.apply(connection, dialect, None)
+    mark_derived(connection, rules, source, partition)
+
+
+def _stored(
+    connection: sa.Connection, dialect: Dialect, kind: str, named: Mapping[str, str]
+) -> Iterator[tuple[Key, Mapping[str, Any], Any]]:
+    """Yield the stored records of a kind: key, typed columns, parsed metadata."""
+    record = RECORD_TABLES[kind]
+    names = (*record.key, *record.values, "metadata")
+    selected = ", ".join(dialect.as_text(record.table.columns[name], name) for name in names)
+    rows = connection.execute(
+        sa.text(
+            f"SELECT {selected} FROM {record.table.name} WHERE source = :source AND {record.partition} = :partition"
+        ),
+        named,
+        execution_options={"yield_per": BATCH},
+    )
+    width = len(record.key)
+    for row in rows:
+        columns = dict(zip(record.values, row[width:-1], strict=True))
+        yield tuple(row[:width]), columns, None if row[-1] is None else orjson.loads(row[-1])
