@@ -413,7 +413,9 @@ class _Keys:
 class _Writing:
     """Writes one partition's facets in the caller's transaction."""
 
-    def __init__(self, connection: sa.Connection, dialect: Dialect, layout: _Layout, named: Mapping[str, str]) -> None:
+    def __init__(
+        self, connection: sa.Connection, dialect: Dialect, layout: _Layout, named: Mapping[str, str]
+    ) -> None:
         self._connection = connection
         self._dialect = dialect
         self._layout = layout

@@ -7,9 +7,21 @@ import sqlalchemy as sa
 
 from dandi_pipeline.mirror.facets import ALL_RULES, FACET_METADATA
 from dandi_pipeline.mirror.schema import METADATA
+from dandi_pipeline.platforms.facets import FacetTable, PublicView, RollUp
 
 PRIVATE = frozenset(
-    "change_log partitions rate_budgets mirror_clock mirror_schema shapes first_syncs dandiset_texts facet_states mirror_statistics".split()  # noqa: SIM905
+    {
+        "change_log",
+        "dandiset_texts",
+        "facet_states",
+        "first_syncs",
+        "mirror_clock",
+        "mirror_schema",
+        "mirror_statistics",
+        "partitions",
+        "rate_budgets",
+        "shapes",
+    }
 )
 """The mirror's own tables: what it still has to do, what failed and why, what it may still send."""
 
@@ -103,7 +115,9 @@ _RECORDS = {
 
 def _facets() -> Mapping[str, Relation]:
     """Return what the platforms describe of their facets."""
-    described = [each for rules in ALL_RULES for each in (*rules.views, *rules.tables, *rules.roll_ups)]
+    described: list[PublicView | FacetTable | RollUp] = []
+    for rules in ALL_RULES:
+        described += [*rules.views, *rules.tables, *rules.roll_ups]
     return {
         each.name: Relation(each.meaning, {column.name: column.meaning for column in each.columns})
         for each in described

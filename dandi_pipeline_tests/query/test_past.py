@@ -96,8 +96,8 @@ def test_the_past_is_asked_in_sql_with_every_view(mirror_url: str, tmp_path: Pat
         rig.sync(allow_mass_deletion=True)
     count = "SELECT dandiset_id, count(*) AS files FROM draft_assets GROUP BY dandiset_id ORDER BY dandiset_id"
     with connect(mirror_url) as mirror:
-        then = dict(mirror.as_of(moment, sql=count).itertuples(index=False))
-        today = dict(mirror.sql(count).itertuples(index=False))
+        then: dict[str, int] = dict(mirror.as_of(moment, sql=count).itertuples(index=False))
+        today: dict[str, int] = dict(mirror.sql(count).itertuples(index=False))
     drafts = [key[0] for key in held["assets"] if key[1] == "draft"]
     assert then == {identifier: drafts.count(identifier) for identifier in then}
     assert today["000001"] == then["000001"] + 1

@@ -33,9 +33,7 @@ _FILE = (
     _text("encoding_format", "the file's media type", "application/x-nwb", "encodingFormat"),
     _text("extension", "what follows the last dot of the file's name, in lower case", "nwb", "path"),
     _integer("video", "1 for a video, by media type or extension (N12); else 0", "0", "encodingFormat", nullable=False),
-    _text(
-        "sha256", "what a file is identified by (N14); null for a zarr", "9f86d081884c7d65…", "digest.dandi:sha2-256"
-    ),
+    _text("sha256", "what a file is identified by (N14); null for a zarr", "9f86d081884c7d65…", "digest.dandi:sha2-256"),
     _PROFILE,
 )
 _SUBJECT = _text("subject", "the subject's identifier (N2, N9)", "YutaMouse20", "wasAttributedTo[].identifier")
@@ -59,7 +57,9 @@ _PARTICIPANT = (
         "http://purl.obolibrary.org/obo/NCBITaxon_10090",
         "wasAttributedTo[].species.identifier",
     ),
-    _text("species_name", "the species' name, which never counts", "House mouse", "wasAttributedTo[].species.name"),
+    _text(
+        "species_name", "the species' name, which never counts", "House mouse", "wasAttributedTo[].species.name"
+    ),
     _SEX,
     _text("sex_original", "the sex as written", "Female", "wasAttributedTo[].sex.name"),
     _YOUNGEST,

@@ -34,8 +34,7 @@ _DURATION = re.compile(
 _DAYS = (365.25, 30.4375, 7.0, 1.0, 1 / 24, 1 / 1440, 1 / 86400)
 _BIRTH = "dandi:BirthReference"
 _INSTANT = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)?\s?(Z|[+-]\d\d(?::?\d\d)?)?)?",
-    re.ASCII | re.IGNORECASE,
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)?\s?(Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII | re.IGNORECASE
 )
 _VIDEO = frozenset("avi mp4 mkv mov wmv m4v mpg mpeg webm".split())
 LARGEST = 2**53
