@@ -69,6 +69,12 @@ _TYPES = _listed(
     "TEXT VARCHAR CHAR NCHAR NVARCHAR INT BIGINT SMALLINT TINYINT FLOAT DOUBLE DECIMAL BOOLEAN DATE TIME TIMESTAMP"
     " TIMESTAMPTZ TIMESTAMPNTZ INTERVAL JSON JSONB UUID BLOB VARBINARY ARRAY"
 )
+MOST_GROWTH = 5_000
+"""How often a column may stand in one expression once subqueries are put into each other, as planners do.
+
+PostgreSQL does so before it looks at any limit: `s || s` over itself forty times takes all the memory there is.
+"""
+
 _GROWING = _listed("DPipe Concat ConcatWs GroupConcat ArrayAgg Array")
 
 
@@ -85,6 +91,8 @@ def checked(statement: str, dialect: str, public: Collection[str]) -> str:
     public = {name.lower() for name in public}
     for node in tree.walk():
         _check(node, public)
+    if _growth(tree, {}) > MOST_GROWTH:
+        raise QueryRefused("subqueries repeat each other's columns too often; name each of them fewer times")
     return text
 
 
@@ -216,6 +224,32 @@ def _check_recursion(node: "exp.With") -> None:
     for inner in node.walk():
         if type(inner).__name__ in _GROWING:
             raise QueryRefused("a recursive query may not put texts or lists together")
+
+
+def _growth(node: "exp.Expr", known: "dict[int, int]") -> int:
+    """Return how often one column may stand in an expression of a query's answer, its subqueries put into it."""
+    from sqlglot import exp
+
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = 1  # A recursive query is put into nothing.
+    selects = [node] if isinstance(node, exp.Select) else []
+    named = [item.find_all(exp.Column) for select in selects for item in select.expressions]
+    own = max((sum(1 for _ in columns) for columns in named), default=1)
+    beneath = [_growth(query, known) for query in _queries_in(node)]
+    known[id(node)] = max(1, own) * max(beneath, default=1)
+    return known[id(node)]
+
+
+def _queries_in(node: "exp.Expr") -> "Iterator[exp.Expr]":
+    """Yield the queries that a query reads, be it by the name of a WITH query."""
+    from sqlglot import exp
+
+    for inner in node.walk(prune=lambda each: each is not node and isinstance(each, (exp.Select, exp.With))):
+        if inner is not node and isinstance(inner, exp.Select):
+            yield inner
+        elif isinstance(inner, exp.Table):
+            yield from (cte.this for cte in _in_scope(inner) if cte.alias.lower() == inner.name.lower())
 
 
 def _words(node: "exp.Expr") -> str:
