@@ -3,9 +3,11 @@
 What it gives is bounded more tightly than for people: a model reads all that it is given.
 """
 
+from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from dandi_pipeline.errors import ConfigurationError
+from dandi_pipeline.errors import ConfigurationError, PipelineError
 from dandi_pipeline.mirror.texts import search_texts
 from dandi_pipeline.query.catalogue import PUBLIC
 from dandi_pipeline.query.door import Bounds
@@ -41,8 +43,22 @@ def server_of(mirror: Connection) -> "MCPServer":
     server = MCPServer("dandi-mirror", instructions=_INSTRUCTIONS, log_level="WARNING")
     tools = _Tools(mirror)
     for tool in (tools.query, tools.describe, tools.ask, tools.changes, tools.search):
-        server.tool()(tool)
+        server.tool()(_told(tool))
     return server
+
+
+def _told(tool: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Return the tool with its refusals told to the model: the SDK keeps other errors to itself."""
+    from mcp.server.mcpserver.exceptions import ToolError
+
+    @wraps(tool)
+    def told(*arguments: Any, **named: Any) -> Answer:
+        try:
+            return tool(*arguments, **named)
+        except PipelineError as refusal:
+            raise ToolError(str(refusal)) from refusal
+
+    return told
 
 
 class _Tools:
