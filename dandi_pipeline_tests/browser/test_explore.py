@@ -97,7 +97,7 @@ def test_sql_is_answered_and_refused_in_a_sentence_by_keys_alone(shown: Pages, b
 
 @pytest.mark.parametrize("path", EVERY_PAGE)
 def test_no_page_is_wider_than_a_narrow_screen(shown: Pages, browser: WebDriver, path: str) -> None:
-    browser.execute_cdp_cmd(  # type: ignore[attr-defined]
+    browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": False}
     )
     try:
@@ -105,14 +105,14 @@ def test_no_page_is_wider_than_a_narrow_screen(shown: Pages, browser: WebDriver,
         assert browser.execute_script("return window.innerWidth") == 360
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
     finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.mark.parametrize("path", EVERY_PAGE)
 def test_every_page_works_without_mistakes_and_without_scripts(shown: Pages, browser: WebDriver, path: str) -> None:
-    browser.get_log("browser")
+    browser.get_log("browser")  # type: ignore[attr-defined]
     shown.open(path)
-    assert browser.get_log("browser") == []
+    assert browser.get_log("browser") == []  # type: ignore[attr-defined]
     assert browser.find_elements(By.TAG_NAME, "script") == []
     assert len(browser.find_elements(By.TAG_NAME, "h1")) == 1
     labelled = browser.find_elements(By.CSS_SELECTOR, "input:not([type=hidden]), textarea")
