@@ -4,9 +4,11 @@ What facets there are, and what they mean, the platforms say (`platforms/facets.
 not be derived again from stored metadata, so they are not in the change feed, and new rules rebuild them.
 """
 
+import json
 import marshal
 import tempfile
 from base64 import b64encode
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -21,14 +23,14 @@ from dandi_pipeline.mirror.dialect import Dialect, Row
 from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES
 from dandi_pipeline.platforms.canonical import canonical
 from dandi_pipeline.platforms.contract import Key, Record
-from dandi_pipeline.platforms.facets import FacetColumn, FacetRules, Facets, FacetTable, Shared
+from dandi_pipeline.platforms.facets import FacetColumn, FacetRules, Facets, FacetTable, RollUp, Shared
 from dandi_pipeline.platforms.registry import PLATFORMS
 
 BATCH = 1000
 """Rows loaded at a time."""
 
-BUFFERED = 20_000
-"""Rows held in memory; more go to a file."""
+BUFFERED = 10_000
+"""Records whose rows are held in memory; more go to a file."""
 
 _REMEMBERED = 20_000
 """Shared rows remembered as they are; the others are told by their hash."""
@@ -46,9 +48,6 @@ _TYPES: Mapping[str, sa.types.TypeEngine[Any]] = {
 }
 # An alias of the row's own number in SQLite, which only a column declared exactly INTEGER is.
 _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-
-FACET_METADATA = sa.MetaData()
-"""The tables of facets; what describes the mirror's other tables is `schema.METADATA`."""
 
 # By which rules a partition's facets were derived.
 facet_states = sa.Table(
@@ -137,8 +136,8 @@ def _owner(layout: _Layout, table: FacetTable) -> FacetTable:
 
 
 def _is_link(table: FacetTable) -> bool:
-    """Tell whether a table does nothing but join records with shared rows."""
-    return len(table.columns) == 1 and bool(table.columns[0].shared)
+    """Tell whether a table joins records with shared rows, each pair once."""
+    return bool(table.of) and bool(table.columns) and bool(table.columns[0].shared)
 
 
 def identity(layout: _Layout, table: FacetTable) -> tuple[str, ...]:
@@ -161,15 +160,15 @@ def _define(layout: _Layout, table: FacetTable) -> sa.Table:
     identifying = [_number_column(name) if name in numbers else _text_columns([name])[0] for name in names]
     # The partition leads, so that it alone finds its rows.
     spelled = (*(name for name in names if name != "source"), *(name for name in names if name == "source"))
-    columns = [*identifying, *_columns(table.columns), *_columns(table.rolled_up)]
+    columns = [*identifying, *_columns(table.columns)]
     options: dict[str, Any] = {}
     if table.key:
         columns.insert(0, sa.Column(table.key, _KEY, primary_key=True, autoincrement=False))
         unique: list[Any] = [sa.Index(f"{table.name}_by_identity", *spelled, unique=True)]
     else:
-        unique = [sa.PrimaryKeyConstraint(*spelled, *(column.name for column in table.columns if _is_link(table)))]
+        unique = [sa.PrimaryKeyConstraint(*spelled, *(column.name for column in table.columns[:1] if _is_link(table)))]
         options["sqlite_with_rowid"] = False
-    return sa.Table(table.name, FACET_METADATA, *columns, *unique, *_indexes(table), **options)
+    return sa.Table(table.name, METADATA, *columns, *unique, *_indexes(table), **options)
 
 
 def _indexes(table: FacetTable) -> Iterator[sa.Index]:
@@ -179,27 +178,32 @@ def _indexes(table: FacetTable) -> Iterator[sa.Index]:
         yield sa.Index(f"{table.name}_by_{columns[0]}", *columns, sqlite_where=only, postgresql_where=only)
 
 
-def _define_all() -> None:
-    for layout in _LAYOUTS.values():
-        for table in layout.rules.tables:
-            _define(layout, table)
-        for roll_up in layout.rules.roll_ups:
-            key = ("source", layout.rules.partition)
-            sa.Table(
-                roll_up.name,
-                FACET_METADATA,
-                *_text_columns(key),
-                *_columns(roll_up.columns),
-                sa.Index(f"{roll_up.name}_by_{key[1]}", *reversed(key)),
-                *(
-                    sa.Index(f"{roll_up.name}_by_{column.name}", column.name)
-                    for column in roll_up.columns
-                    if column.name in {table.key for table in layout.shared}
-                ),
-            )
+def _define_roll_up(layout: _Layout, roll_up: RollUp) -> sa.Table:
+    key = ("source", layout.rules.partition)
+    keys = {table.key for table in layout.shared}
+    return sa.Table(
+        roll_up.name,
+        METADATA,
+        *_text_columns(key),
+        *_columns(roll_up.columns),
+        sa.Index(f"{roll_up.name}_by_{key[1]}", *reversed(key)),
+        *(
+            sa.Index(f"{roll_up.name}_by_{column.name}", column.name)
+            for column in roll_up.columns
+            if column.name in keys
+        ),
+    )
 
 
-_define_all()
+FACET_TABLES: tuple[sa.Table, ...] = tuple(
+    table
+    for layout in _LAYOUTS.values()
+    for table in (
+        *(_define(layout, table) for table in layout.rules.tables),
+        *(_define_roll_up(layout, roll_up) for roll_up in layout.rules.roll_ups),
+    )
+)
+"""The tables of facets, of all platforms."""
 
 
 def recreate_facet_tables(connection: sa.Connection) -> None:
@@ -207,8 +211,8 @@ def recreate_facet_tables(connection: sa.Connection) -> None:
 
     For migrations: views must be dropped first.
     """
-    FACET_METADATA.drop_all(connection)
-    FACET_METADATA.create_all(connection)
+    METADATA.drop_all(connection, FACET_TABLES)
+    METADATA.create_all(connection, FACET_TABLES)
     for emptied in ("facet_states", "mirror_statistics"):
         connection.execute(sa.text(f"DELETE FROM {emptied}"))
     for index in lookups():
@@ -217,9 +221,7 @@ def recreate_facet_tables(connection: sa.Connection) -> None:
 
 def lookups() -> Iterator[sa.Index]:
     """Yield the indexes that no sync needs while it fills a mirror; `lookups.build_lookups` builds them."""
-    yield from (
-        index for table in FACET_METADATA.sorted_tables for index in table.indexes if str(index.name).endswith("sha256")
-    )
+    yield from (index for table in FACET_TABLES for index in table.indexes if "sha256" in index.columns)
 
 
 def drop_facet_views(connection: sa.Connection) -> None:
@@ -246,14 +248,11 @@ class FacetChanges:
         self._layout = _LAYOUTS[id(rules)]
         self._named = {"source": source, "partition": partition}
         self._records = dict.fromkeys(rules.derive, 0)
-        self._positions: dict[tuple[str, Key], int] = {}
+        self._positions: dict[str, dict[Key, int]] = {kind: {} for kind in rules.derive}
         self._superseded: dict[str, set[int]] = {kind: set() for kind in rules.derive}
         self._rows = _Spool()
         self._interned = {table.name: _Interned(self._layout, table) for table in self._layout.shared}
-        self._tables = {
-            kind: [(table, _shared_places(table)) for table in tables] for kind, tables in self._layout.lists.items()
-        }
-        self._main = {kind: (table, _shared_places(table)) for kind, table in self._layout.main.items()}
+        self._plans = {kind: _plan(self._layout, kind) for kind in rules.derive}
 
     def add(self, records: Iterable[Record]) -> None:
         """Take records' facets; the last of those with one key count."""
@@ -264,28 +263,26 @@ class FacetChanges:
     def take(self, kind: str, key: Key, facets: Facets) -> None:
         """Take one record's facets."""
         number = self._records[kind]
-        self._records[kind] += 1
-        earlier = self._positions.setdefault((kind, key), number)
+        self._records[kind] = number + 1
+        positions = self._positions[kind]
+        earlier = positions.setdefault(key, number)
         if earlier != number:
             self._superseded[kind].add(earlier)
-            self._positions[kind, key] = number
-        scope = key[0]
-        rows = self._rows
-        main, places = self._main[kind]
-        [values] = facets[main.name]
-        rows.add(main.name, (number, *key, *(self._numbered(scope, values, places) if places else values)))
-        for table, places in self._tables[kind]:
-            listed = facets.get(table.name, ())
-            if _is_link(table):
-                seen = dict.fromkeys(self._intern(scope, values[0]) for values in listed)
-                for shared in seen:
-                    rows.add(table.name, (number, shared))
-            elif table.spelled or not main.key:
-                for ordinal, values in enumerate(listed):
-                    rows.add(table.name, (number, *key, ordinal, *values))
-            else:
-                for ordinal, values in enumerate(listed):
-                    rows.add(table.name, (number, ordinal, *values))
+            positions[key] = number
+        scope, rows = key[0], self._rows.buffer
+        main, places, linked, keyed, spelled = self._plans[kind]
+        [values] = facets[main]
+        rows[main].append((number, *key, *(self._numbered(scope, values, places) if places else values)))
+        for name in linked:
+            for values in facets.get(name, ()):
+                rows[name].append((number, self._intern(scope, values[0]), *values[1:]))
+        for name in keyed:
+            for ordinal, values in enumerate(facets.get(name, ())):
+                rows[name].append((number, ordinal, *values))
+        for name in spelled:
+            for ordinal, values in enumerate(facets.get(name, ())):
+                rows[name].append((number, *key, ordinal, *values))
+        self._rows.count(1)
 
     def _numbered(self, scope: str, values: tuple[Any, ...], places: tuple[int, ...]) -> tuple[Any, ...]:
         numbered = list(values)
@@ -296,8 +293,11 @@ class FacetChanges:
 
     def _intern(self, scope: str, shared: Shared) -> int:
         interned = self._interned[shared.table]
-        known = interned.remembered.get((scope, shared))
-        return known if known is not None else interned.number(scope, shared, self._intern_inner, self._rows)
+        known = interned.remembered.get(id(shared))
+        # Told by the object itself: what is derived from equal metadata is mostly one object, and hashing it is slow.
+        if known is not None and known[0] is shared and known[1] == scope:
+            return known[2]
+        return interned.number(scope, shared, self._intern_inner, self._rows)
 
     def _intern_inner(self, scope: str, shared: Shared) -> tuple[int, str]:
         number = self._intern(scope, shared)
@@ -314,8 +314,9 @@ class FacetChanges:
         }
         bases = {kind: writing.next_key(main) for kind, main in self._layout.main.items()}
         for name, rows in self._rows.batches():
-            writing.load(name, self._final(name, rows, keys, bases, writing))
-        writing.delete_orphans() if replaced else None
+            writing.load(name, self._final(name, rows, keys, bases))
+        if replaced:
+            writing.delete_orphans()
         writing.roll_up()
 
     def _final(
@@ -324,47 +325,55 @@ class FacetChanges:
         rows: Sequence[tuple[Any, ...]],
         keys: Mapping[str, "_Keys"],
         bases: Mapping[str, int],
-        writing: "_Writing",
     ) -> list[Row]:
         """Return rows as they are stored: numbers turned into keys, rows of what was taken again left out."""
-        layout, table = self._layout, self._layout.by_name[name]
-        named = (self._named["source"], self._named["partition"])
-        if not table.of or table.of in layout.by_name:
-            owner = keys[name if not table.of else table.of]
-            rows = [row for row in rows if row[0] in owner.new]
-            start = (lambda row: (owner.keys[row[0]], *named, *row[1:3])) if not table.of else None
-            skipped = 3 if not table.of else 1
+        table = self._layout.by_name[name]
+        if not table.of or table.of in self._interned:
+            stored = self._shared_rows(table, rows, keys[table.of or name])
         else:
-            superseded = self._superseded[table.of]
-            if superseded:
-                rows = [row for row in rows if row[0] not in superseded]
-            base = bases[table.of]
-            main = layout.main[table.of]
-            if table is main and main.key:
-                start, skipped = (lambda row: (base + row[0], *named)), 1
-            elif table is main or not _is_keyed(layout, table):
-                start, skipped = (lambda row: named), 1
-            else:
-                start, skipped = (lambda row: (base + row[0],)), 1
-        if start is None:
-            owner_keys = owner.keys
-            start = lambda row: (owner_keys[row[0]],)  # noqa: E731
-        shared = [
-            (place - len(table.columns), keys[column.shared].keys)
-            for place, column in enumerate(table.columns)
-            if column.shared
-        ]
-        if not shared:
-            return [(*start(row), *row[skipped:]) for row in rows]
-        return [_resolved((*start(row), *row[skipped:]), shared) for row in rows]
+            stored = self._record_rows(table, rows, bases[table.of])
+        for place in _shared_places(table):
+            stored = _resolved(stored, place - len(table.columns), keys[table.columns[place].shared].keys)
+        return stored
+
+    def _shared_rows(self, table: FacetTable, rows: Sequence[tuple[Any, ...]], owner: "_Keys") -> list[Row]:
+        """Return the rows of a shared table, or those that belong to such rows, where these are new to the mirror."""
+        own = tuple(self._named.values()) if not table.of else ()
+        return [(owner.keys[row[0]], *own, *row[1:]) for row in rows if row[0] in owner.new]
+
+    def _record_rows(self, table: FacetTable, rows: Sequence[tuple[Any, ...]], base: int) -> list[Row]:
+        superseded = self._superseded[table.of]
+        if superseded:
+            rows = [row for row in rows if row[0] not in superseded]
+        own = tuple(self._named.values())
+        if table.key:
+            return [(base + row[0], *own, *row[1:]) for row in rows]
+        if _is_keyed(self._layout, table):
+            return [(base + row[0], *row[1:]) for row in rows]
+        return [(*own, *row[1:]) for row in rows]
 
 
-def _resolved(row: tuple[Any, ...], shared: Sequence[tuple[int, Sequence[int]]]) -> Row:
-    values = list(row)
-    for place, keys in shared:
-        if values[place] is not None:
-            values[place] = keys[values[place]]
-    return tuple(values)
+_Plan = tuple[str, tuple[int, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""A kind's first table and where it holds shared rows; the others: links, by key, spelled."""
+
+
+def _plan(layout: _Layout, kind: str) -> _Plan:
+    lists, main = layout.lists.get(kind, ()), layout.main[kind]
+    return (
+        main.name,
+        _shared_places(main),
+        tuple(table.name for table in lists if _is_link(table)),
+        tuple(table.name for table in lists if _is_keyed(layout, table) and not _is_link(table)),
+        tuple(table.name for table in lists if not _is_keyed(layout, table)),
+    )
+
+
+def _resolved(rows: Sequence[tuple[Any, ...]], place: int, keys: Sequence[int]) -> list[Row]:
+    """Return rows with the number at `place`, counted from the end, turned into its key."""
+    if place == -1:
+        return [(*row[:-1], None if row[-1] is None else keys[row[-1]]) for row in rows]
+    after = place + 1
+    return [(*row[:place], None if row[place] is None else keys[row[place]], *row[after:]) for row in rows]
 
 
 def _shared_places(table: FacetTable) -> tuple[int, ...]:
@@ -375,7 +384,7 @@ class _Interned:
     """The distinct rows of one shared table that a sync has met, numbered in their order."""
 
     def __init__(self, layout: _Layout, table: FacetTable) -> None:
-        self.remembered: dict[tuple[str, Shared], int] = {}
+        self.remembered: dict[int, tuple[Shared, str, int]] = {}
         self.hashes: list[tuple[str, str]] = []
         self._numbers: dict[tuple[str, str], int] = {}
         self._table = table
@@ -392,13 +401,13 @@ class _Interned:
         if number == len(self.hashes):
             self.hashes.append(identity)
             values = (value[0] if isinstance(value, tuple) else value for value in told)
-            rows.add(self._table.name, (number, *identity, *values))
+            rows.buffer[self._table.name].append((number, *identity, *values))
             for table, listed in shared.lists:
                 for ordinal, row in enumerate(listed):
-                    rows.add(table, (number, ordinal, *row))
+                    rows.buffer[table].append((number, ordinal, *row))
         if len(self.remembered) >= _REMEMBERED:
             self.remembered.clear()
-        self.remembered[scope, shared] = number
+        self.remembered[id(shared)] = (shared, scope, number)
         return number
 
 
@@ -413,9 +422,7 @@ class _Keys:
 class _Writing:
     """Writes one partition's facets in the caller's transaction."""
 
-    def __init__(
-        self, connection: sa.Connection, dialect: Dialect, layout: _Layout, named: Mapping[str, str]
-    ) -> None:
+    def __init__(self, connection: sa.Connection, dialect: Dialect, layout: _Layout, named: Mapping[str, str]) -> None:
         self._connection = connection
         self._dialect = dialect
         self._layout = layout
@@ -549,8 +556,6 @@ class _Writing:
                 f"INSERT INTO {roll_up.name} (source, {rules.partition}, {columns})"
                 f" SELECT CAST(:source AS TEXT), CAST(:partition AS TEXT), {select}"
             )
-        for statement in rules.refresh:
-            self._run(statement)
 
     def _run(self, statement: str) -> sa.CursorResult[Any]:
         return self._connection.execute(sa.text(statement), self._named)
@@ -560,20 +565,18 @@ class _Spool:
     """Rows by table, in memory up to a bound, in a file beyond."""
 
     def __init__(self) -> None:
-        self._buffer: dict[str, list[tuple[Any, ...]]] = {}
-        self._count = 0
+        self.buffer: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        self._counted = 0
         self._file: IO[bytes] | None = None
 
-    def add(self, table: str, row: tuple[Any, ...]) -> None:
-        self._buffer.setdefault(table, []).append(row)
-        self._count += 1
-        if self._count >= BUFFERED:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 - closed with the session
-        marshal.dump(self._buffer, self._file)
-        self._buffer, self._count = {}, 0
+    def count(self, records: int) -> None:
+        """Account for records whose rows were put to the buffer."""
+        self._counted += records
+        if self._counted >= BUFFERED:
+            self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 - closed with the session
+            marshal.dump(dict(self.buffer), self._file)
+            self.buffer.clear()
+            self._counted = 0
 
     def batches(self) -> Iterator[tuple[str, Sequence[tuple[Any, ...]]]]:
         """Yield every row, a batch of one table at a time."""
@@ -590,7 +593,7 @@ class _Spool:
             while self._file.tell() < end:
                 yield marshal.load(self._file)  # noqa: S302 - what this process wrote
             self._file.seek(end)
-        yield self._buffer
+        yield self.buffer
 
 
 # Partitions
@@ -689,4 +692,18 @@ def _stored(
     width = len(record.key)
     for row in rows:
         columns = dict(zip(record.values, row[width:-1], strict=True))
-        yield tuple(row[:width]), columns, None if row[-1] is None else orjson.loads(row[-1])
+        yield tuple(row[:width]), columns, _parsed(row[-1])
+
+
+def _parsed(metadata: str | None) -> Any:
+    """Return stored metadata as a sync has it; what is no JSON has no facets."""
+    if metadata is None:
+        return None
+    try:
+        return orjson.loads(metadata)
+    except orjson.JSONDecodeError:
+        # Integers of any length, depth and half surrogates, which orjson refuses.
+        try:
+            return json.loads(metadata)
+        except (ValueError, RecursionError):
+            return None

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from dandi_pipeline.errors import TransientError
 from dandi_pipeline.mirror.database import Database
-from dandi_pipeline.mirror.facets import FACET_METADATA, lookups
+from dandi_pipeline.mirror.facets import lookups
 from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES
 
 
@@ -28,7 +28,7 @@ def build_lookups(database: Database) -> None:
 GROWTH = 0.1
 """By what share the records may grow or shrink before statistics are taken again."""
 
-_ANALYZED = (*METADATA.tables, *FACET_METADATA.tables)
+_ANALYZED = tuple(METADATA.tables)
 
 
 def take_statistics(database: Database) -> None:
@@ -56,9 +56,9 @@ def _are_fit(connection: sa.Connection) -> bool:
 
 def _missing(connection: sa.Connection) -> list[sa.Index]:
     there = sa.inspect(connection)
-    indexes = [index for record in RECORD_TABLES.values() for index in record.table.indexes]
+    own = (index for record in RECORD_TABLES.values() for index in record.table.indexes)
     return [
         index
-        for index in (*indexes, *lookups())
+        for index in (*own, *lookups())
         if index.table is not None and not there.has_index(index.table.name, str(index.name))
     ]

@@ -49,6 +49,7 @@ versions = sa.Table(
     sa.Column("doi", sa.Text),
     sa.Column("metadata", Document),
     sa.Column("content_hash", sa.Text, nullable=False),
+    sa.Index("versions_by_dandiset_id", "dandiset_id"),
 )
 
 assets = sa.Table(
@@ -69,6 +70,7 @@ assets = sa.Table(
     sa.Column("modified", Instant),
     sa.Column("metadata", Document),
     sa.Column("content_hash", sa.Text, nullable=False),
+    sa.Index("assets_by_dandiset_id", "dandiset_id"),
     sa.Index("assets_by_asset_id", "asset_id"),
     sa.Index(
         "assets_by_sha256",
@@ -271,8 +273,9 @@ class RecordTable:
 
     @cached_property
     def lookups(self) -> tuple[str, ...]:
-        """The columns that have an index for people's queries."""
-        return tuple(column.name for index in self.table.indexes for column in index.columns)
+        """The typed columns that have an index for people's queries."""
+        indexed = (column.name for index in self.table.indexes for column in index.columns)
+        return tuple(name for name in indexed if name in self.values)
 
     @cached_property
     def has_metadata(self) -> bool:

@@ -54,7 +54,8 @@ class FacetTable:
     `of` names the kind of record that it describes, or the shared table whose rows its rows belong to; it is empty
     for a shared table. With `key` each row has an integer key of that name. The first table of a kind has exactly
     one row a record; if it has a key, the kind's other tables refer to a record by it, unless `spelled`: then, and
-    where there is no key, by the record's own key. `rolled_up` columns are filled in by the roll-ups.
+    where there is no key, by the record's own key. A kind's table whose first column is `shared` joins records with
+    shared rows, each pair once.
     """
 
     name: str
@@ -63,7 +64,6 @@ class FacetTable:
     columns: tuple[FacetColumn, ...]
     key: str = ""
     spelled: bool = False
-    rolled_up: tuple[FacetColumn, ...] = ()
     indexes: tuple[tuple[str, ...], ...] = ()
 
 
@@ -100,7 +100,7 @@ class FacetRules:
     """All that a platform derives. A new `number` means new rules: mirrors rebuild their facets from stored metadata.
 
     `partition` names the column that holds the partition's key, `scope` what each record's key begins with, within
-    which rows are shared. `refresh` are statements that fill the rolled-up columns of one partition.
+    which rows are shared. `identity` describes the columns that say what a row belongs to.
     """
 
     number: int
@@ -110,4 +110,4 @@ class FacetRules:
     roll_ups: tuple[RollUp, ...]
     views: tuple[PublicView, ...]
     derive: Mapping[str, Derive]
-    refresh: tuple[str, ...] = ()
+    identity: tuple[FacetColumn, ...] = ()

@@ -61,10 +61,11 @@ ORDER BY assets DESC, l.dandiset_id
         "dandiset_id subjects",
         """
 SELECT dandiset_id, COUNT(*) AS subjects
-FROM (SELECT v.dandiset_id, s.subject_key
-      FROM variables v JOIN subject_profiles s ON s.profile_key = v.profile_key
-      WHERE v.variable = 'ElectricalSeries'
-      GROUP BY v.dandiset_id, s.subject_key HAVING SUM(s.assets) >= 3) AS recorded
+FROM (SELECT v.dandiset_id, p.subject_key
+      FROM variables v JOIN participant_profiles f ON f.profile_key = v.profile_key
+      JOIN participants p ON p.participant_key = f.participant_key
+      WHERE v.variable = 'ElectricalSeries' AND p.subject_key IS NOT NULL
+      GROUP BY v.dandiset_id, p.subject_key HAVING SUM(f.subject_assets) >= 3) AS recorded
 GROUP BY dandiset_id HAVING COUNT(*) >= 3
 ORDER BY subjects DESC, dandiset_id
 """,

@@ -74,12 +74,14 @@ class Sync:
     def run(self, plan: SyncPlan, run_id: str) -> Generator[PartitionReport, None, None]:
         """Sync what the plan names and yield each partition's report as it ends, in the caller's thread.
 
-        A failed partition is a report; what would fail every partition is raised, once what was under way has
-        ended. Closing the iterator stops the sync: partitions under way are left as they were.
+        Facets of other rules are derived anew first, with no request. A failed partition is a report; what would
+        fail every partition is raised, once what was under way has ended. Closing the iterator stops the sync:
+        partitions under way are left as they were.
         """
         if self._mirror is None:
             raise ConfigurationError("a sync needs a mirror")
         mirror = self._mirror
+        mirror.rebuild_facets(self._source)
         yield from self._each(plan, lambda tools, item: PartitionSync(tools, self._source, mirror, run_id, item).run())
         mirror.complete()
 

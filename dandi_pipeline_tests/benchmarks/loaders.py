@@ -1,6 +1,7 @@
 """Copies an archive into an empty database, in a process of its own: our sync, or the same done by hand.
 
-`python -m dandi_pipeline_tests.benchmarks.loaders {sync,by-hand} API_URL DATABASE_URL` prints what it took as JSON.
+`python -m dandi_pipeline_tests.benchmarks.loaders {sync,sync-without-facets,by-hand} API_URL DATABASE_URL` prints what
+it took as JSON.
 """
 
 import csv
@@ -52,9 +53,14 @@ def load(how: str, api_url: str, database_url: str) -> Loaded:
     return Loaded(**json.loads(done.stdout))
 
 
-def sync(api_url: str, database_url: str) -> None:
+def sync_without_facets(api_url: str, database_url: str) -> None:
+    """Copy everything but derive nothing from assets."""
+    sync(api_url, database_url, derives_facets=False)
+
+
+def sync(api_url: str, database_url: str, *, derives_facets: bool = True) -> None:
     """Copy everything as `dandi-pipeline sync` does, but without Dagster."""
-    platform = dandi_at(api_url, Limits())
+    platform = dandi_at(api_url, Limits(), derives_facets=derives_facets)
     with closing(platform), Mirror.open(database_url) as mirror:
         engine = Sync("dandi", platform, mirror, SyncOptions())
         for report in engine.run(engine.plan(), "run"):
@@ -119,7 +125,7 @@ def _peak_megabytes() -> float:
 def main() -> None:
     """Load as the arguments say and print what it took."""
     how, api_url, database_url = sys.argv[1:]
-    work = {"sync": sync, "by-hand": by_hand}[how]
+    work = {"sync": sync, "sync-without-facets": sync_without_facets, "by-hand": by_hand}[how]
     started, cpu_started = time.perf_counter(), time.process_time()
     work(api_url, database_url)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started

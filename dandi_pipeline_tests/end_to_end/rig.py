@@ -106,8 +106,15 @@ def dandi_at(
     key: str | None = None,
     published_assets: bool = False,
     bucket_url: str | None = None,
+    derives_facets: bool = True,
 ) -> DandiPlatform:
     """Return an archive that is asked within these limits, with its bulk files where `bucket_url` says."""
     client = HttpClient(api_url, user_agent="tests", authorization=f"token {key}" if key else None, limits=limits)
     bucket = Manifests(HttpClient(bucket_url, user_agent="tests", limits=limits)) if bucket_url else None
-    return DandiPlatform(client, bucket, lists_embargoed=key is not None, published_assets=published_assets)
+    return DandiPlatform(
+        client,
+        bucket,
+        lists_embargoed=key is not None,
+        published_assets=published_assets,
+        derives_facets=derives_facets,
+    )

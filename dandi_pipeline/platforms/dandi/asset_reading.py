@@ -66,6 +66,7 @@ class Shelf:
     version: str
     asset_count: int
     embargo_status: str
+    derives_facets: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,8 @@ class AssetReading:
         return [self._record(row, page.where) for row in page.rows]
 
     def _record(self, row: Json, where: str) -> Record:
-        return asset_record(self._version, row, where=where, known=self._request.known[ASSET.name])
+        known, derived = self._request.known[ASSET.name], self._shelf.derives_facets
+        return asset_record(self._version, row, where=where, known=known, derived=derived)
 
     def _first_then_rest(
         self, first: Page, read: Callable[[int], Page], pages: int, measure: Callable[[Page], int]

@@ -33,7 +33,9 @@ _FILE = (
     _text("encoding_format", "the file's media type", "application/x-nwb", "encodingFormat"),
     _text("extension", "what follows the last dot of the file's name, in lower case", "nwb", "path"),
     _integer("video", "1 for a video, by media type or extension (N12); else 0", "0", "encodingFormat", nullable=False),
-    _text("sha256", "what a file is identified by (N14); null for a zarr", "9f86d081884c7d65…", "digest.dandi:sha2-256"),
+    _text(
+        "sha256", "what a file is identified by (N14); null for a zarr", "9f86d081884c7d65…", "digest.dandi:sha2-256"
+    ),
     _PROFILE,
 )
 _SUBJECT = _text("subject", "the subject's identifier (N2, N9)", "YutaMouse20", "wasAttributedTo[].identifier")
@@ -50,6 +52,7 @@ _GENOTYPE_FOLDED = _text(
     "genotype_folded", "the genotype case-folded, to search in", "sst-ires-cre/wt", "wasAttributedTo[].genotype"
 )
 _PARTICIPANT = (
+    _text("subject_original", "the identifier as written", "YutaMouse20", "wasAttributedTo[].identifier"),
     _TAXON,
     _text(
         "species_identifier",
@@ -57,9 +60,7 @@ _PARTICIPANT = (
         "http://purl.obolibrary.org/obo/NCBITaxon_10090",
         "wasAttributedTo[].species.identifier",
     ),
-    _text(
-        "species_name", "the species' name, which never counts", "House mouse", "wasAttributedTo[].species.name"
-    ),
+    _text("species_name", "the species' name, which never counts", "House mouse", "wasAttributedTo[].species.name"),
     _SEX,
     _text("sex_original", "the sex as written", "Female", "wasAttributedTo[].sex.name"),
     _YOUNGEST,
@@ -83,15 +84,27 @@ _SAMPLE = (
     _text("sample_type_original", "the type as written", "slice", "wasDerivedFrom[].sampleType.name"),
 )
 _SESSION = (
-    _text("session_id", "the session's identifier (N2), where it is not its name", "681698752", "wasGeneratedBy[].identifier"),
+    _text(
+        "session_id",
+        "the session's identifier (N2), where it is not its name",
+        "681698752",
+        "wasGeneratedBy[].identifier",
+    ),
     _text("session", "the session's name (N2)", "ses-140321", "wasGeneratedBy[].name"),
-    _text("recording_date", "the local date: ten characters of the start as written (N8)", "2018-10-22", "wasGeneratedBy[].startDate"),
+    _text(
+        "recording_date",
+        "the local date: ten characters of the start as written (N8)",
+        "2018-10-22",
+        "wasGeneratedBy[].startDate",
+    ),
     FacetColumn("started", "instant", "the start in UTC", "2018-10-22T17:34:08.145000Z", "wasGeneratedBy[].startDate"),
     _text("start_original", "the start as written", "2018-10-22T10:34:08.145000-07:00", "wasGeneratedBy[].startDate"),
-)  # fmt: skip
+)
 _VARIABLE = _text("variable", "the variable (N2)", "ElectricalSeries", "variableMeasured[].value", nullable=False)
 _APPROACH = _text("approach", "the approach (N2)", "electrophysiological approach", "approach[].name", nullable=False)
-_TECHNIQUE = _text("technique", "the technique (N2)", "spike sorting technique", "measurementTechnique[].name", nullable=False)  # fmt: skip
+_TECHNIQUE = _text(
+    "technique", "the technique (N2)", "spike sorting technique", "measurementTechnique[].name", nullable=False
+)
 _ASSETS = _integer("assets", "how many assets of the version have the profile", "572")
 _PROBLEM = (
     _text("field", "the field that cannot be read", "wasAttributedTo[].age.value", nullable=False),
@@ -111,7 +124,6 @@ _PROFILE_TABLES = (
         meaning="sets of variables, approaches and techniques; many assets share each",
         columns=(),
         key="profile_key",
-        rolled_up=(_ASSETS,),
     ),
     FacetTable(
         "profile_variables",
@@ -149,10 +161,7 @@ _ASSET_TABLES = (
         "subject_keys",
         of="",
         meaning="the subjects of each version by number",
-        columns=(
-            _SUBJECT,
-            _text("subject_original", "the identifier as written", "YutaMouse20", "wasAttributedTo[].identifier"),
-        ),
+        columns=(_SUBJECT,),
         key="subject_key",
     ),
     FacetTable(
@@ -167,7 +176,11 @@ _ASSET_TABLES = (
         "asset_participants",
         of="asset",
         meaning="which participant entries each asset has",
-        columns=(PARTICIPANT_KEY,),
+        columns=(
+            PARTICIPANT_KEY,
+            _integer("first_of_subject", "1 for the asset's first entry of its subject, else 0", "1", nullable=False),
+            _integer("first_of_species", "1 for its first subject of the species, else 0", "1", nullable=False),
+        ),
         indexes=(("participant_key", "asset_key"),),
     ),
     FacetTable("asset_samples", of="asset", meaning="the samples of each asset, at any depth (N16)", columns=_SAMPLE),
@@ -186,11 +199,21 @@ _VERSION_TABLES = (
         columns=(
             _text("name", "the dandiset's name (N2)", "Physiological properties of CA1", "name"),
             _text("description", "the description (N2)", "Recordings of …", "description"),
-            FacetColumn("published", "instant", "when the version was published (N15)", "2022-01-26T18:52:00.000000Z", "datePublished"),
+            FacetColumn(
+                "published",
+                "instant",
+                "when the version was published (N15)",
+                "2022-01-26T18:52:00.000000Z",
+                "datePublished",
+            ),
             _integer("published_year", "the year of that in UTC", "2022", "datePublished"),
             _integer("told_files", "files, as the archive's summary says", "101", "assetsSummary.numberOfFiles"),
-            _integer("told_bytes", "bytes, as the archive's summary says", "2559248010229", "assetsSummary.numberOfBytes"),
-            _integer("told_subjects", "subjects, as the archive's summary says", "16", "assetsSummary.numberOfSubjects"),
+            _integer(
+                "told_bytes", "bytes, as the archive's summary says", "2559248010229", "assetsSummary.numberOfBytes"
+            ),
+            _integer(
+                "told_subjects", "subjects, as the archive's summary says", "16", "assetsSummary.numberOfSubjects"
+            ),
             _text("schema_version", "the metadata's schema", "0.6.4", "schemaVersion"),
         ),
     ),
@@ -200,11 +223,21 @@ _VERSION_TABLES = (
         meaning="people and organizations of each version",
         columns=(
             _text("schema_key", "Person or Organization", "Person", "contributor[].schemaKey"),
-            _text("person", "who it is (N4): the ORCID, else the folded name; null for organizations", "0000-0002-3100-4800", "contributor[].identifier"),
+            _text(
+                "person",
+                "who it is (N4): the ORCID, else the folded name; null for organizations",
+                "0000-0002-3100-4800",
+                "contributor[].identifier",
+            ),
             _text("name", "the name (N2)", "Svoboda, Karel", "contributor[].name"),
             _text("name_original", "the name as written", "Svoboda, Karel", "contributor[].name"),
             _text("orcid", "the ORCID", "0000-0002-6670-7362", "contributor[].identifier"),
-            _text("identifier", "the identifier as written", "https://orcid.org/0000-0002-6670-7362", "contributor[].identifier"),
+            _text(
+                "identifier",
+                "the identifier as written",
+                "https://orcid.org/0000-0002-6670-7362",
+                "contributor[].identifier",
+            ),
             _text("email", "the address (N2)", "someone@example.org", "contributor[].email"),
             _text("award_number", "the award as written", "1 R01 NS 123887-01", "contributor[].awardNumber"),
         ),
@@ -226,8 +259,15 @@ _VERSION_TABLES = (
         columns=(
             _CONTRIBUTOR,
             _text("name", "the affiliation's name (N2)", "Janelia Research Campus", "contributor[].affiliation[].name"),
-            _text("name_original", "the name as written", "Janelia Research Campus", "contributor[].affiliation[].name"),
-            _text("identifier", "the identifier as written", "https://ror.org/013sk6x84", "contributor[].affiliation[].identifier"),
+            _text(
+                "name_original", "the name as written", "Janelia Research Campus", "contributor[].affiliation[].name"
+            ),
+            _text(
+                "identifier",
+                "the identifier as written",
+                "https://ror.org/013sk6x84",
+                "contributor[].affiliation[].identifier",
+            ),
         ),
     ),
     FacetTable(
@@ -247,7 +287,12 @@ _VERSION_TABLES = (
         columns=(
             _text("schema_key", "what kind of thing it is", "Anatomy", "about[].schemaKey"),
             _text("identifier", "the id (N3)", "UBERON:0002421", "about[].identifier"),
-            _text("identifier_original", "the id as written", "http://purl.obolibrary.org/obo/UBERON_0002421", "about[].identifier"),
+            _text(
+                "identifier_original",
+                "the id as written",
+                "http://purl.obolibrary.org/obo/UBERON_0002421",
+                "about[].identifier",
+            ),
             _text("name", "the name (N2)", "hippocampal formation", "about[].name"),
             _text("name_folded", "the name case-folded, to search in", "hippocampal formation", "about[].name"),
             _text("name_original", "the name as written", "hippocampal formation", "about[].name"),
@@ -291,7 +336,13 @@ _VERSION_TABLES = (
         meaning="who may read each version, and when its embargo ends",
         columns=(
             _text("status", "the access without `dandi:`", "EmbargoedAccess", "access[].status"),
-            FacetColumn("embargoed_until", "instant", "when the embargo ends", "2026-05-01T00:00:00.000000Z", "access[].embargoedUntil"),
+            FacetColumn(
+                "embargoed_until",
+                "instant",
+                "when the embargo ends",
+                "2026-05-01T00:00:00.000000Z",
+                "access[].embargoedUntil",
+            ),
             _as_written("the embargo's end", "2026-05-01", "access[].embargoedUntil"),
         ),
     ),
@@ -300,12 +351,19 @@ _VERSION_TABLES = (
         of="version",
         meaning="the standards that the archive's summary names",
         columns=(
-            _text("name", "the standard's name (N2)", "Neurodata Without Borders (NWB)", "assetsSummary.dataStandard[].name"),
-            _text("identifier", "the identifier as written", "RRID:SCR_015242", "assetsSummary.dataStandard[].identifier"),
+            _text(
+                "name",
+                "the standard's name (N2)",
+                "Neurodata Without Borders (NWB)",
+                "assetsSummary.dataStandard[].name",
+            ),
+            _text(
+                "identifier", "the identifier as written", "RRID:SCR_015242", "assetsSummary.dataStandard[].identifier"
+            ),
         ),
     ),
     FacetTable("version_problems", of="version", meaning="what could not be read of a version", columns=_PROBLEM),
-)  # fmt: skip
+)
 
 _SUMS = (
     _integer("files", "assets", "101", nullable=False),
@@ -322,99 +380,116 @@ _SPECIES = (
     _integer("bytes", "the sum of these assets' sizes", "2559248010229", nullable=False),
 )
 
+_PROFILE_OF = _integer("profile_key", "the profile, in `profiles`", "3", nullable=False)
 _SUBJECT_SUMS = (
     _text("sex", "the sex, if exactly one is told", "Female", "wasAttributedTo[].sex.name"),
-    _text("taxon", "the species' id, if exactly one is told", "NCBITaxon:10090", "wasAttributedTo[].species.identifier"),
+    _text(
+        "taxon", "the species' id, if exactly one is told", "NCBITaxon:10090", "wasAttributedTo[].species.identifier"
+    ),
     _text("genotype", "the genotype, if exactly one is told", "Sst-IRES-Cre/wt", "wasAttributedTo[].genotype"),
-    FacetColumn("age_min_days", "number", "the least lower bound of age in days (N7)", "90.0", "wasAttributedTo[].age.value"),
-    FacetColumn("age_max_days", "number", "the greatest upper bound of age in days (N7)", "180.0", "wasAttributedTo[].age.value"),
+    FacetColumn(
+        "age_min_days", "number", "the least lower bound of age in days (N7)", "90.0", "wasAttributedTo[].age.value"
+    ),
+    FacetColumn(
+        "age_max_days", "number", "the greatest upper bound of age in days (N7)", "180.0", "wasAttributedTo[].age.value"
+    ),
     _integer("assets", "how many assets have the subject", "12", nullable=False),
-    _integer("recording_dates", "on how many distinct dates these were recorded", "3", "wasGeneratedBy[].startDate", nullable=False),
-)  # fmt: skip
+    _integer(
+        "recording_dates",
+        "on how many distinct dates these were recorded",
+        "3",
+        "wasGeneratedBy[].startDate",
+        nullable=False,
+    ),
+)
 
 _ROLL_UPS = (
     RollUp(
-        "dandiset_facets",
-        meaning="what the assets of each version add up to; versions whose assets are not mirrored, or none, are absent",
-        columns=(VERSION, *_SUMS),
-        select="""
-SELECT f.version, COUNT(*), COALESCE(SUM(f.size), 0),
-       (SELECT COUNT(*) FROM subject_keys s
-        WHERE s.source = :source AND s.dandiset_id = :partition AND s.version = f.version),
-       SUM(f.video), COALESCE(SUM(f.video * f.size), 0)
-FROM asset_files f
-WHERE f.source = :source AND f.dandiset_id = :partition
-GROUP BY f.version""",
-    ),
-    RollUp(
-        "dandiset_species",
-        meaning="the species of each version (N3), in assets that have at least one such subject",
-        columns=(VERSION, *_SPECIES),
-        select="""
-SELECT d.version, d.taxon,
-       (SELECT COUNT(DISTINCT q.subject_key) FROM participants q
-        WHERE q.source = :source AND q.dandiset_id = :partition AND q.version = d.version AND q.taxon = d.taxon),
-       COUNT(*), COALESCE(SUM(d.size), 0)
-FROM (SELECT DISTINCT p.version, p.taxon, f.asset_key, f.size
-      FROM asset_files f CROSS JOIN asset_participants l CROSS JOIN participants p
-      WHERE f.source = :source AND f.dandiset_id = :partition
-        AND l.asset_key = f.asset_key AND p.participant_key = l.participant_key
-        AND p.taxon IS NOT NULL AND p.subject_key IS NOT NULL) AS d
-GROUP BY d.version, d.taxon""",
-    ),
-    RollUp(
-        "subject_facets",
-        meaning="what the assets of each version say of each subject together",
-        columns=(VERSION, _shared("subject_key", "", "the subject, in `subject_keys`", nullable=False), *_SUBJECT_SUMS),
-        select="""
-SELECT f.version, p.subject_key,
-       CASE WHEN MIN(p.sex) = MAX(p.sex) THEN MIN(p.sex) END,
-       CASE WHEN MIN(p.taxon) = MAX(p.taxon) THEN MIN(p.taxon) END,
-       CASE WHEN MIN(p.genotype) = MAX(p.genotype) THEN MIN(p.genotype) END,
-       MIN(p.age_min_days), MAX(p.age_max_days), COUNT(DISTINCT f.asset_key), COUNT(DISTINCT t.recording_date)
-FROM asset_files f CROSS JOIN asset_participants l CROSS JOIN participants p
-LEFT JOIN asset_sessions t ON t.asset_key = l.asset_key
-WHERE f.source = :source AND f.dandiset_id = :partition
-  AND l.asset_key = f.asset_key AND p.participant_key = l.participant_key AND p.subject_key IS NOT NULL
-GROUP BY f.version, p.subject_key""",
-    ),
-    RollUp(
-        "subject_profiles",
-        meaning="in how many assets of each profile each subject is",
+        "profile_facets",
+        meaning="what the assets of each version and profile add up to",
         columns=(
             VERSION,
-            _shared("subject_key", "", "the subject, in `subject_keys`", nullable=False),
-            _shared("profile_key", "", "the profile, in `profiles`", nullable=False),
-            _integer("assets", "assets of the profile that have the subject", "12", nullable=False),
+            _PROFILE_OF,
+            _ASSETS,
+            _integer("bytes", "the sum of their sizes", "2559248010229", nullable=False),
+            _integer("video_files", "assets that are videos (N12)", "0", nullable=False),
+            _integer("video_bytes", "the sum of the videos' sizes", "0", nullable=False),
         ),
         select="""
-SELECT f.version, p.subject_key, f.profile_key, COUNT(DISTINCT f.asset_key)
-FROM asset_files f CROSS JOIN asset_participants l CROSS JOIN participants p
+SELECT f.version, f.profile_key, COUNT(*), COALESCE(SUM(f.size), 0), SUM(f.video), COALESCE(SUM(f.video * f.size), 0)
+FROM asset_files f
 WHERE f.source = :source AND f.dandiset_id = :partition
-  AND l.asset_key = f.asset_key AND p.participant_key = l.participant_key AND p.subject_key IS NOT NULL
-GROUP BY f.version, p.subject_key, f.profile_key""",
+GROUP BY f.version, f.profile_key""",
+    ),
+    RollUp(
+        "dandiset_facets",
+        meaning="what the assets of each version add up to; absent for a version without assets in the mirror",
+        columns=(VERSION, *_SUMS),
+        select="""
+SELECT r.version, SUM(r.assets), SUM(r.bytes),
+       (SELECT COUNT(*) FROM subject_keys s
+        WHERE s.source = :source AND s.dandiset_id = :partition AND s.version = r.version),
+       SUM(r.video_files), SUM(r.video_bytes)
+FROM profile_facets r
+WHERE r.source = :source AND r.dandiset_id = :partition
+GROUP BY r.version""",
     ),
     RollUp(
         "participant_profiles",
         meaning="in how many assets of each profile each participant entry is",
         columns=(
             VERSION,
-            _shared("participant_key", "", "the participant entry, in `participants`", nullable=False),
-            _shared("profile_key", "", "the profile, in `profiles`", nullable=False),
+            _integer("participant_key", "the participant entry, in `participants`", "1742", nullable=False),
+            _PROFILE_OF,
             _integer("assets", "assets of the profile that have the entry", "12", nullable=False),
+            _integer("subject_assets", "of these, those whose first entry of the subject it is", "12", nullable=False),
+            _integer(
+                "species_assets", "of these, those whose first subject of the species it is", "12", nullable=False
+            ),
+            _integer("species_bytes", "the sum of the latter's sizes", "2559248010229", nullable=False),
         ),
         select="""
-SELECT f.version, l.participant_key, f.profile_key, COUNT(*)
+SELECT f.version, l.participant_key, f.profile_key, COUNT(*), SUM(l.first_of_subject), SUM(l.first_of_species),
+       COALESCE(SUM(l.first_of_species * f.size), 0)
 FROM asset_files f CROSS JOIN asset_participants l
 WHERE f.source = :source AND f.dandiset_id = :partition AND l.asset_key = f.asset_key
 GROUP BY f.version, l.participant_key, f.profile_key""",
     ),
-)
-
-_REFRESH = (
-    """
-UPDATE profiles SET assets = (SELECT COUNT(*) FROM asset_files f WHERE f.profile_key = profiles.profile_key)
-WHERE source = :source AND dandiset_id = :partition""",
+    RollUp(
+        "dandiset_species",
+        meaning="the species of each version (N3), in assets that have at least one such subject",
+        columns=(VERSION, *_SPECIES),
+        select="""
+SELECT r.version, p.taxon, COUNT(DISTINCT p.subject_key), SUM(r.species_assets), SUM(r.species_bytes)
+FROM participant_profiles r CROSS JOIN participants p
+WHERE r.source = :source AND r.dandiset_id = :partition AND p.participant_key = r.participant_key
+  AND p.taxon IS NOT NULL AND p.subject_key IS NOT NULL
+GROUP BY r.version, p.taxon""",
+    ),
+    RollUp(
+        "subject_facets",
+        meaning="what the assets of each version say of each subject together",
+        columns=(
+            VERSION,
+            _integer("subject_key", "the subject, in `subject_keys`", "17", nullable=False),
+            *_SUBJECT_SUMS,
+        ),
+        select="""
+SELECT r.version, p.subject_key,
+       CASE WHEN MIN(p.sex) = MAX(p.sex) THEN MIN(p.sex) END,
+       CASE WHEN MIN(p.taxon) = MAX(p.taxon) THEN MIN(p.taxon) END,
+       CASE WHEN MIN(p.genotype) = MAX(p.genotype) THEN MIN(p.genotype) END,
+       MIN(p.age_min_days), MAX(p.age_max_days), SUM(r.subject_assets), COALESCE(MAX(d.dates), 0)
+FROM participant_profiles r CROSS JOIN participants p
+LEFT JOIN (SELECT q.subject_key, COUNT(DISTINCT t.recording_date) AS dates
+           FROM asset_files f CROSS JOIN asset_participants l CROSS JOIN participants q CROSS JOIN asset_sessions t
+           WHERE f.source = :source AND f.dandiset_id = :partition AND l.asset_key = f.asset_key
+             AND q.participant_key = l.participant_key AND t.asset_key = f.asset_key AND q.subject_key IS NOT NULL
+           GROUP BY q.subject_key) AS d ON d.subject_key = p.subject_key
+WHERE r.source = :source AND r.dandiset_id = :partition AND p.participant_key = r.participant_key
+  AND p.subject_key IS NOT NULL
+GROUP BY r.version, p.subject_key""",
+    ),
 )
 
 _DRAFT_KEYS = (SOURCE, DANDISET)
@@ -476,15 +551,33 @@ _VIEWS = (
     *(
         PublicView(
             plural,
-            f"the {plural} of drafts: one row for each {plural.rstrip('s') if singular is None else singular} of each profile",
+            f"the {plural} of drafts: one row for each {singular} of each profile",
             (*_DRAFT_KEYS, _integer("profile_key", "the profile, which assets share", "3"), column, original, _ASSETS),
             f"SELECT p.source, p.dandiset_id, p.profile_key, v.{column.name}, v.original, p.assets"
-            f" FROM profiles p JOIN {table} v ON v.profile_key = p.profile_key WHERE p.version = 'draft'",
+            f" FROM profile_facets p JOIN {table} v ON v.profile_key = p.profile_key WHERE p.version = 'draft'",
         )
         for plural, singular, table, column, original in (
-            ("variables", "variable", "profile_variables", _VARIABLE, _as_written("the variable", "LFP", "variableMeasured[].value")),
-            ("approaches", "approach", "profile_approaches", _APPROACH, _as_written("the approach", "behavioral approach", "approach[].name")),
-            ("techniques", "technique", "profile_techniques", _TECHNIQUE, _as_written("the technique", "surgical technique", "measurementTechnique[].name")),
+            (
+                "variables",
+                "variable",
+                "profile_variables",
+                _VARIABLE,
+                _as_written("the variable", "LFP", "variableMeasured[].value"),
+            ),
+            (
+                "approaches",
+                "approach",
+                "profile_approaches",
+                _APPROACH,
+                _as_written("the approach", "behavioral approach", "approach[].name"),
+            ),
+            (
+                "techniques",
+                "technique",
+                "profile_techniques",
+                _TECHNIQUE,
+                _as_written("the technique", "surgical technique", "measurementTechnique[].name"),
+            ),
         )
     ),
     PublicView(
@@ -512,8 +605,12 @@ _VIEWS = (
             _text("embargo_status", "OPEN, EMBARGOED or UNEMBARGOING", "OPEN"),
             *_SUMS,
             _integer("told_files", "files, as the archive's summary says", "101", "assetsSummary.numberOfFiles"),
-            _integer("told_bytes", "bytes, as the archive's summary says", "2559248010229", "assetsSummary.numberOfBytes"),
-            _integer("told_subjects", "subjects, as the archive's summary says", "16", "assetsSummary.numberOfSubjects"),
+            _integer(
+                "told_bytes", "bytes, as the archive's summary says", "2559248010229", "assetsSummary.numberOfBytes"
+            ),
+            _integer(
+                "told_subjects", "subjects, as the archive's summary says", "16", "assetsSummary.numberOfSubjects"
+            ),
         ),
         "SELECT d.source, d.dandiset_id, d.name, d.embargo_status,"
         " COALESCE(f.files, 0) AS files, COALESCE(f.bytes, 0) AS bytes, COALESCE(f.subjects, 0) AS subjects,"
@@ -558,7 +655,7 @@ _VIEWS = (
         "SELECT source, dandiset_id, version, path, field, problem, value FROM asset_problems"
         " UNION ALL SELECT source, dandiset_id, version, NULL, field, problem, value FROM version_problems",
     ),
-)  # fmt: skip
+)
 
 FACETS = FacetRules(
     number=NUMBER,
@@ -568,5 +665,14 @@ FACETS = FacetRules(
     roll_ups=_ROLL_UPS,
     views=_VIEWS,
     derive={"asset": asset_facets, "version": version_facets},
-    refresh=_REFRESH,
+    identity=(
+        SOURCE,
+        DANDISET,
+        VERSION,
+        PATH,
+        ASSET_KEY,
+        _integer("profile_key", "the profile, in `profiles`", "3"),
+        _integer("ordinal", "the row's place among its like, from 0", "0"),
+        _text("hash", "tells two contents apart", "kJ3xV9m2Qd0Zt7Yb"),
+    ),
 )

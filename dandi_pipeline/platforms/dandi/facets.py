@@ -34,9 +34,10 @@ _DURATION = re.compile(
 _DAYS = (365.25, 30.4375, 7.0, 1.0, 1 / 24, 1 / 1440, 1 / 86400)
 _BIRTH = "dandi:BirthReference"
 _INSTANT = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)?\s?(Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII | re.IGNORECASE
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)?\s?(Z|[+-]\d\d(?::?\d\d)?)?)?",
+    re.ASCII | re.IGNORECASE,
 )
-_VIDEO = frozenset("avi mp4 mkv mov wmv m4v mpg mpeg webm".split())
+_VIDEO = frozenset(["avi", "mp4", "mkv", "mov", "wmv", "m4v", "mpg", "mpeg", "webm"])
 LARGEST = 2**53
 """Bytes and counts beyond this are no real ones; sums of what is below fit into 64 bits."""
 LONGEST_DIGEST = 500
@@ -129,13 +130,8 @@ def doi(*texts: Any) -> str | None:
     return None
 
 
-def is_video(path: str, encoding_format: Any) -> bool:
-    """Tell whether a file is a video, by its format or its name (N12)."""
-    return (isinstance(encoding_format, str) and encoding_format.startswith("video/")) or extension(path) in _VIDEO
-
-
 def extension(path: str) -> str | None:
-    """Return what follows the last dot of a file's name, in lower case."""
+    """Return what follows the last dot of a file's name, in lower case (N12)."""
     _, dot, ending = path.rsplit("/", 1)[-1].rpartition(".")
     return ending.lower() if dot else None
 
@@ -154,28 +150,19 @@ def asset_facets(key: Key, columns: Mapping[str, Column], metadata: Any) -> Face
     """Return an asset's facets: its file, its profile, and who and what it was recorded from, and when."""
     metadata = _object(metadata)
     problems: Problems = []
-    participants, found = _memo(_participants, metadata.get("wasAttributedTo"))
-    problems += found
-    sessions, found = _memo(_sessions, metadata.get("wasGeneratedBy"))
-    problems += found
-    samples, found = _memo(_samples, metadata.get("wasDerivedFrom"))
-    problems += found
-    profile, found = _memo(
-        _profile, [metadata.get(name) for name in ("variableMeasured", "approach", "measurementTechnique")]
-    )
-    problems += found
-    file = _file(key[1], columns, metadata, problems)
+    get = metadata.get
+    profile = _memo(_profile, (get("variableMeasured"), get("approach"), get("measurementTechnique")), problems)
     return {
-        "asset_files": ((*file, profile),),
-        "asset_participants": participants,
-        "asset_samples": samples,
-        "asset_sessions": sessions,
+        "asset_files": ((*_file(key[1], columns, metadata, problems), profile),),
+        "asset_participants": _memo(_participants, get("wasAttributedTo"), problems),
+        "asset_samples": _memo(_samples, get("wasDerivedFrom"), problems),
+        "asset_sessions": _memo(_sessions, get("wasGeneratedBy"), problems),
         "asset_problems": problems,
     }
 
 
 def _file(path: str, columns: Mapping[str, Column], metadata: Json, problems: Problems) -> tuple[Any, ...]:
-    encoding = metadata.get("encodingFormat")
+    encoding, told = metadata.get("encodingFormat"), metadata.get("contentSize")
     digest = metadata.get("digest")
     sha256 = digest.get("dandi:sha2-256") if isinstance(digest, dict) else None
     if sha256 is not None and not (isinstance(sha256, str) and len(sha256) <= LONGEST_DIGEST and _storable(sha256)):
@@ -184,24 +171,27 @@ def _file(path: str, columns: Mapping[str, Column], metadata: Json, problems: Pr
     size = whole_number(columns.get("size"))
     if size is None:
         problems.append(_problem("size", "is no number of bytes", columns.get("size")))
-    told = metadata.get("contentSize")
-    if told is not None and whole_number(told) is None:
+    if told is not None and told != size and whole_number(told) is None:
         problems.append(_problem("contentSize", "is no number of bytes", told))
-    return (
-        columns.get("asset_id"),
-        size,
-        original(encoding),
-        extension(path),
-        int(is_video(path, encoding)),
-        sha256 or None,
-    )
+    ending = extension(path)
+    video = ending in _VIDEO or (isinstance(encoding, str) and encoding.startswith("video/"))
+    return columns.get("asset_id"), size, original(encoding), ending, int(video), sha256 or None
 
 
-def _participants(value: Any, problems: Problems) -> tuple[tuple[Shared], ...]:
-    found: dict[Shared, None] = {}
-    for entry in _objects(value, "wasAttributedTo", problems):
-        found[_participant(entry, problems)] = None
-    return tuple((participant,) for participant in found)
+def _participants(value: Any, problems: Problems) -> tuple[tuple[Shared, int, int], ...]:
+    """Return each entry once, with whether it is the asset's first of its subject, and with it of its species."""
+    entries = dict.fromkeys(_participant(entry, problems) for entry in _objects(value, "wasAttributedTo", problems))
+    seen: set[Any] = {None}
+    found = []
+    for participant in entries:
+        subject, taxon = participant.values[0], participant.values[_TAXON] if participant.values[0] else None
+        found.append((participant, int(subject not in seen), int(taxon not in seen)))
+        seen |= {subject, taxon}
+    return tuple(found)
+
+
+_TAXON = 2
+"""The place of the taxon among a participant's values."""
 
 
 def _participant(entry: Json, problems: Problems) -> Shared:
@@ -220,7 +210,8 @@ def _participant(entry: Json, problems: Problems) -> Shared:
     return Shared(
         "participants",
         (
-            Shared("subject_keys", (subject, original(entry.get("identifier")))) if subject else None,
+            Shared("subject_keys", (subject,)) if subject else None,
+            original(entry.get("identifier")),
             term(species.get("identifier")),
             original(species.get("identifier")),
             _text(species, "name", f"{where}.species", problems),
@@ -275,7 +266,7 @@ def _samples(value: Any, problems: Problems) -> tuple[tuple[Any, ...], ...]:
     return tuple(found)
 
 
-def _profile(value: list[Any], problems: Problems) -> Shared:
+def _profile(value: tuple[Any, Any, Any], problems: Problems) -> Shared:
     variables, approaches, techniques = value
     return Shared(
         "profiles",
@@ -451,25 +442,29 @@ def _standards(summary: Json, problems: Problems) -> Iterator[tuple[Any, ...]]:
 # Reading
 
 
-_MEMORY: dict[Any, tuple[Any, Problems]] = {}
-_MOST_REMEMBERED = 20_000
+_MEMORY: dict[Any, dict[bytes, tuple[Any, Problems]]] = {}
+_MOST_REMEMBERED = 10_000
 
 
-def _memo(derive: Any, value: Any) -> tuple[Any, Problems]:
-    """Return what a function derives from a value, and its problems; neighbours say the same again and again."""
+def _memo(derive: Any, value: Any, problems: Problems) -> Any:
+    """Return what a function derives from a value, and add its problems; neighbours say the same again and again."""
+    if not value:
+        return derive(value, problems)
     try:
-        key = (derive, orjson.dumps(value))
+        key = orjson.dumps(value)
     except (TypeError, ValueError, RecursionError):
-        problems: Problems = []
-        return derive(value, problems), problems
-    known = _MEMORY.get(key)
+        return derive(value, problems)
+    memory = _MEMORY.setdefault(derive, {})
+    known = memory.get(key)
     if known is None:
-        problems = []
-        known = derive(value, problems), problems
-        if len(_MEMORY) >= _MOST_REMEMBERED:
-            _MEMORY.clear()
-        _MEMORY[key] = known
-    return known
+        found: Problems = []
+        known = derive(value, found), found
+        if len(memory) >= _MOST_REMEMBERED:
+            memory.clear()
+        memory[key] = known
+    if known[1]:
+        problems += known[1]
+    return known[0]
 
 
 def _storable(text: str) -> bool:

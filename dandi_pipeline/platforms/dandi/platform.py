@@ -53,11 +53,13 @@ class DandiPlatform:
         lists_embargoed: bool,
         published_assets: bool = False,
         page_size: int = PAGE_SIZE,
+        derives_facets: bool = True,
     ) -> None:
         self._client = client
         self._manifests = manifests
         self._api = DandiApi(client, lists_embargoed=lists_embargoed, page_size=page_size)
         self._published_assets = published_assets
+        self._derives_facets = derives_facets
 
     @property
     def traffic(self) -> Traffic:
@@ -89,7 +91,14 @@ class DandiPlatform:
 
     def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
         """Yield the dandiset's versions and assets; see `DandisetReading`."""
-        reading = DandisetReading(self._api, self._manifests, listed, request, published_assets=self._published_assets)
+        reading = DandisetReading(
+            self._api,
+            self._manifests,
+            listed,
+            request,
+            published_assets=self._published_assets,
+            derives_facets=self._derives_facets,
+        )
         for observation in reading.observations():
             if isinstance(observation, Planned):
                 self._count_planned(observation.requests, observation.received_bytes)

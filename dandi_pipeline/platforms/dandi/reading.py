@@ -45,6 +45,7 @@ class DandisetReading:
         request: ReadRequest,
         *,
         published_assets: bool,
+        derives_facets: bool = True,
     ) -> None:
         self._api = api
         self._manifests = manifests
@@ -52,6 +53,7 @@ class DandisetReading:
         self._id = listed.key
         self._request = request
         self._published_assets = published_assets and ASSETS in request.parts
+        self._derives_facets = derives_facets
         self._cut_short = False
         self._draft = f"draft of dandiset {self._id}"
 
@@ -185,7 +187,7 @@ class DandisetReading:
         return held
 
     def _assets_of(self, version: str, count: int, *, full: bool = False) -> Iterator[Observation]:
-        shelf = Shelf(self._id, version, count, self._listed.row["embargo_status"])
+        shelf = Shelf(self._id, version, count, self._listed.row["embargo_status"], self._derives_facets)
         reading = AssetReading(self._api, self._manifests, self._request, shelf)
         yield from reading.observations(full=full or self._request.full)
         self._cut_short = self._cut_short or reading.cut_short

@@ -109,9 +109,9 @@ class Version:
     @property
     def contact_person(self) -> str:
         """The first contributor who is a contact person, or nobody: an empty string."""
-        for contributor in self.metadata.get("contributor") or ():
+        for contributor in listed(self.metadata.get("contributor")):
             if "dcite:ContactPerson" in (contributor.get("roleName") or ()):
-                return str(contributor["name"])
+                return str(contributor.get("name") or "")
         return ""
 
 
@@ -136,6 +136,12 @@ class Dandiset:
         """The published version created last."""
         latest = next(reversed(self.versions.values()))
         return None if latest.version == DRAFT else latest
+
+
+def listed(value: Any) -> list[dict[str, Any]]:
+    """Return the objects of a list, or a single one as a list: metadata that is not validated may have either."""
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, dict)]
 
 
 def _blob_of(asset_id: str, metadata: Metadata) -> str:
