@@ -18,13 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import sqlalchemy as sa
+
 from dandi_pipeline.errors import DatabaseUnavailable, MirrorBusy, MirrorLost, QueryRefused, QueryStopped
 from dandi_pipeline.mirror.database import Database, dialect_of
+from dandi_pipeline.mirror.dictionary import INTERNAL, PUBLIC
 from dandi_pipeline.mirror.mirror import Mirror
 from dandi_pipeline.mirror.postgresql import PostgresqlDialect
+from dandi_pipeline.mirror.schema import METADATA
 from dandi_pipeline.mirror.sqlite import SqliteDialect
 from dandi_pipeline.query import reader_role, statements
-from dandi_pipeline.query.catalogue import BEHIND_VIEWS, PRIVATE, public_relations, readable_relations
 
 WORKER = Path(__file__).with_name("worker.py")
 
@@ -33,6 +36,15 @@ PATIENCE = 10.0
 
 GRACE = 0.2
 """Seconds beyond its limit after which a statement's process is killed."""
+
+PRIVATE = INTERNAL | {"mirror_schema"}
+"""The mirror's own tables: what it still has to do, what failed and why, what it may still send."""
+
+BEHIND_VIEWS = ("changes",)
+"""The public views that read a private table."""
+
+_BENEATH = sorted(set(METADATA.tables) - PRIVATE)
+"""What public views may read."""
 
 Value = str | int | float | bool | None | bytes
 Row = Sequence[Any]
@@ -97,7 +109,8 @@ class Door:
     def public(self) -> tuple[str, ...]:
         """Return the names of the tables and views that can be asked."""
         with self.database.reading() as connection:
-            return public_relations(connection)
+            shaped = connection.execute(sa.text("SELECT view_name FROM shapes ORDER BY view_name")).scalars()
+            return (*PUBLIC, *shaped)
 
     @contextmanager
     def reading(
@@ -140,7 +153,7 @@ class Door:
         }
         if isinstance(self.dialect, SqliteDialect):
             secret = {view: f"door_{secrets.token_hex(16)}" for view in BEHIND_VIEWS}
-            guard = {"readable": readable_relations(public), "private": sorted(PRIVATE), "secret": secret}
+            guard = {"readable": [*public, *_BENEATH], "private": sorted(PRIVATE), "secret": secret}
             return {**common, "file": str(self.dialect.path), "guard": guard if guarded else None}
         assert isinstance(self.dialect, PostgresqlDialect)
         connect = reader_role.arguments(self._owner, public, self._reader_url) if guarded else self.dialect.arguments

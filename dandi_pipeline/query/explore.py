@@ -20,8 +20,8 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from dandi_pipeline.errors import PipelineError
+from dandi_pipeline.mirror.dictionary import PUBLIC
 from dandi_pipeline.mirror.texts import search_texts
-from dandi_pipeline.query.catalogue import PUBLIC
 from dandi_pipeline.query.door import Bounds, Reading
 from dandi_pipeline.query.frames import Connection, dandiset, question_of
 from dandi_pipeline.query.plots import Bar, bars, steps
@@ -59,10 +59,14 @@ FACETS = (
         "Licence",
         "SELECT license AS value, source, dandiset_id FROM versions WHERE version = 'draft' AND license IS NOT NULL",
     ),
+    Facet("species", "Species", "SELECT DISTINCT taxon AS value, source, dandiset_id FROM species"),
+    Facet("approach", "Approach", "SELECT DISTINCT approach AS value, source, dandiset_id FROM approaches"),
+    Facet("technique", "Technique", "SELECT DISTINCT technique AS value, source, dandiset_id FROM techniques"),
+    Facet("variable", "Variable measured", "SELECT DISTINCT variable AS value, source, dandiset_id FROM variables"),
     Facet(
         "format",
         "File format",
-        "SELECT DISTINCT encoding_format AS value, source, dandiset_id FROM draft_assets"
+        "SELECT DISTINCT encoding_format AS value, source, dandiset_id FROM draft_files"
         " WHERE encoding_format IS NOT NULL",
     ),
     Facet(
@@ -199,7 +203,9 @@ class _Pages:
                 answer = self._table(statement)
             except PipelineError as error:
                 refusal = str(error)
-        return self._page("sql.html", "SQL", statement=statement, answer=answer, refusal=refusal, relations=PUBLIC)
+        return self._page(
+            "sql.html", "SQL", statement=statement, answer=answer, refusal=refusal, tables=PUBLIC.values()
+        )
 
     def style(self, request: Request) -> Response:
         """Return the style sheet."""

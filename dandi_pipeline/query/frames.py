@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from dandi_pipeline.errors import QueryRefused
+from dandi_pipeline.mirror.dictionary import PUBLIC
 from dandi_pipeline.mirror.texts import search_texts
-from dandi_pipeline.query.catalogue import PUBLIC
 from dandi_pipeline.query.door import UNBOUNDED, Bounds, Door, Row, Value
 from dandi_pipeline.query.past import KINDS, Moment, instant_of, past_mirror, past_rows
 from dandi_pipeline.query.questions import QUESTIONS, Question
@@ -126,9 +126,7 @@ class Connection:
 
     def describe(self) -> "pd.DataFrame":
         """Return what can be asked: each column of each public table and view, with its meaning."""
-        described = [
-            [name, column, meaning] for name, relation in PUBLIC.items() for column, meaning in relation.columns.items()
-        ]
+        described = [[name, column.name, column.meaning] for name, table in PUBLIC.items() for column in table.columns]
         shaped = [[name, "", "a view of users' own records"] for name in self.door.public() if name not in PUBLIC]
         return frame_of(["table", "column", "meaning"], described + shaped)
 
@@ -234,7 +232,7 @@ def _since(since: Moment | timedelta | int | None) -> tuple[list[str], dict[str,
 def _columns_of(table: str) -> Sequence[str]:
     if table not in KINDS:
         raise QueryRefused(f"the past of {table!r} is not kept by itself; it is of {', '.join(KINDS)}, or ask in SQL")
-    return list(PUBLIC[table].columns)
+    return [column.name for column in PUBLIC[table].columns]
 
 
 def default_bounds(limit: int | None, seconds: float | None) -> Bounds:

@@ -8,8 +8,8 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from dandi_pipeline.errors import ConfigurationError, PipelineError
+from dandi_pipeline.mirror.dictionary import PUBLIC
 from dandi_pipeline.mirror.texts import search_texts
-from dandi_pipeline.query.catalogue import PUBLIC
 from dandi_pipeline.query.door import Bounds
 from dandi_pipeline.query.frames import Connection, question_of
 from dandi_pipeline.query.questions import QUESTIONS
@@ -75,11 +75,12 @@ class _Tools:
         """Say which tables and views there are, or which columns one has, and what they mean."""
         dialect = self._mirror.door.dialect_name
         if not table:
-            known = {name: relation.row for name, relation in PUBLIC.items()}
+            known = {name: table.meaning for name, table in PUBLIC.items()}
             others = {name: "a view of users' own records" for name in self._mirror.door.public() if name not in known}
             return {"dialect": dialect, "tables": known | others, "questions": _questions()}
         if table in PUBLIC:
-            return {"dialect": dialect, "row": PUBLIC[table].row, "columns": dict(PUBLIC[table].columns)}
+            columns = {column.name: column.meaning for column in PUBLIC[table].columns}
+            return {"dialect": dialect, "meaning": PUBLIC[table].meaning, "columns": columns}
         return self._answer(f'SELECT * FROM "{table}"', limit=1)
 
     def ask(self, question: str) -> Answer:

@@ -12,9 +12,13 @@ from dandi_pipeline.query.questions import QUESTIONS
 from dandi_pipeline.query.statements import checked
 from dandi_pipeline_tests.query import statements
 from dandi_pipeline_tests.query.conftest import SECRET, contents, watched_memory
+from dandi_pipeline_tests.query.fuzz import fuzz
 
 LIMIT = 0.5
 """Seconds for a costly statement."""
+
+FUZZED = 10.0
+"""Seconds for each database; `python -m dandi_pipeline_tests.query.fuzz` takes as many as it is told."""
 
 LATE = 0.5
 ADDED = 200 * 1024 * 1024
@@ -170,3 +174,9 @@ def test_the_text_is_sent_without_its_comments_and_otherwise_as_it_is() -> None:
     # PostgreSQL's comments nest, and this one does not end.
     with pytest.raises(QueryRefused):
         checked(statement, "postgresql", ("dandisets",))
+
+
+def test_random_statements_get_through_neither_layer(door: Door, request: pytest.FixtureRequest) -> None:
+    url = str(request.getfixturevalue(f"guarded_{door.dialect_name}"))
+    tally = fuzz(door, url, seconds=FUZZED, seed=7)
+    assert tally["refused"] > 10
