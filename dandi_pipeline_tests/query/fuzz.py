@@ -20,8 +20,8 @@ from dandi_pipeline_tests.query import statements
 from dandi_pipeline_tests.query.conftest import PRIVATE_TABLES, SECRET, contents, guarded_mirror, opened_door
 
 SECONDS = 0.3
-LATE = 0.5
-"""How long a statement may take beyond its seconds; on a busy machine starting a process takes some of it."""
+LATE = 4.0
+"""How long a statement may take beyond its seconds on a machine that is busy; what is costly is timed by itself."""
 
 _PIECE = re.compile(r"\w+|'[^']*'|\"[^\"]*\"|--|/\*|\*/|\|\||::|[^\w\s]")
 _NAMES = (*PRIVATE_TABLES, "dandisets", "changes", "draft_assets", "sqlite_master", "pg_authid", "secret", "error")
