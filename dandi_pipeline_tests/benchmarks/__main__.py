@@ -14,6 +14,7 @@ MODULES = {
     "successor": "successor",
     "incremental": "incremental",
     "growth": "growth",
+    "questions": "questions",
     "dagster": "dagster_events",
     "budgets": "budgets",
 }

@@ -28,6 +28,9 @@ PAGE_SIZE = 1000
 
 AT = spell(STARTED)
 
+_SHARED = 0.01
+"""What share of the files are copies of others."""
+
 _SPAWNING = get_context("spawn")
 
 Json = dict[str, Any]
@@ -90,13 +93,29 @@ def _answers(sizes: Sequence[int]) -> Iterator[tuple[str, bytes]]:
     assets = _assets()
     for identifier, version in versions.items():
         draft = f"/api/dandisets/{identifier}/versions/draft"
-        info = {**version, "dandiset": _dandiset(identifier), "metadata": {"name": version["name"], "license": []}}
+        info = {**version, "dandiset": _dandiset(identifier), "metadata": _dandiset_metadata(identifier, version)}
         yield f"{draft}/info/ 1", _packed(info)
         total = version["asset_count"]
         for number in range(1, max(1, ceil(total / PAGE_SIZE)) + 1):
             page = list(islice(assets, min(PAGE_SIZE, total - (number - 1) * PAGE_SIZE)))
             shown = total if number == 1 else None
             yield f"{draft}/assets/ {number}", _envelope(page, count=shown, more=number * PAGE_SIZE < total)
+
+
+def _dandiset_metadata(identifier: str, version: Json) -> Json:
+    """Return what questions ask of a dandiset; every tenth is about the same, by the same people."""
+    number = int(identifier)
+    return {
+        "name": version["name"],
+        "license": ["spdx:CC-BY-4.0"],
+        "about": [{"schemaKey": "Anatomy", "name": "hippocampus", "identifier": f"UBERON:{number % 10}"}],
+        "contributor": [
+            {"schemaKey": "Person", "name": f"Person {number % 10}", "roleName": ["dcite:ContactPerson"]},
+            {"schemaKey": "Organization", "name": "NIH", "awardNumber": f"R01NS12388{number % 10}"},
+        ],
+        "relatedResource": [{"identifier": f"doi:10.1038/nature{number % 10}", "relation": "dcite:IsDescribedBy"}],
+        "assetsSummary": {"numberOfFiles": version["asset_count"], "numberOfBytes": version["size"]},
+    }
 
 
 def _pages(rows: Sequence[Json]) -> Iterator[Sequence[Json]]:
@@ -140,8 +159,25 @@ def _assets() -> Iterator[Json]:
     chance = random.Random(0)
     world = generated_world(dandisets=1, large=200)
     templates = [_completed(asset.metadata) for asset in world.dandisets["000001"].draft.assets.values()]
-    for path, template in zip(paths(), cycle(templates), strict=False):
-        yield _asset(path, template, chance)
+    for number, (path, template) in enumerate(zip(paths(), cycle(templates), strict=False)):
+        yield _asset(path, _of_subject(template, number), chance)
+
+
+def _of_subject(template: Json, number: int) -> Json:
+    """Return metadata as of one of many subjects, three assets each, recorded on one of many days."""
+    session, activity = template["wasGeneratedBy"]
+    day = f"20{10 + number // 9_000 % 15}-{number // 750 % 12 + 1:02d}-{number // 30 % 28 + 1:02d}"
+    started = f"{day}T11:22:{number % 60:02d}-04:00"
+    variables = _VARIABLES[number // 700 % len(_VARIABLES)]
+    return {
+        **template,
+        "wasGeneratedBy": [{**session, "startDate": started}, activity],
+        "wasAttributedTo": [
+            {**person, "identifier": f"{person['identifier']}-{number // 3}"}
+            for person in template.get("wasAttributedTo", ())
+        ],
+        "variableMeasured": [{"schemaKey": "PropertyValue", "value": variable} for variable in variables],
+    }
 
 
 def _completed(metadata: Json) -> Json:
@@ -160,6 +196,15 @@ def _completed(metadata: Json) -> Json:
     }
 
 
+_VARIABLES = [
+    ["Units", "ElectricalSeries"],
+    ["LFP", "Units", "ElectricalSeries", "ElectrodeGroup"],
+    ["PlaneSegmentation", "ImagingPlane", "OpticalChannel"],
+    ["CurrentClampStimulusSeries", "CurrentClampSeries"],
+    ["BehavioralTimeSeries", "SpatialSeries", "Position"],
+    ["ProcessingModule"],
+]
+
 # As most real assets have it beside their session.
 _ACTIVITY = {
     "schemaKey": "Activity",
@@ -171,6 +216,9 @@ _ACTIVITY = {
 
 def _asset(path: str, template: Mapping[str, Any], chance: random.Random) -> Json:
     asset_id, blob = _uuid(chance), _uuid(chance)
+    digest = chance.randbytes(32).hex()
+    if chance.random() < _SHARED:
+        digest = f"{chance.randrange(1_000):064x}"
     size = chance.randint(10**4, 10**11)
     metadata = {
         **template,
@@ -180,7 +228,7 @@ def _asset(path: str, template: Mapping[str, Any], chance: random.Random) -> Jso
         "contentSize": size,
         "contentUrl": content_url(asset_id, blob, None),
         "digest": {
-            "dandi:sha2-256": chance.randbytes(32).hex(),
+            "dandi:sha2-256": digest,
             "dandi:dandi-etag": f"{chance.randbytes(16).hex()}-1",
         },
     }

@@ -411,7 +411,7 @@ def q18(archive: Archive) -> Rows:
         for subject, _, asset in held.entries():
             for session in objects(asset["metadata"].get("wasGeneratedBy")):
                 start = session.get("startDate")
-                if session.get("schemaKey") == "Session" and n2(start):
+                if session.get("schemaKey") == "Session" and isinstance(start, str) and n2(start):
                     dates[subject].add(start[:10])
         count = sum(len(found) >= 10 for found in dates.values())
         if count:

@@ -29,7 +29,7 @@ AGES = (
     *("P60D/", "/P84D", "P60D/old", "young/P84D", "/", "P", "PT", "P1DT", "P1D2W", "p60d", "P60", " P60D", "P1.D"),
     *("about 3 months", "", "P60D/P70D/P80D", "P+5D", "P.5D", "P1,5D", "P٣D", None, 60, ["P60D"]),
 )
-REFERENCES = (
+REFERENCES: tuple[Any, ...] = (
     *(None, None, None, {}, {"schemaKey": "PropertyValue", "value": "dandi:BirthReference"}),
     *({"value": "dandi:GestationalReference"}, {"schemaKey": "PropertyValue"}),
 )
@@ -120,7 +120,7 @@ PEOPLE = (
     "STRASSE, A",
     "",
 )
-ABOUT = (
+ABOUT: tuple[Any, ...] = (
     *(
         {"identifier": "http://purl.obolibrary.org/obo/UBERON_0002421", "name": "Hippocampus"},
         {"name": "hippoCAMPal CA1 "},
@@ -242,7 +242,7 @@ def _session(chance: random.Random) -> Json:
 
 
 def _sample(chance: random.Random, depth: int = 0) -> Json:
-    sample = {
+    sample: Json = {
         "schemaKey": chance.choice(["BioSample", "BioSample", "Asset"]),
         "identifier": chance.choice([*NAMES, *(f"s{number}" for number in range(8))]),
         "sampleType": chance.choice([{"name": "cell"}, {"name": " cell"}, {"name": "Slice"}, {"name": ""}, None]),

@@ -195,7 +195,7 @@ def test_terms_are_spelled_alike() -> None:
 
 
 def test_ages_are_days() -> None:
-    assert age_in_days("P1Y2M3W4DT5H6M7S", None) == (pytest.approx(451.3376273),) * 2
+    assert list(age_in_days("P1Y2M3W4DT5H6M7S", None)) == pytest.approx([451.337581] * 2)
     assert age_in_days("P10D/", None) == (10, None)
     assert age_in_days("/P10D", "dandi:BirthReference") == (None, 10)
     assert age_in_days("P-1D/x", None) == age_in_days("P10D", "dandi:GestationalReference") == (None, None)
