@@ -3,6 +3,7 @@
 What is not on a list is refused: kinds of expressions, functions, types, tables. The database is not asked.
 """
 
+import logging
 import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -112,6 +113,8 @@ def _parsed(statement: str, dialect: str) -> "tuple[exp.Expr, str]":
         from sqlglot.errors import SqlglotError
     except ImportError:
         raise ConfigurationError(f"asking in SQL needs sqlglot; install it: {HOW_TO_INSTALL}") from None
+    # It warns of what it reads as a mere command, which is refused and told in other words.
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
     try:
         tokens = sqlglot.tokenize(statement, read=dialect)
         text = _without_comments(statement, tokens)
