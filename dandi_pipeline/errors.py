@@ -11,6 +11,7 @@ PipelineError
 ├── ConfigurationError        fix a setting, a credential or the command (exit code 2)
 │   ├── CredentialRejected    the platform refused the key itself
 │   ├── AccessRefused         401 or 403 for one resource: it exists, hidden from us
+│   ├── WrongAddress          what answers there is not the API that was expected
 │   ├── QuotaExhausted        the account may send nothing more until its quota is renewed
 │   ├── PartitionUnknown      a named partition does not exist
 │   ├── DatabaseUnavailable   the mirror cannot be opened
@@ -18,11 +19,19 @@ PipelineError
 │   ├── QueryStopped          a question that took more time or memory than it may
 │   └── MassDeletionRefused   a guard: read what would go, then allow it or not
 └── ContractError             the platform answered something it never promised: read the message
-    ├── ResourceMissing       404 where something was promised
-    └── UnexpectedPayload     JSON of the wrong shape
+    ├── ResourceMissing       404, in the API's own JSON, where something was promised
+    ├── UnexpectedPayload     JSON of the wrong shape
+    └── UnforeseenError       an exception that no code expected: report it
 """
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_REASON = 300
 
 
 class PipelineError(Exception):
@@ -79,6 +88,10 @@ class AccessRefused(ConfigurationError):
     """The resource exists but is hidden from this credential (or from nobody's)."""
 
 
+class WrongAddress(ConfigurationError):
+    """What answers at the address is not the platform's API: a web page, or another server's words."""
+
+
 class QuotaExhausted(ConfigurationError):
     """The account has no requests left until its quota is renewed or raised; trying again only counts more."""
 
@@ -110,8 +123,35 @@ class ContractError(PipelineError):
 
 
 class ResourceMissing(ContractError):
-    """The platform says that a resource does not exist."""
+    """The platform says, in its own words, that a resource does not exist."""
 
 
 class UnexpectedPayload(ContractError):
     """The platform's JSON lacks what it always has, or has it with another type."""
+
+
+class UnforeseenError(ContractError):
+    """An exception of another type than these, met while a partition was worked on or the partitions were listed."""
+
+
+@contextmanager
+def foreseen(where: str) -> Iterator[None]:
+    """Let nothing but a `PipelineError` out of the block: any other exception is told as an `UnforeseenError`.
+
+    This is the one place that catches whatever there is, and it does so for two reasons. What a partition holds comes
+    from strangers, and goes through parsers, drivers and platforms that others write: no list of exceptions is ever
+    complete, and one bad record must not end the sync of all the others. And nothing is hidden: the error has the
+    exception's type, is recorded, reported and counted like any other, and the log has the traceback. What people do
+    (KeyboardInterrupt, SystemExit, Dagster's interruption) is no `Exception` and passes.
+    """
+    try:
+        yield
+    except PipelineError:
+        raise
+    except Exception as error:
+        _log.debug("%s: %s", where, type(error).__name__, exc_info=True)
+        said = " ".join(str(error).split())[:_LONGEST_REASON]
+        reason = f"{type(error).__name__}{f': {said}' if said else ''}"
+        raise UnforeseenError(
+            f"{where}: {reason}; nothing was written for it: please report it, with the traceback of the debug log"
+        ) from error

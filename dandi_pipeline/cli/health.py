@@ -4,6 +4,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from dandi_pipeline.cli.quota import Used
     from dandi_pipeline.orchestration.history import PastSync
     from dandi_pipeline.orchestration.standing import Standing
-    from dandi_pipeline.settings import Settings, Source
+    from dandi_pipeline.settings import Source
 
 _LOOKED_AT = 20
 """Past syncs of a source among which the newest is looked for that came to an end of its own."""
@@ -32,13 +33,16 @@ _LOOKED_AT = 20
 def health(*, hours: int, as_json: bool) -> int:
     """Say how the syncs of the last 24 hours went, what they cost, and what is wrong.
 
-    Wrong is an enabled source that was not looked at for twice its interval, or whose newest sync failed or left
-    partitions behind, and a monthly quota of which nine tenths are used. Nothing is asked of any platform.
+    Wrong is an enabled source that was not looked at for twice its interval or of which the mirror holds nothing any
+    more, or whose newest sync failed or left partitions behind, and a monthly quota of which nine tenths are used.
+    Nothing is asked of any platform.
 
     Exit codes: 0 healthy; 1 not; 2 wrong usage or configuration.
     """
     # Imported here, so that --help does not wait for Dagster.
     from dandi_pipeline.cli.configured import configured_sources
+    from dandi_pipeline.cli.quota import used
+    from dandi_pipeline.mirror import Mirror
     from dandi_pipeline.orchestration.history import latest_syncs, past_syncs
     from dandi_pipeline.orchestration.standing import standings
 
@@ -47,8 +51,11 @@ def health(*, hours: int, as_json: bool) -> int:
     home, now = settings.dagster_home, datetime.now(timezone.utc)
     syncs = past_syncs(home, since=now - timedelta(hours=hours))
     latest = latest_syncs(home, [source.alias for source in enabled], limit=_LOOKED_AT)
-    standing = standings(home, enabled)
-    quotas = _quotas(enabled, settings)
+    with ExitStack() as stack:
+        if mirror := Mirror.peek(settings.mirror_database_url):
+            stack.enter_context(mirror)
+        standing = standings(home, enabled, mirror, now)
+        quotas = used(enabled, settings, mirror.usage() if mirror else {})
     problems = [*_overdue(enabled, standing, now), *_failing(latest, now), *_nearly_used(quotas)]
     result = {"healthy": not problems, "hours": hours, **_sums(syncs)}
     result |= {"quota_this_month": [asdict(each) for each in quotas]}
@@ -73,17 +80,6 @@ def _sums(syncs: "Sequence[PastSync]") -> dict[str, Any]:
         "requests": sum(sync.traffic.requests for sync in syncs),
         "throttled": sum(sync.traffic.throttled for sync in syncs),
     }
-
-
-def _quotas(sources: "Sequence[Source]", settings: "Settings") -> "Sequence[Used]":
-    from dandi_pipeline.cli.quota import used
-    from dandi_pipeline.mirror import Mirror
-
-    mirror = Mirror.peek(settings.mirror_database_url)
-    if mirror is None:
-        return used(sources, settings, {})
-    with mirror:
-        return used(sources, settings, mirror.usage())
 
 
 def _overdue(sources: "Sequence[Source]", standing: "Mapping[str, Standing]", now: datetime) -> Iterator[str]:

@@ -51,11 +51,11 @@ def inspect_sources(*, as_json: bool, **given: Any) -> int:
     settings, sources = configured_sources()
     chosen = selection.of(sources, with_disabled=True)
     now, home = datetime.now(timezone.utc), settings.dagster_home
-    standing = standings(home, chosen)
     latest = latest_syncs(home, [source.alias for source in chosen], limit=_LOOKED_AT)
     with ExitStack() as stack:
         if mirror := Mirror.peek(settings.mirror_database_url):
             stack.enter_context(mirror)
+        standing = standings(home, chosen, mirror, now)
         states = {source.alias: mirror.states(source.alias) if mirror else {} for source in chosen}
     found = [
         _inspected(source, states[source.alias], standing[source.alias], latest[source.alias], now) for source in chosen
@@ -102,6 +102,8 @@ def _state(source: "Source", standing: "Standing", last: "PastSync | None", now:
         return "failing"
     if standing.checked is None:
         return "never synced"
+    if standing.emptied:
+        return "emptied"
     if standing.is_overdue(now):
         return "overdue"
     return "due" if standing.is_due(now) else "fresh"

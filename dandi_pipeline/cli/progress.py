@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from threading import RLock
+from threading import RLock, Timer
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeAlias
 
 from dandi_pipeline.cli.terminal import plain, quantity, tell
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _PARTITION_STAGES = (Stage.CHECK_PARTITIONS, Stage.UPDATE_PARTITIONS)
 _BARS_AT_ONCE = 6
 _HEARTBEAT_SECONDS = 10.0
+_LONGEST_HOLD = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,8 @@ class Lines:
     """Progress as lines: each step once, each partition as it is done, and a sign of life in between.
 
     What takes long, one very large partition or very many small ones, says how far it is every ten seconds. With
-    `hold` nothing is said before the platform has answered: a command that fails at once then says only why.
+    `hold` nothing is said before the platform has answered, or has not for two seconds: a command that fails at once
+    then says only why, and one that waits says for what.
     """
 
     def __init__(self, wording: Wording, *, hold: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
@@ -86,12 +88,14 @@ class Lines:
         self._lock = RLock()
         self._counts: dict[_Running, _Count] = {}
         self._held: list[str] | None = [] if hold else None
+        self._patience: Timer | None = None
 
     def __enter__(self) -> "Lines":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        pass
+        if self._patience is not None:
+            self._patience.cancel()
 
     def say(self, line: str, *, to: TextIO | None = None) -> None:
         """Write one line, or hold it back as long as lines are."""
@@ -117,6 +121,10 @@ class Lines:
                 self._announce(stage, total)
             if total is not None:
                 self._release()
+            elif self._held is not None and self._patience is None:
+                self._patience = Timer(_LONGEST_HOLD, self._release)
+                self._patience.daemon = True
+                self._patience.start()
             self._counts[stage, partition] = _Count(total, spoke=self._clock())
 
     def advance(self, stage: Stage, partition: str | None, by: int) -> None:
@@ -148,9 +156,10 @@ class Lines:
             self.say(line)
 
     def _release(self) -> None:
-        held, self._held = self._held or [], None
-        for line in held:
-            tell(line)
+        with self._lock:
+            held, self._held = self._held or [], None
+            for line in held:
+                tell(line)
 
     def _partition_done(self, partition: str, updated: "_Count") -> str:
         checked = self._counts.pop((Stage.CHECK_RECORDS, partition), None)

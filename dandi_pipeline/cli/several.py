@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timezone
 
 import click
@@ -19,6 +20,7 @@ from dandi_pipeline.cli.merged import merged_json, merged_summary
 from dandi_pipeline.cli.outlook import outlook_json, outlook_table, outlooks
 from dandi_pipeline.cli.spans import why
 from dandi_pipeline.cli.terminal import plain, tell
+from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.launch import sigterm_interrupts
 from dandi_pipeline.orchestration.standing import Standing, standings
 from dandi_pipeline.settings import Settings, Source
@@ -46,12 +48,18 @@ def sync_several(
     `options_of` says how each is to be synced, as the `context` does for a process of its own; `at_once` are at work.
     """
     as_json = bool(context.params["as_json"])
-    standing, now = standings(settings.dagster_home, sources), datetime.now(timezone.utc)
+    now = datetime.now(timezone.utc)
+    if not (dry_run or only_due):
+        return _sync(sources, _passed_on(context), at_once=at_once, as_json=as_json)
+    # A sync may have to upgrade the mirror; a dry run only looks.
+    look = Mirror.peek if dry_run else Mirror.open
+    with look(settings.mirror_database_url) or nullcontext() as mirror:
+        standing = standings(settings.dagster_home, sources, mirror, now)
     if dry_run:
         found = outlooks(sources, settings, options_of, standing, now, only_due=only_due)
         tell(json.dumps(outlook_json(found), indent=2) if as_json else outlook_table(found), to=sys.stdout)
         return max((outlook.exit_code for outlook in found), default=0)
-    left_out = [source for source in sources if only_due and not standing[source.alias].is_due(now)]
+    left_out = [source for source in sources if not standing[source.alias].is_due(now)]
     _say_left_out(left_out, standing, now)
     due = [source for source in sources if source not in left_out]
     return _sync(due, _passed_on(context), at_once=at_once, as_json=as_json)

@@ -22,5 +22,9 @@ def why(standing: "Standing", now: datetime) -> str:
     """Say why a source is due or not, e.g. "last looked at 2 h ago, every 15 min"."""
     if standing.checked is None:
         return "never synced"
+    if standing.emptied:
+        return "the mirror holds nothing of it"
+    if standing.missing:
+        return f"the mirror lacks {standing.missing:,} of its {standing.partitions:,} partitions"
     due = "" if standing.is_due(now) else f", due in {in_words(standing.checked + standing.every - now)}"
     return f"last looked at {in_words(now - standing.checked)} ago, every {in_words(standing.every)}{due}"

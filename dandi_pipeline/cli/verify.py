@@ -129,8 +129,8 @@ def _text(result: Mapping[str, Any]) -> str:
     if result["run_id"]:
         mended = len(result["differing"]) - len(result["remaining"])
         return "\n".join([*lines, f"{verdict}; {mended:,} repaired by run {result['run_id']}"])
-    advice = "; run with --repair, or sync, to bring them up to date" if result["remaining"] else ""
-    return "\n".join([*lines, f"{verdict}{advice}"])
+    advice = "; run with --repair to bring them up to date (no plain sync sees what moved no timestamp)"
+    return "\n".join([*lines, f"{verdict}{advice if result['remaining'] else ''}"])
 
 
 def _in_words(found: Mapping[str, Mapping[str, int]]) -> str:

@@ -1,7 +1,7 @@
 """Where requests may go: below one base address, and never to another host."""
 
 from collections.abc import Mapping
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 
 from dandi_pipeline.errors import ConfigurationError, ContractError
 from dandi_pipeline.http.quoting import Quoting
@@ -10,6 +10,19 @@ Parameters = Mapping[str, str | int | bool | None]
 """A query; None leaves a parameter out, booleans are spelled true and false."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_UPWARD = (".", "..")
+
+
+def path(*segments: str) -> str:
+    """Return the path of these segments, each quoted: a key stays one segment of it, whatever stands in the key.
+
+    An empty last one makes the slash at the end. Raises `ConfigurationError` for a segment that no path can name.
+    """
+    for segment in segments:
+        if segment in _UPWARD:
+            raise ConfigurationError(f"{segment!r} is no key that an address can name; correct it")
+    return "/".join(quote(segment, safe="") for segment in segments)
 
 
 class BaseUrl:
@@ -37,13 +50,16 @@ class BaseUrl:
     def resolve(self, target: str, parameters: Parameters | None = None) -> str:
         """Return the URL of a path below this address, or of an absolute URL on the same host.
 
-        Raises `ContractError` for another host: platforms link to their own pages only.
+        Raises `ContractError` for another host, and for a path that leads upward: platforms link to their own pages
+        only, and what is asked for lies below the base address.
         """
         if "://" in target:
             self._refuse_elsewhere(target, "a link")
             url = target
         else:
             url = f"{self._text}/{target.lstrip('/')}"
+        if any(unquote(segment) in _UPWARD for segment in urlsplit(url).path.split("/")):
+            raise ContractError(f"{self._quoting.url(url)}: leads out of {self._text}; it was not asked")
         query = _query(parameters or {})
         return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 

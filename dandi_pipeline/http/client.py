@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
+from importlib.metadata import version
 from threading import BoundedSemaphore
 from types import TracebackType
 from typing import Any
@@ -25,9 +26,13 @@ from dandi_pipeline.errors import (
     PlatformUnreachable,
     ResourceMissing,
     TransientError,
+    UnexpectedPayload,
+    WrongAddress,
 )
 from dandi_pipeline.http.addresses import BaseUrl, Parameters
-from dandi_pipeline.http.exchange import AttemptFailed, Connection, Reply, Timeouts
+from dandi_pipeline.http.exact_json import NotJson, parsed
+from dandi_pipeline.http.exchange import WANTS_USER, AttemptFailed, Connection, Reply, Timeouts
+from dandi_pipeline.http.grants import LONGEST_PAUSE
 from dandi_pipeline.http.metrics import Metrics, Traffic
 from dandi_pipeline.http.quoting import Quoting
 from dandi_pipeline.http.rate import LocalBudgets, RateBudget
@@ -35,11 +40,20 @@ from dandi_pipeline.http.retry_after import http_date, last_modified, retry_afte
 
 _log = logging.getLogger(__name__)
 
-_PASSING = frozenset({429, 500, 502, 503, 504, 529})
-_OVERBURDENED = frozenset({502, 503, 504})
+USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
+"""What every platform is told of who asks."""
+
+_LASTING = frozenset({501, 505, 506, 510, 511})
+"""The 5xx that say what the server never does (RFC 9110, 15.6; RFC 6585, 6 for a network that wants a login first)."""
+
+_OVERBURDENED = frozenset(range(500, 600)) - _LASTING
+"""The 5xx that may pass, Cloudflare's 520 to 530 included. What is too large is answered by any of them: gunicorn,
+for one, says 500 when its worker runs out of time, and the proxy before it 502, 503, 504 or 524."""
+
+_PASSING = _OVERBURDENED | {408, 425, 429}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
-_KEPT_HEADERS = ("Content-Type", "ETag", "Last-Modified")
+_KEPT_HEADERS = ("Content-Type", "ETag", "Last-Modified", "Link")
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?", re.ASCII)
 
 
@@ -47,8 +61,9 @@ _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?", re.ASCII)
 class Limits:
     """How many, how long (seconds) and how often.
 
-    `total_timeout` bounds one attempt's body, so that one that drips in cannot hang. Between attempts the
-    client waits a random time below `first_backoff`, doubled each time up to `longest_backoff`. A Retry-After
+    `total_timeout` bounds one attempt, from the connection to the last byte, so that an answer that drips in cannot
+    hang; `largest_body` an answer, in bytes, on the wire and unpacked: real ones have some megabytes. Between attempts
+    the client waits a random time below `first_backoff`, doubled each time up to `longest_backoff`. A Retry-After
     beyond `longest_pause` is not waited for. `throttle_pause` stands in for the Retry-After of a 429 without one.
     Without `keep_alive` every request has a connection of its own.
     """
@@ -58,16 +73,17 @@ class Limits:
     connect_timeout: float = 10
     read_timeout: float = 90
     total_timeout: float = 300
+    largest_body: int = 256 * 1024 * 1024
     attempts: int = 6
     first_backoff: float = 1
     longest_backoff: float = 60
-    longest_pause: float = 300
+    longest_pause: float = LONGEST_PAUSE
     throttle_pause: float | None = None
     keep_alive: bool = True
 
     def __post_init__(self) -> None:
-        if min(self.pool_size, self.max_concurrent, self.attempts) < 1:
-            raise ValueError("pool_size, max_concurrent and attempts must be at least 1")
+        if min(self.pool_size, self.max_concurrent, self.attempts, self.largest_body) < 1:
+            raise ValueError("pool_size, max_concurrent, attempts and largest_body must be at least 1")
         if min(self.connect_timeout, self.read_timeout, self.total_timeout) <= 0:
             raise ValueError("every timeout must be more than 0 seconds")
 
@@ -77,7 +93,7 @@ class Answer:
     """What the platform answered, and the URL to name in messages about it.
 
     `received_bytes` is the body on the wire, compressed; `server_date` the answer's own Date; `headers` only
-    Content-Type, ETag and Last-Modified; `elapsed` the seconds that the attempt took which succeeded, its wait
+    Content-Type, ETag, Last-Modified and Link; `elapsed` the seconds that the attempt took which succeeded, its wait
     for the budget included.
     """
 
@@ -99,7 +115,7 @@ class Download:
 
 
 class Overburdened(PlatformFailing):
-    """The platform could not make an answer in time; it may manage a smaller one."""
+    """The platform could not make an answer, for want of time or memory; it may manage a smaller one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +126,27 @@ class ErrorAnswer:
     where: str
     excerpt: str
     body: bytes = field(repr=False)
+
+    @property
+    def members(self) -> Mapping[str, Any] | None:
+        """The members of the JSON object that was answered; None for anything else, such as a gateway's page."""
+        try:
+            payload = orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return None
+        return payload if isinstance(payload, dict) else None
+
+
+class Unintelligible(PlatformFailing):
+    """Every attempt was answered, the last by something that is not JSON."""
+
+
+def wrong_address(answer: ErrorAnswer) -> WrongAddress:
+    """Return what a refusal means that is not in the platform's own words: nothing follows from it."""
+    return WrongAddress(
+        f"{answer.where}: {_said(answer)}, which is not this API's way to say so;"
+        " check the address in the settings, or try again later; nothing was deleted"
+    )
 
 
 Refusal = Callable[[ErrorAnswer], PipelineError | None]
@@ -133,7 +170,7 @@ class HttpClient:
         self,
         base_url: str,
         *,
-        user_agent: str,
+        user_agent: str = USER_AGENT,
         authorization: str | None = None,
         headers: Mapping[str, str] | None = None,
         limits: Limits | None = None,
@@ -160,6 +197,7 @@ class HttpClient:
             pool_size=self._limits.pool_size,
             keep_alive=self._limits.keep_alive,
             timeouts=Timeouts(self._limits.connect_timeout, self._limits.read_timeout, self._limits.total_timeout),
+            largest_body=self._limits.largest_body,
             metrics=self.metrics,
             quoting=self._quoting,
             clock=clock,
@@ -191,14 +229,15 @@ class HttpClient:
     def get_json(self, path_or_url: str, params: Parameters | None = None, *, divisible: bool = False) -> Answer:
         """GET a path below the base URL, or an absolute link on the same host, and return its JSON.
 
-        Where the caller can ask for less at a time, `divisible`, a 502, 503, 504 or a timeout is not met by the same
-        request again: `Overburdened` is raised, once it is time for another attempt.
+        Where the caller can ask for less at a time, `divisible`, a 5xx that may pass, a timeout or a dropped connection
+        is not met by the same request again: `Overburdened` is raised, once it is time for another attempt.
         """
         return self._answer("GET", self.base_url.resolve(path_or_url, params), divisible=divisible)
 
-    def post_json(self, path_or_url: str, query: Any) -> Answer:
+    def post_json(self, path_or_url: str, query: Any, *, divisible: bool = False) -> Answer:
         """POST a read-only query as JSON; like a GET it is repeated until an answer arrives whole."""
-        return self._answer("POST", self.base_url.resolve(path_or_url), orjson.dumps(query))
+        url = self.base_url.resolve(path_or_url)
+        return self._answer("POST", url, orjson.dumps(query), divisible=divisible)
 
     @contextmanager
     def stream(self, path_or_url: str, *, written_after: datetime) -> Iterator[Download | None]:
@@ -250,7 +289,7 @@ class HttpClient:
         if reply.status >= 300:
             raise self._error(reply, where)
         return Answer(
-            payload=self._parsed(reply),
+            payload=self._parsed(reply, where),
             where=where,
             received_bytes=reply.received_bytes,
             server_date=server_date(reply.headers),
@@ -302,8 +341,12 @@ class HttpClient:
             return AccessRefused(f"{place}: hidden without a credential ({said}); set a key that may read it")
         if answer.status == 403:
             return AccessRefused(f"{place}: not for this credential ({said}); use one that may read it")
-        if answer.status == 404:
+        if answer.status == 407:
+            return ConfigurationError(f"{place}: {WANTS_USER}")
+        if answer.status == 404 and answer.members is not None:
             return ResourceMissing(f"{place}: does not exist ({said})")
+        if answer.status == 404:
+            return wrong_address(answer)
         return ContractError(f"{place}: the request was refused ({said}); nothing was written for it")
 
     def _pause_asked(self, reply: Reply) -> float | None:
@@ -339,7 +382,8 @@ class HttpClient:
     def _given_up(self, last: AttemptFailed, where: str, *, answered: bool) -> TransientError:
         reason, attempts = last.reason, self._limits.attempts
         if answered:
-            return PlatformFailing(
+            failing = Unintelligible if last.unintelligible else PlatformFailing
+            return failing(
                 f"{where}: no usable answer in {attempts} attempts (the last: {reason});"
                 " the platform is in trouble, try again later"
             )
@@ -348,12 +392,14 @@ class HttpClient:
             " check the network and the URL, or try again later"
         )
 
-    def _parsed(self, reply: Reply) -> Any:
+    def _parsed(self, reply: Reply, where: str) -> Any:
         try:
-            return orjson.loads(reply.body)
-        except orjson.JSONDecodeError:
+            return parsed(reply.body)
+        except NotJson:
             reason = f"a body that is not JSON: {self._quoting.text(reply.body, longest=80)!r}"
-            raise AttemptFailed(reason, answered=True) from None
+            raise AttemptFailed(reason, answered=True, unintelligible=True) from None
+        except UnexpectedPayload as error:
+            raise UnexpectedPayload(f"{where}: {error}") from None
 
 
 def _said(answer: ErrorAnswer) -> str:

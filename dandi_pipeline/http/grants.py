@@ -16,6 +16,9 @@ _ASK_AGAIN = 0.2
 ANSWERED_WITHIN = 10.0
 """After so many seconds a request without an answer counts as arrived, or as never sent: its sender was killed."""
 
+LONGEST_PAUSE = 300.0
+"""Seconds that a platform may make everybody wait; who asks for more is not waited for."""
+
 _ROUNDING = 1e-6
 """Seconds since 1970 are exact to a quarter of a microsecond in a float."""
 
@@ -67,6 +70,11 @@ class Requests:
 
     arrived: list[float] = field(default_factory=list)
     in_flight: list[float] = field(default_factory=list)
+
+
+def standing_pause(paused_until: float | None, now: float) -> float | None:
+    """Return the end of a pause that still may hold; one that nobody can have asked for is from a clock set back."""
+    return None if paused_until is None or paused_until > now + LONGEST_PAUSE else paused_until
 
 
 class Grants:

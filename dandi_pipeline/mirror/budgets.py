@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from dandi_pipeline.http.grants import Claim, Grants, RateLimit, Requests, grant
+from dandi_pipeline.http.grants import LONGEST_PAUSE, Claim, Grants, RateLimit, Requests, grant, standing_pause
 from dandi_pipeline.mirror.database import Database
 
 _COLUMNS = "key, granted, paused_until, month, calls"
@@ -70,7 +70,7 @@ class MirrorLedger:
         """Grant nothing under the limit for `seconds` from now; a shorter pause never ends a longer one early."""
         with self._entries([limit.key]) as (connection, now, entries):
             entry = entries[limit.key]
-            until = now + seconds
+            until = now + min(seconds, LONGEST_PAUSE)
             entry.paused_until = until if entry.paused_until is None else max(until, entry.paused_until)
             self._store(connection, limit.key, entry, now)
 
@@ -144,7 +144,8 @@ class MirrorLedger:
 
 
 def _entry(row: sa.Row[Any], now: float) -> _Entry:
-    return _Entry(_requests(row.granted), row.paused_until, row.calls if row.month == _month(now) else 0)
+    paused_until = standing_pause(row.paused_until, now)
+    return _Entry(_requests(row.granted), paused_until, row.calls if row.month == _month(now) else 0)
 
 
 def _requests(granted: str) -> Requests:

@@ -1,10 +1,12 @@
 """Connections and transactions of one mirror, with every driver error told in the project's own terms."""
 
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 import psycopg2
 import sqlalchemy as sa
@@ -14,28 +16,54 @@ from dandi_pipeline.mirror.dialect import Dialect
 from dandi_pipeline.mirror.postgresql import PostgresqlDialect
 from dandi_pipeline.mirror.sqlite import SqliteDialect
 
+_CREDENTIALS = re.compile(r"[^:/]*(:[^@]*)?@")
+"""The user and the password of a URL, as SQLAlchemy tells them from the rest."""
+
+_UNREADABLE = (
+    "the mirror's database URL cannot be read; expected sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME, with"
+    " what is no letter or digit in the password written as %XX"
+)
+
 _DRIVER_ERRORS = (sa.exc.SQLAlchemyError, sqlite3.Error, psycopg2.Error)
 
 
 def dialect_of(url: str, patience: float) -> SqliteDialect | PostgresqlDialect:
     """Return how to speak to the database at `url`, waiting `patience` seconds for locks.
 
-    Raises `DatabaseUnavailable` for a URL that names no database the mirror can use.
+    Raises `DatabaseUnavailable`, which repeats nothing that may be a password, for a URL that names no database the
+    mirror can use.
     """
-    try:
-        parsed = sa.make_url(url.replace("postgres://", "postgresql://", 1))
-    except (sa.exc.ArgumentError, ValueError):
-        raise DatabaseUnavailable(
-            "the mirror's database URL cannot be read; expected sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
-        ) from None
-    backend = parsed.get_backend_name()
-    if backend == "postgresql":
-        return PostgresqlDialect(parsed.set(drivername="postgresql+psycopg2"), patience)
-    if backend != "sqlite":
+    scheme, separator, rest = url.partition("://")
+    backend = scheme.lower().partition("+")[0]
+    if not separator:
+        raise DatabaseUnavailable(_UNREADABLE)
+    if backend == "sqlite":
+        return SqliteDialect(_sqlite_file(rest), patience)
+    if backend not in ("postgres", "postgresql"):
         raise DatabaseUnavailable(f"the mirror's database is {backend!r}; supported are sqlite and postgresql")
-    if parsed.database in (None, "", ":memory:") or parsed.query:
+    return PostgresqlDialect(_postgresql_url(rest), patience)
+
+
+def _sqlite_file(rest: str) -> Path:
+    """Return the file that a URL names; not by SQLAlchemy, whose versions differ in whether they unquote it."""
+    name, separator, _ = rest.removeprefix("/").partition("?")
+    if not rest.startswith("/") or separator or name in ("", ":memory:"):
         raise DatabaseUnavailable("the mirror's SQLite URL must name a file and nothing else: sqlite:///FILE")
-    return SqliteDialect(Path(str(parsed.database)).absolute(), patience)
+    return Path(unquote(name)).absolute()
+
+
+def _postgresql_url(rest: str) -> sa.URL:
+    """Return a server's URL, with the driver named."""
+    credentials = _CREDENTIALS.match(rest)
+    if "@" in rest[credentials.end() if credentials else 0 :]:
+        # SQLAlchemy and libpq end the password at the first one: the rest of it would be shown as the host's name.
+        raise DatabaseUnavailable(
+            "the mirror's database URL has a '@' too many; in a user, a password or an option write it as %40"
+        )
+    try:
+        return sa.make_url(f"postgresql+psycopg2://{rest}")
+    except (sa.exc.ArgumentError, ValueError):
+        raise DatabaseUnavailable(_UNREADABLE) from None
 
 
 class Database:

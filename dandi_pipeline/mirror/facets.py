@@ -4,7 +4,6 @@ What facets there are, and what they mean, the platforms say (`platforms/facets.
 not be derived again from stored metadata, so they are not in the change feed, and new rules rebuild them.
 """
 
-import json
 import marshal
 import tempfile
 from base64 import b64encode
@@ -15,9 +14,10 @@ from hashlib import blake2b
 from itertools import islice
 from typing import IO, Any
 
-import orjson
 import sqlalchemy as sa
 
+from dandi_pipeline.errors import UnexpectedPayload
+from dandi_pipeline.http.exact_json import NotJson, parsed
 from dandi_pipeline.mirror.columns import Instant
 from dandi_pipeline.mirror.dialect import Dialect, Row
 from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES
@@ -696,14 +696,8 @@ def _stored(
 
 
 def _parsed(metadata: str | None) -> Any:
-    """Return stored metadata as a sync has it; what is no JSON has no facets."""
-    if metadata is None:
-        return None
+    """Return stored metadata as a sync has it; what cannot be read has no facets."""
     try:
-        return orjson.loads(metadata)
-    except orjson.JSONDecodeError:
-        # Integers of any length, depth and half surrogates, which orjson refuses.
-        try:
-            return json.loads(metadata)
-        except (ValueError, RecursionError):
-            return None
+        return None if metadata is None else parsed(metadata.encode())
+    except (NotJson, UnexpectedPayload):
+        return None

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
 import sqlalchemy as sa
 
+from dandi_pipeline.http.exact_json import parsed
 from dandi_pipeline.mirror.dialect import Dialect
 from dandi_pipeline.mirror.partitions import moment
 from dandi_pipeline.mirror.schema import change_log
@@ -14,7 +14,10 @@ from dandi_pipeline.mirror.schema import change_log
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of one record; `before` and `after` are the row's columns, None where there was no row."""
+    """One change of one record; `before` and `after` are the row's columns, None where there was no row.
+
+    Numbers in them are as `dandi_pipeline.http.exact_json` reads them.
+    """
 
     sequence: int
     at: datetime
@@ -53,4 +56,4 @@ def _change(row: sa.Row[Any]) -> Change:
 
 
 def _image(text: str | None) -> dict[str, Any] | None:
-    return None if text is None else dict(orjson.loads(text))
+    return None if text is None else dict(parsed(text.encode()))

@@ -71,19 +71,19 @@ class Merge:
         written = self._execute(self._upsert(staging))
         return Counts(inserted=inserted, updated=updated, touched=written - inserted - updated)
 
-    def set_visible(self, visible: bool) -> int:
-        """Mark the rows as shown or hidden by the platform; return how many were not so before."""
-        others = f"FROM {self._table} t WHERE {self._here} AND t.visible = {str(not visible).lower()}"
+    def mark(self, column: str, value: bool) -> int:
+        """Give all rows one value in a column; return how many had another one before."""
+        others = f"FROM {self._table} t WHERE {self._here} AND t.{column} = {str(not value).lower()}"
         changed = self._log("update", others)
         if changed:
-            self._execute(f"UPDATE {self._table} AS t SET visible = {str(visible).lower()} WHERE {self._here}")
+            self._execute(f"UPDATE {self._table} AS t SET {column} = {str(value).lower()} WHERE {self._here}")
         return changed
 
     @property
     def _content_differs(self) -> str:
-        """The hash tells; but whether a row is visible it cannot, since the mirror itself changes that."""
-        visible = " OR t.visible <> s.visible" if self._record.hideable else ""
-        return f"t.content_hash <> s.content_hash{visible}"
+        """The hash tells; but whether a row is visible it cannot, since the mirror itself marks rows so."""
+        marked = (f" OR t.{column} <> s.{column}" for column in self._record.markable)
+        return f"t.content_hash <> s.content_hash{''.join(marked)}"
 
     @property
     def _same_row(self) -> str:

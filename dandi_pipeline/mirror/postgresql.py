@@ -21,8 +21,31 @@ from dandi_pipeline.platforms.contract import CellType
 # Any number that others who use the same database are unlikely to lock; advisory locks are per database.
 _WRITERS_LOCK = 0x64616E6469
 
-_BUSY = {"55P03", "40P01", "40001", "57014", "53300"}
-"""SQLSTATEs: lock not available, deadlock, serialization failure, statement timeout, too many connections."""
+_BUSY = {"55P03", "40P01", "40001"}
+"""SQLSTATEs: lock not available, deadlock, serialization failure."""
+
+_CANCELLED = "57014"
+"""SQLSTATE of a statement that a time limit or an administrator ended."""
+
+_TAKES_TURN = "pg_advisory_xact_lock"
+"""The statement in which a writer waits for the others."""
+
+_NO_CONNECTIONS = ("too many clients", "too many connections", "remaining connection slots")
+"""What a server says that refuses one more connection; the driver hands on no SQLSTATE then."""
+
+_ENDED = ("25P03", "25P04", "57P05")
+"""SQLSTATEs of the limits for idle transactions, whole transactions and idle sessions."""
+
+_ADVICE = {
+    "53100": "the server's disk is full: free space there and sync again",
+    "25006": "a standby, or a database or user with default_transaction_read_only, takes no mirror: name the primary,"
+    " or allow writing",
+    "42501": "the user needs CREATE on the schema, TEMPORARY on the database, and to own the mirror's tables",
+    "3F000": "the user's search_path names no schema that exists: create it, or set another search_path",
+    "XX001": "the server finds its files damaged: restore a copy, or name an empty database and sync everything anew",
+    "XX002": "the server finds an index damaged: REINDEX DATABASE, or restore a copy",
+}
+"""What to do, by SQLSTATE."""
 
 _LOST = ("08", "57P")
 """SQLSTATE classes: connection exception; the server is shutting down or starting up."""
@@ -90,7 +113,17 @@ class PostgresqlDialect:
             hide_parameters=True,
             connect_args={"client_encoding": "utf8"},
         )
+        sa.event.listen(engine, "connect", self._require_unicode)
         return engine.execution_options(postgresql_readonly=True) if read_only else engine
+
+    def _require_unicode(self, connection: Any, _record: object) -> None:
+        """Refuse at once what would refuse single records; the server says its encoding with its greeting."""
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise DatabaseUnavailable(
+                f"{self.place}: the database's encoding is {encoding}, which cannot hold every character; make one with"
+                " CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+            )
 
     def begin_writing(self, connection: sa.Connection) -> sa.RootTransaction:
         """Begin as ever: no row is locked yet."""
@@ -184,18 +217,41 @@ class PostgresqlDialect:
         message = self._without_password(" ".join(str(cause).split()))
         if isinstance(cause, (psycopg2.DataError, psycopg2.IntegrityError)) or code.startswith(_LIMIT):
             return UnexpectedPayload(f"{self.place}: a record does not fit its table: {message}; nothing was written")
-        if code in _BUSY or isinstance(cause, sa.exc.TimeoutError):
-            return MirrorBusy(f"{self.place}: held by other writers for too long ({message}); it is tried again")
-        if code.startswith(_LOST) or (
-            not code and isinstance(cause, (psycopg2.OperationalError, psycopg2.InterfaceError))
-        ):
-            return MirrorLost(f"{self.place}: no connection to the database ({message})")
-        if code == "53100":
-            return DatabaseUnavailable(f"{self.place}: the server's disk is full; free space there and sync again")
+        if passing := self._passing(error, cause, code, message):
+            return passing
+        if code == _CANCELLED:
+            return DatabaseUnavailable(
+                f"{self.place}: the server cancelled a statement ({message}); raise the limit for this user, e.g. ALTER"
+                " ROLE … SET statement_timeout = 0"
+            )
+        advice = _ADVICE.get(code)
+        if advice is not None:
+            return DatabaseUnavailable(f"{self.place}: {message}; {advice}")
         return DatabaseUnavailable(f"{self.place}: the mirror cannot be used: {message}")
 
+    def _passing(self, error: Exception, cause: Exception, code: str, message: str) -> PipelineError | None:
+        """Return what an error means that passes by itself; None for another."""
+        if isinstance(cause, sa.exc.TimeoutError):
+            return MirrorBusy(f"{self.place}: all connections of this process were in use for too long ({message})")
+        if code in _BUSY or (code == _CANCELLED and _TAKES_TURN in str(getattr(error, "statement", ""))):
+            return MirrorBusy(f"{self.place}: held by other writers for too long ({message}); it is tried again")
+        unmade = not code and isinstance(cause, (psycopg2.OperationalError, psycopg2.InterfaceError))
+        if code == "53300" or (unmade and any(words in message for words in _NO_CONNECTIONS)):
+            return MirrorBusy(
+                f"{self.place}: the server has no connection left ({message}); it is tried again. If that stays so,"
+                " raise the server's or the user's limit, or lower `max_concurrent`"
+            )
+        if code.startswith(_ENDED):
+            return MirrorLost(f"{self.place}: the server ended the connection by a time limit of its own ({message})")
+        if code.startswith(_LOST) or unmade:
+            return MirrorLost(f"{self.place}: no connection to the database ({message})")
+        return None
+
     def _without_password(self, message: str) -> str:
-        return message.replace(self._url.password, "***") if self._url.password else message
+        named = [self._url.password, *(self._url.query.get(name) for name in ("password", "sslpassword"))]
+        for secret in (secret for secret in named if isinstance(secret, str) and secret):
+            message = message.replace(secret, "***")
+        return message
 
 
 def _copy_text(rows: Iterable[Row]) -> str:

@@ -292,6 +292,11 @@ class RecordTable:
         """Whether rows say that the platform hides their partition."""
         return "visible" in self.table.columns
 
+    @cached_property
+    def markable(self) -> tuple[str, ...]:
+        """The columns that the mirror itself may give one value in all of a partition's rows."""
+        return tuple(column for column in ("visible", "in_trash") if column in self.table.columns)
+
 
 RECORD_TABLES: Mapping[str, RecordTable] = {
     record.kind: record

@@ -118,9 +118,8 @@ class PartitionSession:
             for part, token in tokens.items():
                 added = sum(counts[name].growth for name, kind in self._kinds.items() if kind.part == part)
                 rows.succeed(part, token=token, added=added, visible=True, clear_failure=clear_failure)
-            if self._shape is not None:
-                self._views.follow(self._source, self._partition, self._shape)
-            return _sum(counts, shown)
+            marked = {} if self._shape is None else self._follow(self._shape, merge)
+            return _sum(counts, shown, marked)
 
         return self._write(run_id, apply)
 
@@ -151,6 +150,13 @@ class PartitionSession:
             return {name: Counts(deleted=number) for name, number in deleted.items() if number}
 
         return self._write(run_id, apply)
+
+    def _follow(self, shape: Shape, merge: Callable[[RecordTable], Merge]) -> dict[str, Counts]:
+        """Mark the records as the shape says, and let the view follow it."""
+        table = RECORD_TABLES[shape.kind.name]
+        marked = sum(merge(table).mark(column, value) for column, value in shape.marks.items())
+        self._views.follow(self._source, self._partition, shape)
+        return {shape.kind.name: Counts(updated=marked)} if marked else {}
 
     @property
     def _where(self) -> str:
@@ -221,7 +227,9 @@ class PartitionSession:
         mark_derived(self._connection, rules, self._source, self._partition)
 
     def _set_visible(self, merge: Callable[[RecordTable], Merge], *, visible: bool) -> dict[str, Counts]:
-        changed = {name: merge(table).set_visible(visible) for name, table in RECORD_TABLES.items() if table.hideable}
+        changed = {
+            name: merge(table).mark("visible", visible) for name, table in RECORD_TABLES.items() if table.hideable
+        }
         return {name: Counts(updated=number) for name, number in changed.items() if number}
 
     def _read_states(self) -> dict[str, PartitionState | None]:

@@ -8,6 +8,7 @@ import logging
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.mirror.dialect import Dialect
 from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable, shapes
-from dandi_pipeline.platforms.contract import Shape
+from dandi_pipeline.platforms.contract import CellType, Shape, ShapeColumn
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +32,15 @@ _RESERVED = ("sqlite_", "pg_", "staged_", "removed_")
 
 _READABLE_CELL = re.compile(r'[^"\\\x00-\x1f]+')
 """SQLite's JSON paths have no way to name a member with a quote, a backslash or a control character."""
+
+_SCALARS: Sequence[CellType] = ("json", "number", "text", "boolean")
+"""What values are counted as, to tell the type of a scalar column: whatever they are, and what they may all be."""
+
+_AT_ONCE = 100
+"""Scalar columns whose values are counted by one query; SQLite returns 2,000 columns at most."""
+
+Key = tuple[str, str]
+"""A source and a partition."""
 
 Definition = Mapping[str, Any]
 """A `Shape` as JSON: the name of its kind, its own name, and name, cell and type of each column."""
@@ -46,34 +56,43 @@ class ShapedViews:
     def follow(self, source: str, partition: str, shape: Shape) -> None:
         """Make the partition's view read as `shape` says, unless it does already.
 
-        The view is called after the source and the shape's name, and renamed when that is. Where another relation
-        has the name, an ending from the partition's key sets them apart; a view keeps the name it once got for as
-        long as the user's name stays. A view that others use meanwhile (an open query, a view on top of it) stays
-        as it was until the partition's next commit.
+        The view is called after the source and the shape's name, and renamed when that is. Of several that would
+        have one name the partition with the lowest key has it, whichever came first; an ending from its key sets
+        each other one apart, and one that has the name of another relation. A view that others use meanwhile (an
+        open query, a view on top of it) stays as it was until the partition's next commit.
         """
-        definition = _definition(shape)
-        stored = self._stored(source, partition)
-        if stored is not None and stored[1] == definition:
+        definition = self._definition(source, partition, shape)
+        key = (source, partition)
+        known = self._read(" WHERE source = :source AND partition = :partition", key).get(key)
+        if known is not None and known.definition == definition and known.name == known.wanted(key):
             return
-        name = self._name(source, partition, definition, stored)
-        if self._replace(stored[0] if stored else None, _create(self._dialect, name, source, partition, definition)):
-            self._connection.execute(
-                sa.text(
-                    "INSERT INTO shapes (source, partition, view_name, shape)"
-                    " VALUES (:source, :partition, :name, :shape) ON CONFLICT (source, partition)"
-                    " DO UPDATE SET view_name = excluded.view_name, shape = excluded.shape"
-                ),
-                {"source": source, "partition": partition, "name": name, "shape": orjson.dumps(definition).decode()},
-            )
+        stored = self._read()
+        shapes = {each: view.definition for each, view in stored.items()} | {key: definition}
+        if self._rearrange(shapes, stored):
+            return
+        # The views of others are in the way: this one follows alone, under a name that is free.
+        name = known.name if known and known.wanted(key) == View("", definition).wanted(key) else None
+        free = name or distinct(View("", definition).wanted(key), _suffix(partition), self._is_taken)
+        self._change({key: (known, View(free, definition))})
 
     def forget(self, source: str, partition: str) -> None:
-        """Drop the partition's view, if it has one and nobody uses it."""
-        stored = self._stored(source, partition)
-        if stored is not None and self._replace(stored[0]):
-            self._connection.execute(
-                sa.text("DELETE FROM shapes WHERE source = :source AND partition = :partition"),
-                {"source": source, "partition": partition},
-            )
+        """Drop the partition's view, if it has one and nobody uses it; its name goes to the next that wants it."""
+        stored = self._read()
+        key = (source, partition)
+        if key not in stored or not self._change({key: (stored[key], None)}):
+            return
+        del stored[key]
+        self._rearrange({each: view.definition for each, view in stored.items()}, stored)
+
+    def _rearrange(self, shapes: Mapping[Key, Definition], stored: Mapping[Key, "View"]) -> bool:
+        """Give every shape the view that it is to have; return whether that was possible now."""
+        ours = {view.name for view in stored.values()}
+        names = _names(shapes, lambda name: name not in ours and self._is_taken(name))
+        views = {key: View(names[key], definition) for key, definition in shapes.items()}
+        return self._change({key: (stored.get(key), view) for key, view in views.items() if stored.get(key) != view})
+
+    def _is_taken(self, name: str) -> bool:
+        return self._dialect.has_relation(self._connection, name)
 
     def drop_all(self) -> None:
         """Drop every view, so that the tables under them can change."""
@@ -86,40 +105,88 @@ class ShapedViews:
             _run(self._connection, _create(self._dialect, name, source, partition, definition))
 
     def _all(self) -> Iterator[tuple[str, str, str, Definition]]:
+        return ((*key, view.name, view.definition) for key, view in self._read().items())
+
+    def _read(self, where: str = "", key: Key = ("", "")) -> dict[Key, "View"]:
         text = self._dialect.as_text(shapes.columns["shape"], "shape")
-        rows = self._connection.execute(sa.text(f"SELECT source, partition, view_name, {text} FROM shapes")).all()
-        return ((source, partition, name, orjson.loads(shape)) for source, partition, name, shape in rows)
+        statement = sa.text(f"SELECT source, partition, view_name, {text} FROM shapes{where}")
+        rows = self._connection.execute(statement, {"source": key[0], "partition": key[1]} if where else {}).all()
+        return {(source, partition): View(name, orjson.loads(shape)) for source, partition, name, shape in rows}
 
-    def _stored(self, source: str, partition: str) -> tuple[str, Definition] | None:
-        text = self._dialect.as_text(shapes.columns["shape"], "shape")
-        row = self._connection.execute(
-            sa.text(f"SELECT view_name, {text} FROM shapes WHERE source = :source AND partition = :partition"),
-            {"source": source, "partition": partition},
-        ).one_or_none()
-        return None if row is None else (row[0], orjson.loads(row[1]))
-
-    def _name(self, source: str, partition: str, definition: Definition, stored: tuple[str, Definition] | None) -> str:
-        suffix = _slug(partition)[-8:]
-        wanted = _view_name(source, definition, suffix)
-        if stored is not None and _view_name(source, stored[1], suffix) == wanted:
-            return stored[0]
-        return distinct(wanted, suffix, lambda name: self._dialect.has_relation(self._connection, name))
-
-    def _replace(self, old: str | None, create: str | None = None) -> bool:
-        """Drop a view and create another; return whether that was possible now."""
+    def _change(self, changes: Mapping[Key, tuple["View | None", "View | None"]]) -> bool:
+        """Drop the first and create the second of each, all or nothing; return whether that was possible now."""
+        dropped = [before.name for before, _ in changes.values() if before]
         try:
             with self._connection.begin_nested():
                 self._dialect.wait_briefly(self._connection)
-                for statement in (_drop(old) if old else None, create):
-                    if statement:
-                        _run(self._connection, statement)
+                for name in dropped:
+                    _run(self._connection, _drop(name))
+                for key, (_, after) in changes.items():
+                    self._store(key, after)
         except sa.exc.DBAPIError as error:
             reason = self._dialect.use_of_view(error)
             if reason is None:
                 raise
-            _log.warning("%s: the view %s stays as it is for now: %s", self._dialect.place, old, reason)
+            _log.warning("%s: the view %s stays as it is for now: %s", self._dialect.place, ", ".join(dropped), reason)
             return False
         return True
+
+    def _store(self, key: Key, view: "View | None") -> None:
+        values = {"source": key[0], "partition": key[1]}
+        if view is None:
+            statement = "DELETE FROM shapes WHERE source = :source AND partition = :partition"
+            self._connection.execute(sa.text(statement), values)
+            return
+        _run(self._connection, _create(self._dialect, view.name, *key, view.definition))
+        self._connection.execute(
+            sa.text(
+                "INSERT INTO shapes (source, partition, view_name, shape)"
+                " VALUES (:source, :partition, :name, :shape) ON CONFLICT (source, partition)"
+                " DO UPDATE SET view_name = excluded.view_name, shape = excluded.shape"
+            ),
+            {**values, "name": view.name, "shape": orjson.dumps(view.definition).decode()},
+        )
+
+    # What columns read as
+
+    def _definition(self, source: str, partition: str, shape: Shape) -> Definition:
+        """Return a shape as JSON, its scalar columns with the type that the values in them have now."""
+        scalars = [column.cell for column in shape.columns if column.type == "scalar"]
+        types = self._types_of(source, partition, RECORD_TABLES[shape.kind.name], scalars)
+        columns = [
+            {"name": column.name, "cell": column.cell, "type": _resolved(column, types)} for column in shape.columns
+        ]
+        return {"kind": shape.kind.name, "name": shape.name, "columns": columns}
+
+    def _types_of(
+        self, source: str, partition: str, record: RecordTable, cells: Sequence[str]
+    ) -> Mapping[str, CellType | None]:
+        """Return the type that all values of each cell have; None for a cell without any."""
+        found: dict[str, CellType | None] = {}
+        for some in (cells[start : start + _AT_ONCE] for start in range(0, len(cells), _AT_ONCE)):
+            counts = ", ".join(
+                f"count({self._dialect.cell(_literal(cell), kind)})" for cell in some for kind in _SCALARS
+            )
+            (row,) = self._connection.exec_driver_sql(
+                f"SELECT {counts} {_from(record, source, partition)}", execution_options={"no_parameters": True}
+            ).all()
+            for cell, start in zip(some, range(0, len(row), len(_SCALARS)), strict=True):
+                filled, *typed = row[start : start + len(_SCALARS)]
+                alike = (kind for kind, number in zip(_SCALARS[1:], typed, strict=True) if number == filled)
+                found[cell] = next(alike, "json") if filled else None
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view's name, and what it shows."""
+
+    name: str
+    definition: Definition
+
+    def wanted(self, key: Key) -> str:
+        """Return the name that it would have if there were no other."""
+        return _view_name(key[0], self.definition, _suffix(key[1]))
 
 
 def checked(shape: Shape, where: str) -> Shape:
@@ -145,9 +212,25 @@ def distinct(name: str, suffix: str, taken: Callable[[str], bool]) -> str:
     return candidate
 
 
-def _definition(shape: Shape) -> Definition:
-    columns = [{"name": column.name, "cell": column.cell, "type": column.type} for column in shape.columns]
-    return {"kind": shape.kind.name, "name": shape.name, "columns": columns}
+def _names(shapes: Mapping[Key, Definition], taken: Callable[[str], bool]) -> Mapping[Key, str]:
+    """Return the names of all views, which follow from what there is, and not from what came first."""
+    wanted = {key: View("", shapes[key]).wanted(key) for key in sorted(shapes)}
+    owners = {name: key for key, name in reversed(wanted.items())}
+    given: dict[Key, str] = {}
+    used: set[str] = set()
+    # Whoever has a name as it is comes before all whose ending could make it.
+    for key in sorted(wanted, key=lambda key: (owners[wanted[key]] != key, key)):
+        given[key] = distinct(wanted[key], _suffix(key[1]), lambda name: name in used or taken(name))
+        used.add(given[key])
+    return given
+
+
+def _suffix(partition: str) -> str:
+    return _slug(partition)[-8:]
+
+
+def _resolved(column: ShapeColumn, types: Mapping[str, CellType | None]) -> CellType:
+    return (types[column.cell] or column.empty) if column.type == "scalar" else column.type
 
 
 def _view_name(source: str, definition: Definition, suffix: str) -> str:
@@ -160,10 +243,12 @@ def _create(dialect: Dialect, name: str, source: str, partition: str, definition
     selected = ", ".join(
         f"{expression} AS {_quoted(column)}" for column, expression in _columns(dialect, record, definition["columns"])
     )
-    return (
-        f"CREATE VIEW {_quoted(name)} AS SELECT {selected} FROM {record.table.name}"
-        f" WHERE source = {_literal(source)} AND {record.partition} = {_literal(partition)}"
-    )
+    return f"CREATE VIEW {_quoted(name)} AS SELECT {selected} {_from(record, source, partition)}"
+
+
+def _from(record: RecordTable, source: str, partition: str) -> str:
+    where = f"source = {_literal(source)} AND {record.partition} = {_literal(partition)}"
+    return f"FROM {record.table.name} WHERE {where}"
 
 
 def _columns(

@@ -1,6 +1,7 @@
 """The mirror in a SQLite file: WAL, one writer at a time, staging in a temporary database on disk."""
 
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -46,6 +47,10 @@ _CELL: Mapping[CellType, str] = {
     " WHEN substr({value}, 1, 19) THEN {value} END END",
     "json": "CASE WHEN {type} <> 'null' THEN substr({twice}, 2, (length({twice}) - 3) / 2) END",
 }
+
+
+_STAGES = re.compile(r"CREATE TEMP TABLE|INSERT INTO (staged|removed)_")
+"""Statements that write to the temporary database alone."""
 
 
 class SqliteDialect:
@@ -183,9 +188,32 @@ class SqliteDialect:
             return UnexpectedPayload(f"{self.place}: a record does not fit its table: {message}; nothing was written")
         if "locked" in message or isinstance(cause, sa.exc.TimeoutError):
             return MirrorBusy(f"{self.place}: held by other writers for too long ({message}); it is tried again")
-        if "disk is full" in message:
-            return DatabaseUnavailable(f"{self.place}: the disk is full; free space there and sync again")
-        return DatabaseUnavailable(f"{self.place}: the mirror cannot be used: {message}")
+        return DatabaseUnavailable(f"{self.place}: {self._trouble(message, getattr(error, 'statement', None) or '')}")
+
+    def _trouble(self, message: str, statement: str) -> str:
+        """Say what keeps the file from being used, and what to do."""
+        full = "disk is full" in message
+        if (full or "disk I/O" in message or "unable to open" in message) and _STAGES.search(statement):
+            folder = _temporary_folder()
+            return (
+                f"the disk for temporary files, {folder}, is full or cannot be written ({message}); free space there,"
+                " or name a folder with more in SQLITE_TMPDIR"
+            )
+        if full:
+            return "the disk is full; free space there and sync again"
+        if "disk I/O" in message:
+            return f"the disk is failing or full ({message}); check it and its free space, and sync again"
+        if "malformed" in message or "not a database" in message:
+            return (
+                f"the file is damaged, or is no SQLite database ({message}); restore a copy, or move it away: the next"
+                " sync reads everything anew"
+            )
+        if "readonly" in message or "unable to open" in message:
+            return (
+                f"the file cannot be written, or those beside it ({message}); check the permissions, and that the disk"
+                " is not read-only"
+            )
+        return f"the mirror cannot be used: {message}"
 
 
 def _json(column: sa.Column[Any], value: str) -> str:
@@ -194,6 +222,13 @@ def _json(column: sa.Column[Any], value: str) -> str:
     if isinstance(column.type, sa.Boolean):
         return f"json(CASE WHEN {value} THEN 'true' ELSE 'false' END)"
     return value
+
+
+def _temporary_folder() -> Path:
+    """Return where SQLite keeps temporary files, by its own rule (https://sqlite.org/tempfiles.html, 5)."""
+    named = (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108
+    usable = (Path(name) for name in named if name and os.path.isdir(name) and os.access(name, os.W_OK | os.X_OK))
+    return next(usable, Path.cwd())
 
 
 def _begin(connection: sa.Connection) -> None:

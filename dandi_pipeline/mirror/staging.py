@@ -4,7 +4,7 @@ Nothing here locks the mirror: it can be read and written by others for as long 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count, islice
 
 import sqlalchemy as sa
@@ -17,7 +17,12 @@ from dandi_pipeline.platforms.contract import Column, Key, Record
 BATCH = 1000
 """Rows sent at a time: bounds memory, whatever a caller hands over."""
 
-_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_UNREADABLE = re.compile(r"(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})")
+"""A NUL or half a surrogate pair, which are escapes in canonical JSON."""
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_HUGE = re.compile(r"\d{6000}|[eE][+-]?\d{5}", re.ASCII)
+"""Beyond what PostgreSQL's NUMERIC, and with it JSONB, can hold: 131,072 digits before the point, 16,383 behind it."""
 
 LONGEST_KEY = 2000
 """Bytes of UTF-8. PostgreSQL indexes rows of at most 2,704 bytes (a third of a page); a DANDI path ends at 512."""
@@ -64,33 +69,46 @@ def staged_rows(record_table: RecordTable, records: Iterable[Record], where: str
     Raises `UnexpectedPayload` for what a database cannot hold: NUL and lone surrogates in text, integers beyond
     64 bits, keys and other values too long to index.
     """
-    document = record_table.has_metadata
+    document, cellular = record_table.has_metadata, "cells" in record_table.values
     for record in records:
-        values = tuple(_readable(name, record.columns[name]) for name in record_table.values)
+        columns = _readable(record.columns) if cellular else record.columns
+        values = [columns[name] for name in record_table.values]
         row = (*record.key, *values, *((record.metadata,) if document else ()), record.content_hash)
-        problem = _problem(row) or _key_problem(record.key) or _lookup_problem(record, record_table.lookups)
-        _refuse(problem, record.kind.name, record.key, where)
+        problem = (
+            _problem(row)
+            or _key_problem(record.key)
+            or _lookup_problem(record, record_table.lookups)
+            or (_cells_problem(columns["cells"]) if cellular else None)
+        )
+        if problem:
+            _refuse(problem, record.kind.name, record.key, where)
         yield row
 
 
 def checked_keys(kind: str, keys: Iterable[Key], where: str) -> Iterator[Row]:
     """Yield keys as rows; raises `UnexpectedPayload` like `staged_rows`."""
     for key in keys:
-        _refuse(_problem(key) or _key_problem(key), kind, key, where)
+        if problem := _problem(key) or _key_problem(key):
+            _refuse(problem, kind, key, where)
         yield key
 
 
-def _readable(column: str, value: Column) -> Column:
-    """Return a column's value with each NUL in a cell replaced: JSONB has none, and SQLite's functions stop at it.
+def _readable(columns: Mapping[str, Column]) -> Mapping[str, Column]:
+    """Return the columns with each NUL and each half of a surrogate pair in the cells replaced.
 
-    The metadata beside it keeps them.
+    JSONB takes neither, and SQLite's functions stop at a NUL. The metadata beside the cells keeps them.
     """
-    return _ESCAPED_NUL.sub(r"\1\\ufffd", value) if column == "cells" and isinstance(value, str) else value
+    return {**columns, "cells": _UNREADABLE.sub(r"\1\\ufffd", str(columns["cells"]))}
 
 
-def _refuse(problem: str | None, kind: str, key: Key, where: str) -> None:
-    if problem:
-        raise UnexpectedPayload(f"{where}: {kind} {'/'.join(key)[:200]!r} {problem}; nothing was written for it")
+def _cells_problem(cells: Column) -> str | None:
+    if isinstance(cells, str) and _HUGE.search(cells) and _HUGE.search(_STRING.sub("", cells)):
+        return "has a number in its cells that PostgreSQL cannot hold"
+    return None
+
+
+def _refuse(problem: str, kind: str, key: Key, where: str) -> None:
+    raise UnexpectedPayload(f"{where}: {kind} {'/'.join(key)[:200]!r} {problem}; nothing was written for it")
 
 
 def _problem(row: Row) -> str | None:
@@ -112,7 +130,7 @@ def _key_problem(key: Key) -> str | None:
 def _lookup_problem(record: Record, columns: Sequence[str]) -> str | None:
     for column in columns:
         value = record.columns[column]
-        if isinstance(value, str) and _is_too_long(value):
+        if isinstance(value, str) and len(value) * 4 > LONGEST_KEY and _is_too_long(value):
             return f"has a {column!r} of more than {LONGEST_KEY} bytes"
     return None
 

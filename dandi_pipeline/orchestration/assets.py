@@ -5,13 +5,15 @@ command line runs the same step in its own process: one function serves all. Rea
 belong in `sync`; this module only runs it and has it written down.
 """
 
+import logging
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import NoReturn
 
 import dagster as dg
 
-from dandi_pipeline.errors import PipelineError
+from dandi_pipeline.errors import ConfigurationError, PipelineError, UnforeseenError
 from dandi_pipeline.orchestration.config import SyncConfig
 from dandi_pipeline.orchestration.connections import Connection, Connections, Watcher
 from dandi_pipeline.orchestration.events import printable
@@ -23,7 +25,7 @@ from dandi_pipeline.orchestration.sources import MirroredSource
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.progress import Progress
-from dandi_pipeline.sync.report import SyncReport
+from dandi_pipeline.sync.report import Outcome, PartitionReport, SyncReport
 
 
 def build_assets(source: MirroredSource) -> dg.AssetsDefinition:
@@ -101,11 +103,17 @@ def _recorded(
 ) -> SyncReport:
     """Run the sync and leave its sums on the run, however it ends."""
     journal = Journal(context, source, options, watcher.log)
-    ended_early: str | None = INTERRUPTED
+    ended_early: str | None = UnforeseenError.group
     try:
-        with connections.open(source.alias, options.mode) as connection:
-            _follow(journal, source, options, connection, watcher.progress, context.run.run_id)
+        with warnings_logged(context), connections.open(source.alias, options.mode) as connection:
+            keys = _keys(journal, source, options, connection)
+            if keys or not options.partitions:
+                options = replace(options, partitions=keys)
+                _follow(journal, source, options, connection, watcher.progress, context.run.run_id)
         ended_early = None
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, dg.DagsterExecutionInterruptedError):
+        ended_early = INTERRUPTED
+        raise
     except PipelineError as error:
         ended_early = error.group
         context.instance.add_run_tags(context.run.run_id, {STOPPED_BY: printable(str(error))})
@@ -113,6 +121,44 @@ def _recorded(
     finally:
         report = journal.close(ended_early)
     return report
+
+
+def _keys(journal: Journal, source: MirroredSource, options: SyncOptions, connection: Connection) -> tuple[str, ...]:
+    """Return the named partitions as the platform spells them; what can be none is noted as failed, the rest goes on.
+
+    Anything can be typed into "Add partition". What the mirror holds was the platform's own spelling.
+    """
+    if not options.partitions:
+        return ()
+    held = {partition for partition, _ in connection.mirror.states(source.alias)}
+    keys = []
+    for text in options.partitions:
+        try:
+            keys.append(text if text in held else connection.platform.partition_key(text))
+        except ConfigurationError as error:
+            parts = options.parts or source.parts
+            journal.note(PartitionReport(text, "", Outcome.FAILED, parts, error=error))
+    return tuple(dict.fromkeys(keys))
+
+
+@contextmanager
+def warnings_logged(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Have the project's warnings, e.g. of a request that is asked again, in the run's log as they come."""
+    logger, handler = logging.getLogger("dandi_pipeline"), _IntoRun(context)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _IntoRun(logging.Handler):
+    def __init__(self, context: dg.AssetExecutionContext) -> None:
+        super().__init__(logging.WARNING)
+        self._log = context.log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.log(record.levelno, printable(record.getMessage()))
 
 
 def _follow(

@@ -1,12 +1,16 @@
 """Makes a DAGSTER_HOME that works, and opens the instance in it."""
 
 import fcntl
+import re
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import sqlalchemy as sa
 from dagster._core.instance import InstanceRef
+from dagster._core.storage.sqlite import create_db_conn_string
 
 from dandi_pipeline.errors import ConfigurationError
 
@@ -81,12 +85,24 @@ def prepare_home(path: Path) -> Path:
     Safe to call from several processes at once, and cheap when there is nothing to do. What is there already is
     left as it is. Raises `ConfigurationError` where the directory cannot be made or written.
     """
+    home = path.absolute()
+    _require_usable_name(home)
     try:
-        return _prepared(path.expanduser().absolute())
+        return _prepared(home)
     except OSError as error:
         raise ConfigurationError(
             f"DAGSTER_HOME: {error.filename or path}: {error.strerror}; name a directory that can be written"
         ) from None
+
+
+def _require_usable_name(home: Path) -> None:
+    """Refuse a path of which Dagster would make another one: it pastes it into a URL, where '?' and '%20' mean more."""
+    file = home / "runs.db"
+    if sa.make_url(create_db_conn_string(str(home), file.stem)).database != str(file):
+        raise ConfigurationError(
+            f"DAGSTER_HOME: {home}: Dagster cannot keep files in a folder with '?' or '%' and two digits in its path;"
+            " name another one (the mirror may stay, see MIRROR_DATABASE_URL)"
+        )
 
 
 def _prepared(home: Path) -> Path:
@@ -110,9 +126,34 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """Open the instance of a prepared home for use in this process, whose output it leaves alone.
 
     Without the override a run in this process would have its standard output and error moved into files.
+    Raises `ConfigurationError` where Dagster cannot read or write what it keeps, also in the block.
     """
-    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_UNCAPTURED)) as instance:
-        yield instance
+    try:
+        with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_UNCAPTURED)) as instance:
+            yield instance
+    except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
+        # The mirror's own errors are no longer such: this is Dagster's storage.
+        raise ConfigurationError(f"DAGSTER_HOME: {home}: {_trouble(home, error)}") from error
+
+
+def _trouble(home: Path, error: Exception) -> str:
+    """Say what is wrong with Dagster's storage, and what to do."""
+    cause = getattr(error, "orig", None) or error
+    message = " ".join(str(cause).split())
+    if not isinstance(cause, sqlite3.Error):
+        # A password with an '@' in it ends at that: its rest is taken for a part of the host's name.
+        shown = re.sub(r"[^\s\"]*@", "***@", message)
+        return f"Dagster's database cannot be used ({shown}); check `storage` in its dagster.yaml, and the server"
+    if "disk is full" in message or "disk I/O error" in message:
+        return f"its disk is full or failing ({message}); free space there and try again"
+    if "malformed" in message or "not a database" in message:
+        return (
+            f"a file of Dagster's history is damaged ({message}); move {home / 'history'} and {home / 'schedules'}"
+            " away: the next sync makes new ones, and the mirror keeps what it holds"
+        )
+    if "locked" in message:
+        return "others have held Dagster's files for too long (database is locked); try again"
+    return f"Dagster's files cannot be written ({message}); check the permissions, and that the disk is not read-only"
 
 
 @contextmanager

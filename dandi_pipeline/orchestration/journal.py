@@ -28,12 +28,14 @@ class Journal:
     ) -> None:
         self.traffic = Traffic()
         self._context = context
+        self._whole = options.whole
         self._log = log
         self._source = source
         self._scope = options.scope
         self._parts = options.parts or source.parts
         self._started = time.monotonic()
         self._checked = 0
+        self._fresh: set[str] = set()
         self._reasons: dict[str, str] = {}
         self._reports: list[PartitionReport] = []
         self._shown: set[tuple[str, str]] = set()
@@ -44,6 +46,7 @@ class Journal:
     def planned(self, plan: SyncPlan) -> None:
         """Note what the check found; partitions seen for the first time join the set before their events."""
         self._checked = plan.checked
+        self._fresh = set(self._context.instance.get_dynamic_partitions(self._source.partition_set)) - set(plan.keys)
         add_partitions(self._context.instance, self._source, plan.keys)
         self._tell(
             logging.INFO, f"{plan.checked:,} {self._source.partition_noun}s checked, {len(plan.stale):,} to sync"
@@ -64,7 +67,8 @@ class Journal:
     def settled(self, named: Sequence[str], states: Mapping[tuple[str, str], PartitionState]) -> None:
         """Record as unchanged what was `named` or under way and found fresh; drop what nobody has any more.
 
-        `states` are the mirror's, after the sync.
+        `states` are the mirror's, after the sync. After one of the whole source the set holds nothing else, so that
+        what is in the set and not in the mirror tells of a mirror that lost it.
         """
         found_fresh = (report.partition for report in self._reports if report.outcome is Outcome.FRESH)
         for partition in dict.fromkeys([*named, *found_fresh]):
@@ -75,6 +79,9 @@ class Journal:
                     self._show(fresh, (part,), states[partition, part].token)
             if not held and not any((partition, part) in self._shown for part in self._parts):
                 self._tell(logging.WARNING, f"{partition}: neither {self._source.alias} nor the mirror has it")
+                remove_partition(self._context.instance, self._source, partition)
+        if self._whole:
+            for partition in self._fresh - {partition for partition, _ in states}:
                 remove_partition(self._context.instance, self._source, partition)
 
     def close(self, stopped: str | None) -> SyncReport:

@@ -96,7 +96,7 @@ def _launch(
     """Request runs for what is stale, not under way, and not waiting to be tried again."""
     now = datetime.now(timezone.utc)
     idle = [item for item in check.plan.stale if item.key not in under_way.keys]
-    due = [item for item in idle if (_retry_at(source, check.states, item.key) or now) <= now]
+    due = [item for item in idle if (_retry_at(source, check.states, item.key, now) or now) <= now]
     requests = _run_requests(instance, source, due, check.states)
     return dg.SensorResult(
         run_requests=requests,
@@ -105,8 +105,8 @@ def _launch(
     )
 
 
-def _retry_at(source: MirroredSource, states: States, key: str) -> datetime | None:
-    return retry_at([states[key, part] for part in source.parts if (key, part) in states])
+def _retry_at(source: MirroredSource, states: States, key: str, now: datetime) -> datetime | None:
+    return retry_at([states[key, part] for part in source.parts if (key, part) in states], now)
 
 
 def _run_requests(
@@ -144,6 +144,6 @@ def _nothing_to_launch(source: MirroredSource, check: _Check, idle: Sequence[Sta
     if syncing := len(check.plan.stale) - len(idle):
         reasons.append(f"{syncing:,} being synced by runs in progress")
     if idle:
-        next_try = min(_retry_at(source, check.states, item.key) or now for item in idle)
+        next_try = min(_retry_at(source, check.states, item.key, now) or now for item in idle)
         reasons.append(f"{len(idle):,} failed before, the next is tried again at {next_try:%Y-%m-%d %H:%M} UTC")
     return f"{seen}: {', '.join(reasons)}"

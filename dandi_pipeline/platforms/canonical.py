@@ -1,14 +1,10 @@
 """The one spelling of a JSON value, and the hash that tells two contents apart."""
 
 from hashlib import blake2b
-from typing import Any
 
-import orjson
+from dandi_pipeline.http.exact_json import spelled as canonical
 
-
-def canonical(value: Any) -> bytes:
-    """Return the one spelling of a JSON value: sorted keys, no blanks, UTF-8."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+__all__ = ["canonical", "digest_of"]
 
 
 def digest_of(*pieces: bytes) -> str:

@@ -6,9 +6,10 @@ stream, and the engine compares, stages and commits.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
+from dandi_pipeline.errors import PipelineError, UnexpectedPayload
 from dandi_pipeline.http import Traffic
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ Known = Mapping[Key, Fingerprint]
 
 CellType = Literal["text", "integer", "number", "boolean", "instant", "json"]
 """What a cell is read as. An instant is a text as `instant()` spells it; "json" is whatever there is."""
+
+ColumnType = CellType | Literal["scalar"]
+"""What a column is read as: "scalar" is number, text or boolean where all values in it are that, else "json"."""
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -71,7 +75,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A partition as one listing shows it. `token` changes whenever the partition's content may have."""
+    """A partition as one listing shows it. `token` changes whenever the partition's content may have.
+
+    `failure` is why the row cannot be read, or the partition not be looked at: it is there, so nothing of it is gone,
+    and it fails alone. A row that does not even say which partition it is has the key "": a listing that shows one is
+    complete for nobody, and tells of no deletion.
+    """
 
     key: str
     token: str
@@ -79,6 +88,24 @@ class Listed:
     modified: datetime
     record_count: int
     row: Mapping[str, Any] = field(repr=False)
+    failure: PipelineError | None = None
+
+    def __post_init__(self) -> None:
+        if not self.key.isprintable() or (not self.key and self.failure is None):
+            raise UnexpectedPayload(f"{self.key[:60]!r} is no name of a partition; nothing was written for it")
+        if not self.name.isprintable():
+            # It is only for people to read, on screens that take no half of a surrogate pair.
+            object.__setattr__(self, "name", self.name.encode(errors="replace").decode())
+
+    @classmethod
+    def failed(cls, key: Any, failure: PipelineError) -> "Listed":
+        """Return a partition that is listed and cannot be looked at; `key` is what its row says, if anything."""
+        key = key if isinstance(key, str) and key.isprintable() else ""
+        return cls(key, "failed", name="", modified=_ANY_TIME, record_count=0, row={}, failure=failure)
+
+
+_ANY_TIME = datetime.max.replace(tzinfo=timezone.utc)
+"""When a partition counts as edited that could not be looked at: no date limit leaves it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +212,14 @@ class Outdated:
 class ShapeColumn:
     """One property of a partition's records: its `name` as the user named it, and the `cell` that holds it.
 
-    `cell` is the platform's own id of the property, which outlives renaming: the key in a record's `cells`.
+    `cell` is the platform's own id of the property, which outlives renaming: the key in a record's `cells`. `empty`
+    is what a "scalar" column is read as while no record has a value in it.
     """
 
     name: str
     cell: str
-    type: CellType
+    type: ColumnType
+    empty: CellType = "json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +229,15 @@ class Shape:
     For kinds whose properties users define. Their records carry a column `cells`: canonical JSON of an object
     with a value for each cell, as the platform derived it from the verbatim `metadata`; an empty cell is absent
     or null. A value that is not of its column's type reads as NULL. The last shape of a reading counts.
+
+    `marks` are typed columns of the kind that have one value in all of the partition's records, also in those that
+    the reading does not show.
     """
 
     kind: RecordKind
     name: str
     columns: Sequence[ShapeColumn]
+    marks: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +297,10 @@ class Platform(Description, Protocol):
         ...
 
     def list_partitions(self) -> Sequence[Listed]:
-        """Return every partition there is, or raise: a listing is never silently short."""
+        """Return every partition there is, or raise: a listing is never silently short.
+
+        What of it cannot be read is in it all the same, by `Listed.failed`.
+        """
         ...
 
     def look_up(self, key: str) -> Sighting:

@@ -6,7 +6,6 @@ gets a typed view, and a partition that has changed is read whole, page by page.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from math import ceil
 from typing import Any, ClassVar, TypeVar
 
@@ -22,7 +21,17 @@ from dandi_pipeline.errors import (
     TornRead,
     UnexpectedPayload,
 )
-from dandi_pipeline.http import Budgets, ErrorAnswer, HttpClient, Limits, RateLimit, Refusal, Traffic, pseudonym
+from dandi_pipeline.http import (
+    Budgets,
+    ErrorAnswer,
+    HttpClient,
+    Limits,
+    RateLimit,
+    Refusal,
+    Traffic,
+    Turning,
+    pseudonym,
+)
 from dandi_pipeline.http.instants import instant
 from dandi_pipeline.platforms.canonical import canonical, digest_of
 from dandi_pipeline.platforms.contract import (
@@ -49,10 +58,11 @@ ITEMS = "items"
 
 ITEM = RecordKind("item", ITEMS, key=("item_id",))
 
-USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
-
 LISTING_ATTEMPTS = 3
 """How often the partitions are listed whose pages shift meanwhile."""
+
+MOST_EMPTY = 10
+"""Empty pages in a row after which a platform's own loop over pages is taken to have no end."""
 
 Json = Mapping[str, Any]
 
@@ -103,7 +113,6 @@ class ItemsPlatform(ABC):
         token = settings.credential(chosen.token_env)
         client = HttpClient(
             chosen.api_url,
-            user_agent=USER_AGENT,
             authorization=f"Bearer {token}" if token else None,
             limits=Limits(
                 pool_size=chosen.pool_size, max_concurrent=chosen.max_concurrent, keep_alive=chosen.keep_alive
@@ -119,7 +128,10 @@ class ItemsPlatform(ABC):
 
     @abstractmethod
     def partitions(self) -> Iterator[Listed]:
-        """Yield every partition. Its token changes with any of its items; `record_count` is 0 where nobody says."""
+        """Yield every partition. Its token changes with any of its items; `record_count` is 0 where nobody says.
+
+        A row that cannot be read is yielded as `Listed.failed`, so that it fails alone.
+        """
 
     @abstractmethod
     def partition(self, key: str) -> Listed:
@@ -127,7 +139,7 @@ class ItemsPlatform(ABC):
 
     @abstractmethod
     def pages(self, listed: Listed) -> Iterator[Sequence[Record]]:
-        """Yield a partition's every item (see `item`), page by page."""
+        """Yield a partition's every item (see `item`), page by page; `http.follow` turns the pages of a list."""
 
     # What it has from here
 
@@ -145,14 +157,31 @@ class ItemsPlatform(ABC):
 
     def list_partitions(self) -> Sequence[Listed]:
         """Return every partition, or raise: pages that shifted while they turned are read again."""
-        for _ in range(LISTING_ATTEMPTS):
-            listed = list(self.partitions())
-            if len({each.key for each in listed}) == len(listed):
+        for attempt in range(1, LISTING_ATTEMPTS + 1):
+            try:
+                listed = self._listed_once()
+            except ResourceMissing:
+                # A page past the end, where the list has become shorter meanwhile.
+                if attempt == LISTING_ATTEMPTS:
+                    raise
+                continue
+            if listed is not None:
                 return listed
         raise ContractError(
             f"the list of {self.name} shows a {self.partition_noun} twice, {LISTING_ATTEMPTS} times in a row;"
             " nothing was changed: try again later"
         )
+
+    def _listed_once(self) -> list[Listed] | None:
+        """Return what one listing shows, None where a key comes twice: a list that repeats pages has no end."""
+        listed: list[Listed] = []
+        keys: set[str] = set()
+        for each in self.partitions():
+            if each.key and each.key in keys:
+                return None
+            keys.add(each.key)
+            listed.append(each)
+        return listed
 
     def look_up(self, key: str) -> Sighting:
         """Return how one partition stands: 404 means gone, 401 and 403 mean hidden."""
@@ -168,8 +197,12 @@ class ItemsPlatform(ABC):
         yield Planned("all items", max(1, ceil(listed.record_count / self.page_size)))
         yield Expected(listed.record_count)
         yield self._shape(listed)
-        shown = 0
-        for records in self.pages(listed):
+        shown, turning = 0, Turning(listed.key, empty=MOST_EMPTY)
+        last: Sequence[str] = ()
+        for number, records in enumerate(self.pages(listed)):
+            if number:
+                turning.turned(last, number)
+            last = ["/".join(record.key) for record in records]
             left = None if request.limit is None else request.limit - shown
             shown += len(records)
             if left is not None and len(records) > left:
@@ -187,7 +220,7 @@ class ItemsPlatform(ABC):
 
     def item(self, row: Json, *, key: str, modified: str | None = None) -> Record:
         """Make the record of an item from its row; all that the row shows is content."""
-        document = canonical(row)
+        document = canonical(row, where=f"{self.name} item {key!r}")
         cells = {name: _cell(row[name], kind) for name, kind in self.columns.items() if row.get(name) is not None}
         return Record(
             kind=ITEM,

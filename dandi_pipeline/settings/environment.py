@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.settings.values import api_url
@@ -33,7 +34,10 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], cwd: Path) -> "Settings":
-        """Return the settings, relative paths taken from `cwd`; an empty variable counts as unset.
+        """Return the settings; an empty variable counts as unset.
+
+        Relative paths are taken from `cwd`, and `~` is the user's folder: where no shell has read a value, as in
+        a service's environment file, it is still there.
 
         Raises `ConfigurationError`, in one line that names the variable, for a value that cannot be used.
         """
@@ -71,7 +75,7 @@ def _optional_address(given: Mapping[str, str], variable: str) -> str | None:
 
 
 def _dagster_home(given: Mapping[str, str], cwd: Path) -> Path:
-    home = (cwd / given.get("DAGSTER_HOME", ".dagster_home")).absolute()
+    home = _path(given.get("DAGSTER_HOME", ".dagster_home"), "DAGSTER_HOME", given, cwd)
     if home.exists() and not home.is_dir():
         raise ConfigurationError(f"DAGSTER_HOME: {home} is not a directory; name one, it is made if need be")
     return home
@@ -79,7 +83,7 @@ def _dagster_home(given: Mapping[str, str], cwd: Path) -> Path:
 
 def _sources_path(given: Mapping[str, str], cwd: Path) -> Path | None:
     named = given.get("DANDI_PIPELINE_SOURCES")
-    path = (cwd / (named or "sources.yaml")).absolute()
+    path = _path(named or "sources.yaml", "DANDI_PIPELINE_SOURCES", given, cwd)
     if path.is_file():
         return path
     if named is None and not path.exists():
@@ -91,14 +95,14 @@ def _sources_path(given: Mapping[str, str], cwd: Path) -> Path | None:
 def _database_url(given: Mapping[str, str], cwd: Path, home: Path) -> str:
     url = given.get("MIRROR_DATABASE_URL")
     if url is None:
-        return f"sqlite:///{home / 'mirror.sqlite'}"
+        return sqlite_url(home / "mirror.sqlite")
     match = _SCHEME.match(url)
     scheme, rest = (match[1].lower(), url[match.end() :]) if match else ("", url)
     if scheme in _POSTGRESQL:
         # Named in full: with psycopg 3 installed SQLAlchemy 2.1 would pick that for the short form.
         return f"postgresql+psycopg2://{rest}"
     if scheme == "sqlite":
-        return f"sqlite:///{_sqlite_file(rest, cwd)}"
+        return sqlite_url(_sqlite_file(rest, given, cwd))
     # The rest of the URL may hold a password.
     raise ConfigurationError(
         f"MIRROR_DATABASE_URL: {f'{scheme}://' if scheme else 'a value without a scheme'} is not supported;"
@@ -106,11 +110,30 @@ def _database_url(given: Mapping[str, str], cwd: Path, home: Path) -> str:
     )
 
 
-def _sqlite_file(rest: str, cwd: Path) -> Path:
+def _sqlite_file(rest: str, given: Mapping[str, str], cwd: Path) -> Path:
     name = rest.removeprefix("/")
     if not rest.startswith("/") or name in ("", ":memory:") or name.startswith("file:"):
         raise ConfigurationError(
             "MIRROR_DATABASE_URL: the mirror needs a file of its own; accepted: sqlite:///FILE (relative),"
             " sqlite:////FILE (absolute)"
         )
-    return (cwd / name).absolute()
+    if "?" in name:
+        raise ConfigurationError(
+            "MIRROR_DATABASE_URL: a SQLite file takes no options; a '?' that belongs to its name is written %3F"
+        )
+    return _path(unquote(name), "MIRROR_DATABASE_URL", given, cwd)
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a file, whatever characters its path has."""
+    return f"sqlite:///{quote(str(path))}"
+
+
+def _path(text: str, variable: str, given: Mapping[str, str], cwd: Path) -> Path:
+    """Return the path that a setting means."""
+    if "HOME" in given and (text == "~" or text.startswith("~/")):
+        return (cwd / given["HOME"] / text[2:]).absolute()
+    try:
+        return (cwd / Path(text).expanduser()).absolute()
+    except RuntimeError:
+        raise ConfigurationError(f"{variable}: {text}: no such user; a folder of that name is ./{text}") from None

@@ -25,8 +25,9 @@ _LABEL = re.compile(r"[A-Za-z0-9_.-]{1,63}", re.ASCII)
 
 
 def api_url(text: str) -> str:
-    """Return an API's address without its last slash; raise ValueError for what is none.
+    """Return an API's address in its one spelling; raise ValueError for what is none.
 
+    Scheme and host are in lower case, the usual port is left out, and so are empty segments and the last slash.
     The address is not quoted in the error: one with a password in it is refused for just that.
     """
     try:
@@ -38,7 +39,10 @@ def api_url(text: str) -> str:
         raise ValueError("not an address; expected https://host/path")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("expected https://host/path alone, with no user, password, query or fragment")
-    return text.rstrip("/")
+    usual = parts.port is None or parts.port == {"http": 80, "https": 443}[parts.scheme]
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else str(parts.hostname)
+    path = re.sub("/{2,}", "/", parts.path).rstrip("/")
+    return f"{parts.scheme}://{host}{'' if usual else f':{parts.port}'}{path}"
 
 
 def interval(text: Any) -> timedelta:

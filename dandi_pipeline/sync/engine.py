@@ -1,5 +1,6 @@
 """One sync of one source: finds what is stale, works on many partitions at once, reports each as it ends."""
 
+import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from threading import Event
@@ -12,6 +13,7 @@ from dandi_pipeline.errors import (
     PipelineError,
     PlatformUnreachable,
     QuotaExhausted,
+    foreseen,
 )
 from dandi_pipeline.mirror import HIDDEN_TOKEN, Mirror
 from dandi_pipeline.platforms.contract import Gone, Hidden, Listed, Platform, Sighting
@@ -22,9 +24,11 @@ from dandi_pipeline.sync.partition import PartitionSync
 from dandi_pipeline.sync.planning import Stale, StoredTokens, SyncPlan, plan_listed, plan_sighted
 from dandi_pipeline.sync.preview import PartitionPreview
 from dandi_pipeline.sync.progress import Progress, Stage, Unwatched
-from dandi_pipeline.sync.reading import Tools
+from dandi_pipeline.sync.reading import Tools, look_up
 from dandi_pipeline.sync.report import PartitionReport
 from dandi_pipeline.sync.workers import RequestWorkers
+
+_log = logging.getLogger(__name__)
 
 LOOK_UPS = 20
 """Up to this many named partitions are asked for one by one; for more the listing is cheaper."""
@@ -59,11 +63,15 @@ class Sync:
     def plan(self, *, recheck_hidden: bool = True) -> SyncPlan:
         """Ask the platform and the mirror what is stale; raises what stops the whole sync.
 
-        Costs one request per thousand partitions, or one per partition where a few are named.
+        Costs one request per thousand partitions, or one per partition where a few are named. `recheck_hidden`: look
+        some of the hidden partitions up as well (see `plan_listed`).
         """
         self._progress.begin(Stage.CHECK_PARTITIONS, None, None)
         try:
-            plan = self._plan(recheck_hidden=recheck_hidden)
+            with foreseen(f"the {self._platform.partition_noun}s of {self._source}"):
+                plan = self._plan(recheck_hidden=recheck_hidden)
+            if plan.unread:
+                _log.warning("%s", plan.unread)
             self._progress.begin(Stage.CHECK_PARTITIONS, None, plan.checked)
             self._progress.advance(Stage.CHECK_PARTITIONS, None, plan.checked)
             self._progress.learn({item.key: item.listed.name for item in plan.stale if item.listed})
@@ -75,8 +83,9 @@ class Sync:
         """Sync what the plan names and yield each partition's report as it ends, in the caller's thread.
 
         Facets of other rules are derived anew first, with no request. A failed partition is a report; what would
-        fail every partition is raised, once what was under way has ended. Closing the iterator stops the sync:
-        partitions under way are left as they were.
+        fail every partition is raised, once what was under way has ended, as is what of the listing could not be
+        read, once all that could be read is synced. Closing the iterator stops the sync: partitions under way are
+        left as they were.
         """
         if self._mirror is None:
             raise ConfigurationError("a sync needs a mirror")
@@ -84,6 +93,8 @@ class Sync:
         mirror.rebuild_facets(self._source)
         yield from self._each(plan, lambda tools, item: PartitionSync(tools, self._source, mirror, run_id, item).run())
         mirror.complete()
+        if plan.unread:
+            raise plan.unread
 
     def preview(self, plan: SyncPlan) -> Iterator[PartitionReport]:
         """Yield what `run` would change in each partition, sending only reads and writing nothing.
@@ -103,10 +114,10 @@ class Sync:
         named = self._options.partitions
         if not named:
             listing = self._platform.list_partitions()
-            if self._options.since is None and not self._options.allow_mass_deletion:
+            if self._options.since is None:
                 self._guard(listing, stored)
             return plan_listed(listing, stored, self._parts, self._options, recheck_hidden=recheck_hidden)
-        sightings = self._sight(named)
+        sightings = self._sight(named, stored)
         self._require_known(sightings, stored)
         return plan_sighted(sightings, stored, self._parts, self._options)
 
@@ -119,7 +130,12 @@ class Sync:
         return tokens
 
     def _guard(self, listing: Sequence[Listed], stored: StoredTokens) -> None:
+        """Raise `MassDeletionRefused` if by this listing too much of what is stored would be gone."""
+        if self._options.allow_mass_deletion:
+            return
         listed = {item.key for item in listing}
+        if "" in listed:
+            return  # not read whole, it deletes nothing
         held = [key for key, tokens in stored.items() if HIDDEN_TOKEN not in tokens.values()]
         guard_partitions(
             self._source,
@@ -129,11 +145,23 @@ class Sync:
             listed=len(listed),
         )
 
-    def _sight(self, named: Sequence[str]) -> list[Sighting]:
-        if len(named) <= LOOK_UPS:
-            return [self._platform.look_up(key) for key in named]
-        listing = {item.key: item for item in self._platform.list_partitions()}
-        return [listing.get(key) or self._platform.look_up(key) for key in named]
+    def _sight(self, named: Sequence[str], stored: StoredTokens) -> list[Sighting]:
+        """Return how each named partition stands.
+
+        That one which the mirror holds is gone is believed only if the listing lacks it too, and passes the guard: it
+        shows what it is that answers. One that is listed all the same is read, and fails by itself.
+        """
+        few = len(named) <= LOOK_UPS
+        sightings = [look_up(self._platform, key) for key in named] if few else []
+        if few and not any(isinstance(sighting, Gone) and sighting.key in stored for sighting in sightings):
+            return sightings
+        listing = self._platform.list_partitions()
+        listed = {item.key: item for item in listing}
+        found = {sighting.key: sighting for sighting in sightings}
+        sightings = [listed.get(key) or found.get(key) or look_up(self._platform, key) for key in named]
+        if any(isinstance(sighting, Gone) and sighting.key in stored for sighting in sightings):
+            self._guard(listing, stored)
+        return sightings
 
     def _require_known(self, sightings: Sequence[Sighting], stored: StoredTokens) -> None:
         noun = self._platform.partition_noun
@@ -153,12 +181,16 @@ class Sync:
         """Yield each partition's report; when left early, stop the others before their next observation."""
         concurrency = self._options.max_concurrent
         self._progress.begin(Stage.UPDATE_PARTITIONS, None, len(plan.stale))
-        stopping = Event()
+        stopping, stored = Event(), self._stored()
+
+        def guard(listing: Sequence[Listed]) -> None:
+            self._guard(listing, stored)
+
         with rare_collections(), RequestWorkers(concurrency) as workers:
 
             def work_on(item: Stale) -> PartitionReport:
                 with workers.share() as share:
-                    return work(Tools(self._platform, self._options, self._progress, share, stopping), item)
+                    return work(Tools(self._platform, self._options, self._progress, share, stopping, guard), item)
 
             threads = ThreadPoolExecutor(concurrency, thread_name_prefix="partition")
             try:

@@ -11,14 +11,14 @@ from dandi_pipeline.platforms.contract import Gone, Hidden, Known, Listed, Settl
 from dandi_pipeline.sync.guard import guard_records
 from dandi_pipeline.sync.planning import Stale
 from dandi_pipeline.sync.progress import Stage
-from dandi_pipeline.sync.reading import Interrupted, Reading, Tools, attempt_reading
+from dandi_pipeline.sync.reading import Interrupted, Reading, Tools, attempt_partition
 from dandi_pipeline.sync.report import Outcome, PartitionReport, Tally
 
 _log = logging.getLogger(__name__)
 
 
 class PartitionSync:
-    """One partition of one sync. Never raises a `PipelineError`: the report carries it."""
+    """One partition of one sync. Whatever goes wrong, the report carries it; see `foreseen`."""
 
     def __init__(self, tools: Tools, source: str, mirror: Mirror, run_id: str, item: Stale) -> None:
         self._tools = tools
@@ -31,13 +31,13 @@ class PartitionSync:
 
     def run(self) -> PartitionReport:
         """Bring the partition up to date, or say why it could not be; what failed stays stale."""
-        try:
-            report = attempt_reading(self._tools.platform, self._item, self._settle)
-        except PipelineError as error:
-            report = self._report(Outcome.FAILED, error=error)
+        report = attempt_partition(self._tools, self._item, self._settle, self._failed)
         if report.error is not None and not isinstance(report.error, Interrupted):
             self._record_failure(report.error)
         return replace(report, duration_seconds=time.monotonic() - self._started)
+
+    def _failed(self, error: PipelineError) -> PartitionReport:
+        return self._report(Outcome.FAILED, error=error)
 
     def _settle(self, sighting: Sighting, last: bool) -> PartitionReport:
         """Make the mirror hold what was sighted."""

@@ -1,13 +1,18 @@
-"""Which partitions are stale: the platform's tokens against those the mirror holds. Pure, no I/O."""
+"""Which partitions are stale: the platform's tokens against those the mirror holds. No I/O."""
 
+import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.mirror import HIDDEN_TOKEN
 from dandi_pipeline.platforms.contract import Hidden, Listed, Sighting
 from dandi_pipeline.sync.options import SyncOptions
 
 NEW = "new"
+
+HIDDEN_LOOK_UPS = 10
+"""How many partitions that are known to be hidden a check looks up at most: a few requests, however many there are."""
 
 StoredTokens = Mapping[str, Mapping[str, str | None]]
 """For each partition the mirror knows, the token each part was stored under (None: stale)."""
@@ -34,10 +39,14 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class SyncPlan:
-    """What a check found: how many partitions were looked at, and the stale ones, largest first."""
+    """What a check found: how many partitions were looked at, and the stale ones, largest first.
+
+    `unread` is why the listing could not be read whole, where rows of it do not even say which partition they are.
+    """
 
     checked: int
     stale: tuple[Stale, ...]
+    unread: PipelineError | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -56,12 +65,17 @@ def plan_listed(
     """Plan from a complete listing: what differs from its stored token, and what is no longer listed.
 
     `recheck_hidden` asks about partitions known to be hidden again, one request each: nothing in a listing can
-    tell when such a one goes.
+    tell when such a one goes. That is up to `HIDDEN_LOOK_UPS` of them, drawn anew each time so that none is left out
+    for ever, or all of them in a full sync. What a listing lacks that was not read whole may be what was not read: it
+    is left alone.
     """
-    stale = [item for listed in listing if (item := judge(listed, stored.get(listed.key), parts, options))]
-    if options.since is None:
-        stale += absent(stored, {listed.key for listed in listing}, parts, recheck_hidden=recheck_hidden)
-    return SyncPlan(checked=len(listing), stale=tuple(sorted(stale, key=_largest_first)))
+    named = [listed for listed in listing if listed.key]
+    unread = next((listed.failure for listed in listing if not listed.key), None)
+    stale = [item for listed in named if (item := judge(listed, stored.get(listed.key), parts, options))]
+    if options.since is None and unread is None:
+        hidden = _most_hidden(options, recheck=recheck_hidden)
+        stale += absent(stored, {listed.key for listed in named}, parts, hidden=hidden)
+    return SyncPlan(checked=len(named), stale=tuple(sorted(stale, key=_largest_first)), unread=unread)
 
 
 def judge(
@@ -80,12 +94,25 @@ def judge(
     return Stale(listed.key, _reason([tokens.get(part) for part in differing]), differing, listed, tokens)
 
 
-def absent(stored: StoredTokens, listed: Collection[str], parts: Sequence[str], *, recheck_hidden: bool) -> list[Stale]:
-    """Return the partitions that the mirror holds and the listing lacks: gone or hidden, to be asked for."""
-    return [
-        Stale(key, "no longer listed", tuple(parts))
-        for key, tokens in stored.items()
-        if key not in listed and (recheck_hidden or HIDDEN_TOKEN not in tokens.values())
+def _most_hidden(options: SyncOptions, *, recheck: bool) -> int | None:
+    """Return how many hidden partitions are looked up at most; None is all."""
+    if not recheck:
+        return 0
+    return None if options.full else HIDDEN_LOOK_UPS
+
+
+def absent(stored: StoredTokens, listed: Collection[str], parts: Sequence[str], *, hidden: int | None) -> list[Stale]:
+    """Return the partitions that the mirror holds and the listing lacks, to be looked up.
+
+    They may be gone or hidden; of those known to be hidden at most so many are returned, or all.
+    """
+    lacking = [key for key in stored if key not in listed]
+    known = [key for key in lacking if HIDDEN_TOKEN in stored[key].values()]
+    if hidden is not None and len(known) > hidden:
+        known = random.sample(known, hidden)
+    unknown = [key for key in lacking if HIDDEN_TOKEN not in stored[key].values()]
+    return [Stale(key, "no longer listed", tuple(parts)) for key in unknown] + [
+        Stale(key, "hidden", tuple(parts)) for key in known
     ]
 
 

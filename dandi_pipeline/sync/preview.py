@@ -8,13 +8,13 @@ from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.contract import Gone, Hidden, Known, Listed, Record, Shape, Sighting
 from dandi_pipeline.sync.planning import Stale
-from dandi_pipeline.sync.reading import Reading, Tools, attempt_reading
+from dandi_pipeline.sync.reading import Reading, Tools, attempt_partition
 from dandi_pipeline.sync.report import Outcome, PartitionReport, Tally
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionPreview:
-    """What a sync of one partition would change. Never raises a `PipelineError`: the report carries it.
+    """What a sync of one partition would change. Whatever goes wrong, the report carries it.
 
     With `complete` every record is read and compared, whatever the tokens say: a verification. Without, a new
     partition is not read (its listing row says how many records would come) and a known one is listed without
@@ -29,10 +29,10 @@ class PartitionPreview:
 
     def run(self) -> PartitionReport:
         """Compare, writing nothing."""
-        try:
-            return attempt_reading(self.tools.platform, self.item, self._compare)
-        except PipelineError as error:
-            return self._report(Outcome.FAILED, {}, error=error)
+        return attempt_partition(self.tools, self.item, self._compare, self._failed)
+
+    def _failed(self, error: PipelineError) -> PartitionReport:
+        return self._report(Outcome.FAILED, {}, error=error)
 
     def _compare(self, sighting: Sighting, last: bool) -> PartitionReport:
         if isinstance(sighting, Gone):

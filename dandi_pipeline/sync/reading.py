@@ -1,11 +1,20 @@
 """Drives one reading of a partition: from the platform, through the comparison, watched by the progress."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import TypeVar
 
-from dandi_pipeline.errors import AccessRefused, PartitionMoved, ResourceMissing, TornRead, TransientError
+from dandi_pipeline.errors import (
+    AccessRefused,
+    ContractError,
+    PartitionMoved,
+    PipelineError,
+    ResourceMissing,
+    TornRead,
+    TransientError,
+    foreseen,
+)
 from dandi_pipeline.platforms.contract import (
     Complete,
     Expected,
@@ -40,13 +49,17 @@ class Interrupted(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What all readings of one sync share. Setting `stopping` ends them before their next observation."""
+    """What all readings of one sync share. Setting `stopping` ends them before their next observation.
+
+    `guard` raises `MassDeletionRefused` for a listing by which too much would be gone.
+    """
 
     platform: Platform
     options: SyncOptions
     progress: Progress
     workers: Workers
     stopping: Event
+    guard: Callable[[Sequence[Listed]], None]
 
 
 READ_ATTEMPTS = 3
@@ -56,16 +69,43 @@ MOST_OVERTAKEN = 10
 """How often other syncs may commit a partition first, before this one gives it up; each time it is up to date then."""
 
 
-def attempt_reading(platform: Platform, item: Stale, read: Callable[[Sighting, bool], Outcome]) -> Outcome:
+def look_up(platform: Platform, key: str) -> Sighting:
+    """Return how a partition stands; one whose answer cannot be read is listed as failed."""
+    try:
+        with foreseen(key):
+            return platform.look_up(key)
+    except ContractError as error:
+        return Listed.failed(key, error)
+
+
+def attempt_partition(
+    tools: Tools,
+    item: Stale,
+    read: Callable[[Sighting, bool], Outcome],
+    failed: Callable[[PipelineError], Outcome],
+) -> Outcome:
+    """Return what `attempt_reading` returns, or what `failed` makes of the error, whatever that is."""
+    try:
+        with foreseen(item.key):
+            return attempt_reading(tools, item, read)
+    except PipelineError as error:
+        return failed(error)
+
+
+def attempt_reading(tools: Tools, item: Stale, read: Callable[[Sighting, bool], Outcome]) -> Outcome:
     """Return what `read(sighting, last)` returns, called again with a new sighting while the partition moves.
 
     It may move on the platform while it is read, or in the mirror, where another sync got there first. What the
     last attempt raises is the caller's. That a partition is gone or hidden which was listed a moment ago is believed
-    only once a listing lacks it: a platform in trouble answers 404 and 401 as well.
+    only once a listing lacks it: a platform in trouble answers 404 and 401 as well. Of one that was not listed the
+    plan's own listing said so.
     """
-    sighting = item.listed or platform.look_up(item.key)
+    platform = tools.platform
+    sighting = item.listed or look_up(platform, item.key)
     torn = overtaken = 0
     while True:
+        if isinstance(sighting, Listed) and sighting.failure is not None:
+            raise sighting.failure
         try:
             return read(sighting, torn == READ_ATTEMPTS - 1)
         except (TornRead, PartitionMoved, AccessRefused, ResourceMissing) as error:
@@ -73,13 +113,13 @@ def attempt_reading(platform: Platform, item: Stale, read: Callable[[Sighting, b
             torn += not isinstance(error, PartitionMoved)
             if torn == READ_ATTEMPTS or overtaken == MOST_OVERTAKEN:
                 raise
-            sighting = platform.look_up(item.key)
-            if item.listed and not isinstance(sighting, Listed) and _is_listed(platform, item.key):
-                raise
-
-
-def _is_listed(platform: Platform, key: str) -> bool:
-    return any(listed.key == key for listed in platform.list_partitions())
+            sighting = look_up(platform, item.key)
+            if item.listed and not isinstance(sighting, Listed):
+                listing = platform.list_partitions()
+                # A row that does not say which partition it is of may be this one's.
+                if any(listed.key in (item.key, "") for listed in listing):
+                    raise
+                tools.guard(listing)
 
 
 class Reading:

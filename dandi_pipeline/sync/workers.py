@@ -28,6 +28,12 @@ class _Task:
     future: "Future[Any]" = field(default_factory=Future)
     size: int = 0
 
+    def run(self) -> Any:
+        """Make the call and measure the result: what either raises belongs to whoever waits for it."""
+        result = self.call()
+        self.size = self.measure(result)
+        return result
+
 
 class RequestWorkers:
     """Makes `concurrency` calls at once for all partitions of a sync, each of which has its `share`.
@@ -107,7 +113,7 @@ class RequestWorkers:
             self._running += 1
             share.running += 1
             task = share.queue.popleft()
-            self._threads.submit(task.call).add_done_callback(partial(self._finish, share, task))
+            self._threads.submit(task.run).add_done_callback(partial(self._finish, share, task))
 
     def _next_share(self) -> "Share | None":
         for _ in range(len(self._shares)):
@@ -123,7 +129,6 @@ class RequestWorkers:
 
     def _finish(self, share: "Share", task: _Task, made: "Future[Any]") -> None:
         error = made.exception()
-        task.size = 0 if error else task.measure(made.result())
         with self._lock:
             self._running -= 1
             share.running -= 1

@@ -2,10 +2,12 @@
 
 import re
 import socket
+import time
 
 import pytest
 
-from dandi_pipeline_tests.cli.conftest import Finished, Shell
+from dandi_pipeline_tests.cli.conftest import Finished, Shell, wait_for
+from dandi_pipeline_tests.http.scripted_server import ScriptedServer, answer
 
 
 def the_error(finished: Finished, code: int) -> str:
@@ -63,8 +65,29 @@ def test_an_archive_that_cannot_be_reached_is_exit_code_three(shell: Shell) -> N
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/api"
-        error = the_error(shell.run("sync", DANDI_API_URL=url), 3)
-    assert url in error
+        finished = shell.run("sync", DANDI_API_URL=url)
+    assert (finished.code, finished.out) == (3, "")
+    assert re.search(f"^Error: {url}.*: no answer in 6 attempts", finished.err.splitlines()[-1])
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_who_waits_for_a_first_request_to_be_repeated_sees_it_within_three_seconds(
+    shell: Shell, options: list[str]
+) -> None:
+    with ScriptedServer([answer(status=503)]) as server:
+        process = shell.start("sync", *options, DANDI_API_URL=f"{server.url}/api")
+        with process:
+            assert process.stderr is not None
+            wait_for(lambda: bool(server.requests))
+            asked = time.monotonic()
+            seen = b""
+            while b"attempt 2 of 6 follows" not in seen and (line := process.stderr.readline()):
+                seen += line
+            waited = time.monotonic() - asked
+            process.kill()
+    assert b"Fetching dandisets from DANDI API..." in seen
+    assert b"503 Service Unavailable" in seen
+    assert waited < 3
 
 
 @pytest.mark.parametrize(("place", "dry"), [("directory", []), ("garbage", []), ("garbage", ["--dry-run"])])

@@ -58,6 +58,9 @@ def test_a_change_that_moves_no_timestamp_is_found(synced: Shell, archive: Simul
     assert synced.run("sync", "--json").json["assets"]["updated"] == 0
     done = synced.run("verify", "--dandiset-id", "2", "--json")
     assert (done.code, done.json["differing"]) == (1, {"000002": {"asset": {"different": 1}}})
+    advised = synced.run("verify", "--dandiset-id", "2").out
+    assert "run with --repair to bring them up to date (no plain sync sees what moved no timestamp)" in advised
+    assert "or sync" not in advised
 
 
 def test_a_partition_that_cannot_be_read_is_an_error_not_an_equality(synced: Shell, archive: SimulatedArchive) -> None:

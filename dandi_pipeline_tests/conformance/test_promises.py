@@ -4,13 +4,23 @@ import random
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from dandi_pipeline.errors import TornRead, TransientError
+from dandi_pipeline.errors import TornRead, TransientError, UnexpectedPayload, UnforeseenError
 from dandi_pipeline.mirror import Change, Mirror
-from dandi_pipeline.platforms.contract import Gone, Listed
+from dandi_pipeline.platforms.contract import (
+    Gone,
+    Listed,
+    Observation,
+    Observed,
+    Platform,
+    ReadRequest,
+    Record,
+    Sighting,
+)
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import SyncPlan
@@ -149,6 +159,134 @@ def test_a_partition_that_fails_is_named_and_stays_stale_and_the_others_are_sync
     served.recover()
     sync(served, mirror_url)
     assert served.differences(mirror_url) == []
+
+
+class Buggy:
+    """A platform that is as it is, but meets an exception that nobody foresaw after it has shown a record or two."""
+
+    def __init__(self, platform: Platform, partition: str, where: str, error: type[BaseException] = KeyError) -> None:
+        self._platform = platform
+        self._partition = partition
+        self._where = where
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._platform, name)
+
+    def look_up(self, key: str) -> Sighting:
+        if key == self._partition and self._where == "look_up":
+            raise self._error("owner")
+        return self._platform.look_up(key)
+
+    def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
+        where = self._where if listed.key == self._partition else ""
+        for observation in self._platform.read(listed, request):
+            if where == "record" and isinstance(observation, Observed):
+                observation = Observed([_unfit(record) for record in observation.records])
+            yield observation
+            if where == "read" and isinstance(observation, Observed):
+                raise self._error("owner")
+            if where == "worker":
+                list(request.workers.map(self._fail, [1, 2]))
+            if where == "measure":
+                list(request.workers.map(str, [1, 2], measure=self._fail))
+
+    def _fail(self, _: object) -> int:
+        raise self._error("owner")
+
+
+def _unfit(record: Record) -> Record:
+    """Return a record that differs and that no code can store."""
+    return replace(record, metadata=object(), content_hash="another")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("where", ["read", "worker", "measure", "record", "look_up"])
+def test_any_exception_is_the_failure_of_its_partition_alone(
+    served: ServedPlatform,
+    chance: random.Random,
+    mirror_url: str,
+    caplog: pytest.LogCaptureFixture,
+    where: str,
+) -> None:
+    sync(served, mirror_url)
+    failing = served.edit(chance)
+    others = {served.edit(chance) for _ in range(8)} - {failing}
+    named = (failing, *others) if where == "look_up" else ()
+    with (
+        caplog.at_level("DEBUG"),
+        closing(served.open()) as platform,
+        Mirror.open(mirror_url) as mirror,
+    ):
+        buggy = Buggy(platform, failing, where)
+        work = Sync(served.name, buggy, mirror, SyncOptions(partitions=named))
+        previewed = {report.partition: report for report in work.preview(work.plan())}
+        reports = {report.partition: report for report in work.run(work.plan(), "run")}
+        states = mirror.states(served.name)
+    assert isinstance(reports[failing].error, UnforeseenError)
+    assert ("TypeError" if where == "record" else "KeyError: 'owner'") in str(reports[failing].error)
+    assert {reports[key].outcome for key in others} == {Outcome.SYNCED}
+    if where == "look_up":
+        assert isinstance(previewed[failing].error, UnforeseenError)
+    assert any(record.exc_info for record in caplog.records if record.name == "dandi_pipeline.errors")
+    failed = [state for (key, _), state in states.items() if key == failing]
+    assert {(state.error_group, state.error) for state in failed} == {("contract", str(reports[failing].error))}
+    assert plan(served, mirror_url).keys == (failing,)
+    sync(served, mirror_url)
+    assert served.differences(mirror_url) == []
+
+
+def test_any_exception_while_partitions_are_listed_is_an_error_with_a_name(
+    served: ServedPlatform, sqlite_url: str
+) -> None:
+    class Unlistable(Buggy):
+        def list_partitions(self) -> list[Listed]:
+            raise self._error("owner")
+
+    with (
+        closing(served.open()) as platform,
+        Mirror.open(sqlite_url) as mirror,
+        pytest.raises(UnforeseenError, match=f"the .*s of {served.name}: KeyError: 'owner'"),
+    ):
+        Sync(served.name, Unlistable(platform, "", ""), mirror, SyncOptions()).plan()
+
+
+def test_what_a_person_does_is_no_failure(served: ServedPlatform, chance: random.Random, mirror_url: str) -> None:
+    sync(served, mirror_url)
+    stopped = served.edit(chance)
+    with closing(served.open()) as platform, Mirror.open(mirror_url) as mirror:
+        work = Sync(served.name, Buggy(platform, stopped, "read", KeyboardInterrupt), mirror, SyncOptions())
+        with pytest.raises(KeyboardInterrupt):
+            list(work.run(work.plan(), "run"))
+        assert {state.error for state in mirror.states(served.name).values()} == {None}
+    sync(served, mirror_url)
+    assert served.differences(mirror_url) == []
+
+
+def test_a_listing_row_that_cannot_be_read_fails_its_partition_and_deletes_nothing(
+    served: ServedPlatform, chance: random.Random, mirror_url: str
+) -> None:
+    sync(served, mirror_url)
+    with closing(served.open()) as platform, Mirror.open(mirror_url) as mirror:
+        listed = list(platform.list_partitions())
+        odd = Listed.failed(listed[0].key, UnexpectedPayload("its row is odd"))
+        reports = _synced_from(served.name, platform, mirror, [odd, *listed[1:]])
+        assert [(report.partition, str(report.error)) for report in reports] == [(odd.key, "its row is odd")]
+
+        nameless = Listed.failed(None, UnexpectedPayload("a row has no name"))
+        with pytest.raises(UnexpectedPayload, match="a row has no name"):
+            _synced_from(served.name, platform, mirror, [nameless, *listed[1:]])
+    sync(served, mirror_url)
+    assert served.differences(mirror_url) == []
+    assert not any(change.kind == "delete" for change in changes(mirror_url))
+
+
+def _synced_from(source: str, platform: Platform, mirror: Mirror, listing: list[Listed]) -> list[PartitionReport]:
+    class Listing(Buggy):
+        def list_partitions(self) -> list[Listed]:
+            return listing
+
+    work = Sync(source, Listing(platform, "", ""), mirror, SyncOptions())
+    return list(work.run(work.plan(), "run"))
 
 
 def test_what_changes_while_it_is_read_is_never_stored_as_fresh(

@@ -11,7 +11,7 @@ from dandi_pipeline.http import HttpClient, Limits, LocalBudgets
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.contract import Platform
 from dandi_pipeline.platforms.dandi.manifests import Manifests
-from dandi_pipeline.platforms.dandi.platform import DandiPlatform
+from dandi_pipeline.platforms.dandi.platform import DandiPlatform, refusals
 from dandi_pipeline.platforms.registry import SETTINGS, open_platform
 from dandi_pipeline.settings import Settings, load_sources
 from dandi_pipeline.sync.engine import Sync
@@ -109,7 +109,13 @@ def dandi_at(
     derives_facets: bool = True,
 ) -> DandiPlatform:
     """Return an archive that is asked within these limits, with its bulk files where `bucket_url` says."""
-    client = HttpClient(api_url, user_agent="tests", authorization=f"token {key}" if key else None, limits=limits)
+    client = HttpClient(
+        api_url,
+        user_agent="tests",
+        authorization=f"token {key}" if key else None,
+        limits=limits,
+        refusal=refusals("DANDI_API_KEY" if key else None),
+    )
     bucket = Manifests(HttpClient(bucket_url, user_agent="tests", limits=limits)) if bucket_url else None
     return DandiPlatform(
         client,

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from dandi_pipeline.sync.report import Outcome
-from dandi_pipeline_tests.end_to_end.equality import plain_engine
+from dandi_pipeline_tests.end_to_end.equality import plain_engine, same
 from dandi_pipeline_tests.end_to_end.rig import CORPUS, Rig
 from dandi_pipeline_tests.simulators.dandi import (
     OWNER_TOKEN,
@@ -113,3 +113,27 @@ def test_every_step_of_a_true_history_is_followed(history: Path, sqlite_url: str
             reports = rig.sync()
             assert [str(report.error) for report in reports.values() if report.error] == []
             assert rig.differences() == [], f"step {number}"
+
+
+def test_the_oracle_compares_every_column_with_its_type(sqlite_url: str, tmp_path: Path) -> None:
+    with SimulatedArchive(generated_world(dandisets=3, assets=3)) as archive:
+        rig = Rig(archive, sqlite_url, tmp_path)
+        rig.sync()
+        assert rig.differences() == []
+        spoilt = {
+            "UPDATE versions SET license = NULL": "license is None instead of 'spdx",
+            "UPDATE assets SET metadata = json_set(metadata, '$.contentSize', size * 1.0)": "metadata is",
+            "UPDATE dandisets SET contact_person = NULL": "contact_person is None",
+            "UPDATE versions SET content_hash = ''": "content_hash is no hash",
+            "ALTER TABLE assets ADD COLUMN added TEXT": "nobody said what added is to be",
+        }
+        for statement, said in spoilt.items():
+            with plain_engine(sqlite_url).begin() as connection:
+                connection.execute(sa.text(statement))
+            assert any(said in line for line in rig.differences()), statement
+
+
+def test_one_is_not_true_nor_a_fraction_at_any_depth() -> None:
+    assert same({"a": [1, {"b": None}]}, {"a": [1, {"b": None}]})
+    for other in (True, 1.0, "1", None):
+        assert not same({"a": [1]}, {"a": [other]})

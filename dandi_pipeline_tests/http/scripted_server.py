@@ -3,6 +3,7 @@
 import gzip
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Sequence
@@ -85,9 +86,13 @@ def silent(until: threading.Event) -> Step:
 
 @dataclass
 class ScriptedServer:
-    """Answers each request with the next step, from any connection; the last step serves all that follow."""
+    """Answers each request with the next step, from any connection; the last step serves all that follow.
+
+    With a `tls` context it speaks HTTPS, as "localhost".
+    """
 
     steps: Sequence[Step]
+    tls: ssl.SSLContext | None = None
     requests: list[Request] = field(default_factory=list)
     finished: threading.Event = field(default_factory=threading.Event)
     most_in_flight: int = 0
@@ -102,7 +107,7 @@ class ScriptedServer:
     @property
     def url(self) -> str:
         host, port = self._listener.getsockname()
-        return f"http://{host}:{port}"
+        return f"https://localhost:{port}" if self.tls else f"http://{host}:{port}"
 
     @property
     def targets(self) -> list[str]:
@@ -142,6 +147,13 @@ class ScriptedServer:
             number += 1
 
     def _serve(self, connection: socket.socket, number: int) -> None:
+        if self.tls is not None:
+            try:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+            except OSError:
+                return  # who does not trust the certificate says so by hanging up
+            with self._lock:
+                self._open.append(connection)
         with connection, connection.makefile("rb") as stream:
             try:
                 while request := _read_request(stream, number):

@@ -24,6 +24,7 @@ from dandi_pipeline.errors import (
     PlatformFailing,
     PlatformUnreachable,
     ResourceMissing,
+    WrongAddress,
 )
 from dandi_pipeline.http import ErrorAnswer, HttpClient, Limits, LocalBudgets, RateLimit
 from dandi_pipeline_tests.http.fake_time import FakeTime
@@ -76,7 +77,9 @@ class TestAnswers:
         payload = {"results": ["é" * 500]}
         body = json.dumps(payload).encode()
         date = "Sun, 22 Nov 2026 10:00:00 GMT"
-        server = bench.server(answer(payload, zipped=True, Date=date, ETag='"x"', X_Other="dropped"))
+        server = bench.server(
+            answer(payload, zipped=True, Date=date, ETag='"x"', Link='</x?page=2>; rel="next"', X_Other="dropped")
+        )
         client = bench.client(server)
 
         got = client.get_json("dandisets/", {"page_size": 1000, "embargoed": True, "search": None})
@@ -84,7 +87,7 @@ class TestAnswers:
         assert got.payload == payload
         assert got.received_bytes == len(gzip.compress(body)) < len(body)
         assert got.server_date == datetime(2026, 11, 22, 10, tzinfo=timezone.utc)
-        assert got.headers == {"ETag": '"x"'}
+        assert got.headers == {"ETag": '"x"', "Link": '</x?page=2>; rel="next"'}
         assert got.elapsed > 0
         assert server.targets == ["/api/dandisets/?page_size=1000&embargoed=true"]
         assert server.requests[0].headers["accept-encoding"] == "gzip"
@@ -132,13 +135,10 @@ BODY = json.dumps({"results": ["x" * 5000]}).encode()
 ZIPPED = gzip.compress(BODY)
 PLAIN = {"Content-Length": str(len(BODY))}
 
+PASSING = (408, 425, 429, 500, 502, 503, 504, 507, 508, *range(520, 531), 598, 599)
+
 BROKEN: dict[str, Step] = {
-    "429": answer({"detail": "slow down"}, status=429),
-    "500": answer(status=500),
-    "502": answer(body=b"<html>bad gateway</html>", status=502),
-    "503": answer(status=503),
-    "504": answer(status=504),
-    "529": answer(status=529),
+    **{str(status): answer(body=b"<html>not now</html>", status=status) for status in PASSING},
     "body cut short": raw(head(200, PLAIN) + BODY[:100], keep=False),
     "no body at all": raw(head(200, PLAIN), keep=False),
     "chunk cut short": raw(head(200, {"Transfer-Encoding": "chunked"}) + b"ff\r\n{", keep=False),
@@ -278,6 +278,17 @@ class TestRetryAfter:
         assert bench.time.sleeps == []
         assert client.metrics.snapshot().requests == 1
 
+    def test_exactly_the_longest_wait_is_waited(self, bench: Bench) -> None:
+        self.patient(bench, answer(status=429, Retry_After="300"), OK).get_json("x")
+        assert sum(bench.time.sleeps) == 300
+
+    def test_a_404_that_is_no_json_object_says_nothing_of_the_resource(self, bench: Bench) -> None:
+        for body in (b"<h1>Not Found</h1>", b"", b'"Not found"', b"[]"):
+            server = bench.server(answer(status=404, body=body))
+            with pytest.raises(WrongAddress, match=r"404 Not Found.*check the address.*nothing was deleted"):
+                bench.client(server).get_json("x")
+            assert len(server.requests) == 1
+
     def test_the_last_attempts_pause_holds_for_the_others(self, bench: Bench) -> None:
         budget = LocalBudgets(sleep=bench.time.sleep, clock=bench.time.clock).budget()
         limits = Limits(attempts=1)
@@ -325,7 +336,9 @@ class TestRefusals:
             (404, None, ResourceMissing),
             (422, None, ContractError),
             (304, None, ContractError),
-            (599, None, ContractError),
+            (501, None, ContractError),
+            (505, None, ContractError),
+            (511, None, ContractError),
         ],
     )
     def test_each_status_has_its_error_and_is_asked_once(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dandi_pipeline.errors import PlatformFailing, ResourceMissing, TransientError
+from dandi_pipeline.errors import PlatformFailing, PlatformUnreachable, TransientError, WrongAddress
 from dandi_pipeline.http import HttpClient, Limits
 from dandi_pipeline.http.client import Overburdened
 from dandi_pipeline_tests.http.fake_time import FakeTime
@@ -31,7 +31,7 @@ def client_of(server: ScriptedServer, time: FakeTime, **options: Any) -> HttpCli
     return HttpClient(url, user_agent="tests/1", limits=LIMITS, sleep=time.sleep, uniform=longest, **options)
 
 
-@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 520, 524, 529])
 def test_what_can_be_divided_is_not_asked_for_in_one_piece_again(status: int) -> None:
     time = FakeTime()
     with ScriptedServer([answer(status=status), OK]) as server, client_of(server, time) as client:
@@ -64,11 +64,39 @@ def test_silence_and_a_body_that_drips_in_look_like_too_much(over: threading.Eve
 
 
 @pytest.mark.parametrize(
+    "dropped",
+    [
+        pytest.param(reset, id="reset"),
+        pytest.param(raw(b"", keep=False), id="closed"),
+        pytest.param(raw(head(200, {"Content-Length": "100"}) + b"[", keep=False), id="closed within the body"),
+        pytest.param(raw(head(200, {"Transfer-Encoding": "chunked"}) + b"1\r\n[\r\n", keep=False), id="within chunks"),
+    ],
+)
+def test_a_dropped_connection_looks_like_too_much(dropped: Step) -> None:
+    """As gunicorn's does where nothing is in front of it: a worker that runs out of time or memory is killed."""
+    with (
+        ScriptedServer([dropped, OK]) as server,
+        client_of(server, FakeTime()) as client,
+        pytest.raises(Overburdened),
+    ):
+        client.get_json("assets", divisible=True)
+
+
+def test_a_connection_that_cannot_be_made_does_not_look_like_too_much() -> None:
+    with ScriptedServer([OK]) as server:
+        gone = server.url
+    with (
+        HttpClient(gone, user_agent="tests/1", limits=LIMITS, sleep=FakeTime().sleep) as client,
+        pytest.raises(PlatformUnreachable, match="in 3 attempts"),
+    ):
+        client.get_json("assets", divisible=True)
+
+
+@pytest.mark.parametrize(
     "trouble",
     [
-        pytest.param(reset, id="a reset"),
-        pytest.param(answer(status=500), id="500"),
         pytest.param(answer(status=429), id="429"),
+        pytest.param(answer(status=408), id="408"),
         pytest.param(answer(body=b"<html>"), id="no JSON"),
     ],
 )
@@ -78,7 +106,8 @@ def test_other_trouble_is_met_by_the_same_request_again(trouble: Step) -> None:
 
 
 def test_the_last_attempt_says_that_it_was_the_last() -> None:
-    with ScriptedServer([reset, reset, answer(status=503)]) as server, client_of(server, FakeTime()) as client:
+    passing = answer(status=429)
+    with ScriptedServer([passing, passing, answer(status=503)]) as server, client_of(server, FakeTime()) as client:
         with pytest.raises(PlatformFailing, match="in 3 attempts") as raised:
             client.get_json("assets", divisible=True)
         assert not isinstance(raised.value, Overburdened)
@@ -112,7 +141,7 @@ def test_a_file_that_is_not_newer_is_none() -> None:
         assert download is None
 
 
-@pytest.mark.parametrize(("status", "error"), [(503, TransientError), (404, ResourceMissing)])
+@pytest.mark.parametrize(("status", "error"), [(503, TransientError), (404, WrongAddress)])
 def test_a_file_is_tried_once(status: int, error: type[Exception]) -> None:
     with (
         ScriptedServer([answer(status=status), OK]) as server,

@@ -180,6 +180,29 @@ def test_a_shorter_pause_does_not_end_a_longer_one(mirror: Mirror) -> None:
     assert (until - datetime.now(timezone.utc)).total_seconds() > 30
 
 
+def test_a_pause_of_a_clock_that_was_set_back_holds_nobody_and_gives_way_to_the_next(
+    mirror: Mirror, mirror_url: str
+) -> None:
+    budget = mirror.budget(RateLimit("base", 100, 1, burst=100))
+    sent(budget)
+    query(mirror_url, "UPDATE rate_budgets SET paused_until = :until", until=time.time() + 86_429)
+    assert mirror.usage()["base"].paused_until is None
+    assert sent(budget) < 1
+    query(mirror_url, "UPDATE rate_budgets SET paused_until = :until", until=time.time() + 86_429)
+    budget.pause(60)
+    until = mirror.usage()["base"].paused_until
+    assert until is not None
+    assert 50 < until.timestamp() - time.time() <= 60
+
+
+def test_requests_of_a_clock_that_was_set_back_hold_nobody(mirror: Mirror, mirror_url: str) -> None:
+    budget = mirror.budget(RateLimit("base", 1, 60))
+    sent(budget)
+    ahead = orjson.dumps({"arrived": [time.time() + 86_400], "in_flight": [time.time() + 86_400]}).decode()
+    query(mirror_url, "UPDATE rate_budgets SET granted = :ahead", ahead=ahead)
+    assert sent(budget) < 1
+
+
 def test_budgets_of_different_keys_do_not_touch(mirror: Mirror) -> None:
     mirror.budget(RateLimit("base 1", 1, 60)).pause(60)
     assert sent(mirror.budget(RateLimit("base 2", 1, 60))) < 5

@@ -1,24 +1,30 @@
 """Opening a mirror creates, upgrades or refuses it; peeking leaves no trace."""
 
+import re
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
+import uuid
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from dandi_pipeline.errors import DatabaseUnavailable
+from dandi_pipeline.errors import DatabaseUnavailable, MirrorBusy, PipelineError
 from dandi_pipeline.mirror import Mirror, migrations
 from dandi_pipeline.mirror.schema import METADATA
 from dandi_pipeline.mirror.sqlite import SqliteDialect
-from dandi_pipeline_tests.mirror.records import ASSET, PARTS, SOURCE, asset, engine_of, opened, query, store
+from dandi_pipeline_tests.mirror.records import ASSET, PARTS, SOURCE, asset, engine_of, opened, query, store, writing
+from dandi_pipeline_tests.postgresql import PostgresqlServer
 
 OPEN_AT_A_SIGNAL = """
 import sys
@@ -207,3 +213,117 @@ def test_an_unreachable_server_is_named_without_its_password() -> None:
 def test_the_short_scheme_of_hosting_providers_is_understood(postgresql_url: str) -> None:
     with opened(postgresql_url.replace("postgresql://", "postgres://")) as mirror:
         assert mirror.states(SOURCE) == {}
+
+
+# -- servers that refuse, and what they say ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p@s3cret@host/db",
+        "postgresql://u:p@s3cret/x@host/db",
+        "postgresql://u:p@s3cret?x@host/db",
+        "postgres://u:p:q@s3cret@host/db",
+        "postgresql://host/db?user=u&password=p@s3cret",
+    ],
+)
+def test_a_password_that_was_not_quoted_is_not_shown_by_half(url: str) -> None:
+    for opening in (Mirror.open, Mirror.peek):
+        with pytest.raises(DatabaseUnavailable, match="write it as %40") as caught:
+            opening(url)
+        assert "s3cret" not in str(caught.value)
+
+
+def test_a_quoted_password_and_a_user_at_a_server_are_understood() -> None:
+    with pytest.raises(DatabaseUnavailable, match=r"^postgresql://127\.0\.0\.1:1/db: no connection") as caught:
+        Mirror.open("postgresql://me@server:p%40s3cret@127.0.0.1:1/db?sslpassword=s3cret")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_hold_every_character_is_refused_when_it_is_opened(
+    postgresql_server: PostgresqlServer, encoding: str
+) -> None:
+    name = f"narrow_{encoding.lower()}"
+    postgresql_server.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0")
+    url = re.sub("/test_[0-9a-f]+", f"/{name}", postgresql_server.create_database())
+    for opening in (Mirror.open, Mirror.peek):
+        with pytest.raises(DatabaseUnavailable, match=rf"encoding is {encoding}.*ENCODING 'UTF8'"):
+            opening(url)
+
+
+@pytest.fixture
+def weak(postgresql_server: PostgresqlServer, postgresql_url: str) -> Iterator["Weak"]:
+    weak = Weak(postgresql_server, postgresql_url, f"weak_{uuid.uuid4().hex[:8]}")
+    postgresql_server.execute(f"CREATE ROLE {weak.user} LOGIN")
+    with opened(postgresql_url):
+        yield weak
+
+
+@dataclass(frozen=True)
+class Weak:
+    """A user of a mirror that is another's, with limits."""
+
+    server: PostgresqlServer
+    owners_url: str
+    user: str
+
+    @property
+    def url(self) -> str:
+        return self.owners_url.replace("postgres@", f"{self.user}@")
+
+    def alter(self, what: str) -> None:
+        self.server.execute(f"ALTER ROLE {self.user} {what}")
+
+
+def failure_of(url: str) -> PipelineError:
+    with pytest.raises(PipelineError) as caught, opened(url, patience=2) as mirror:
+        store(mirror, asset("a"))
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_a_statement_timeout_is_told_as_one(weak: Weak) -> None:
+    weak.alter("SUPERUSER")
+    weak.alter("SET statement_timeout = '300ms'")
+    engine = engine_of(weak.owners_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("LOCK TABLE assets IN SHARE MODE"))
+        failure = failure_of(weak.url)
+    engine.dispose()
+    assert isinstance(failure, DatabaseUnavailable)
+    assert "the server cancelled a statement (canceling statement due to statement timeout" in str(failure)
+    assert "SET statement_timeout = 0" in str(failure)
+
+
+def test_a_statement_timeout_while_others_write_tells_of_those(weak: Weak) -> None:
+    weak.alter("SUPERUSER")
+    weak.alter("SET statement_timeout = '300ms'")
+    with writing(weak.owners_url):
+        failure = failure_of(weak.url)
+    assert isinstance(failure, MirrorBusy)
+    assert "held by other writers" in str(failure)
+
+
+def test_missing_rights_are_told_as_such(weak: Weak) -> None:
+    failure = failure_of(weak.url)
+    assert isinstance(failure, DatabaseUnavailable)
+    assert "permission denied" in str(failure)
+    assert "the user needs CREATE on the schema" in str(failure)
+
+
+def test_a_database_that_takes_no_writes_is_told_as_such(weak: Weak) -> None:
+    weak.alter("SUPERUSER")
+    weak.alter("SET default_transaction_read_only = on")
+    failure = failure_of(weak.url)
+    assert isinstance(failure, DatabaseUnavailable)
+    assert "read-only transaction" in str(failure)
+    assert "name the primary" in str(failure)
+
+
+def test_a_user_without_a_connection_left_is_told_so(weak: Weak) -> None:
+    weak.alter("CONNECTION LIMIT 0")
+    failure = failure_of(weak.url)
+    assert isinstance(failure, MirrorBusy)
+    assert "the server has no connection left" in str(failure)

@@ -293,6 +293,77 @@ def _numbers(value: Any) -> Any:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
+SCALARS: list[tuple[list[Any], str]] = [
+    ([9, 100, None, 10.5], "number"),
+    (["b", None, "a"], "text"),
+    ([True, False], "boolean"),
+    ([[1], [2]], "json"),
+    ([9, "high"], "json"),
+    ([9, True], "json"),
+    ([None], "number"),
+    ([], "number"),
+]
+"""Values of a column, and what it reads as; without any, as what it is said to be then."""
+
+
+@pytest.mark.parametrize(("held", "kind"), SCALARS, ids=str)
+def test_a_scalar_column_has_the_type_that_all_of_its_values_have(mirror_url: str, held: list[Any], kind: str) -> None:
+    read_as = Shape(PAGE, "Tasks", [ShapeColumn("Score", "it's %", "scalar", "number"), ShapeColumn("B", "b", "text")])
+    with opened(mirror_url) as mirror:
+        store(mirror, read_as, *(page(f"p{number}", cells={"it's %": value}) for number, value in enumerate(held)))
+        store(mirror, read_as, page("other", cells={"it's %": {"no": "scalar"}}), partition=OTHERS)
+    [stored] = query(mirror_url, "SELECT shape FROM shapes WHERE partition = :partition", partition=TASKS)
+    definition = orjson.loads(stored["shape"]) if isinstance(stored["shape"], str) else stored["shape"]
+    assert definition["columns"][0]["type"] == kind
+    view = views(mirror_url)[TASKS]
+    assert len(query(mirror_url, f"SELECT * FROM {view}")) == len(held)
+    if kind == "number":
+        above = query(mirror_url, f'SELECT "Score" FROM {view} WHERE "Score" > 9.5 ORDER BY "Score"')
+        assert [float(row["Score"]) for row in above] == sorted(value for value in held if value and value > 9.5)
+
+
+def test_a_scalar_column_follows_its_values(mirror_url: str) -> None:
+    read_as = Shape(PAGE, "Tasks", [ShapeColumn("Score", "s", "scalar")])
+
+    def kind() -> Any:
+        [row] = query(mirror_url, "SELECT shape FROM shapes")
+        shape = orjson.loads(row["shape"]) if isinstance(row["shape"], str) else row["shape"]
+        return shape["columns"][0]["type"]
+
+    with opened(mirror_url) as mirror:
+        store(mirror, read_as, page("p1", cells={"s": 1}))
+        assert kind() == "number"
+        store(mirror, read_as, page("p2", cells={"s": "x"}))
+        assert kind() == "json"
+        store(mirror, read_as, page("p1", "other", cells={"s": "y"}))
+        assert kind() == "text"
+
+
+def test_more_scalar_columns_than_one_query_counts(mirror_url: str) -> None:
+    cells = {f"c{number}": number if number % 2 else str(number) for number in range(250)}
+    read_as = Shape(PAGE, "Tasks", [ShapeColumn(cell, cell, "scalar") for cell in cells])
+    with opened(mirror_url) as mirror:
+        store(mirror, read_as, page(cells=cells))
+    [row] = query(mirror_url, "SELECT * FROM notion_tasks")
+    assert {cell: row[cell] for cell in cells} == cells
+
+
+def test_a_mark_reaches_the_records_that_a_reading_does_not_show(mirror_url: str) -> None:
+    with opened(mirror_url) as mirror:
+        store(mirror, shape("Tasks"), page("p1"), page("p2"))
+        store(mirror, Shape(PAGE, "Tasks", [], {"in_trash": True}))
+        assert [row["in_trash"] for row in query(mirror_url, "SELECT in_trash FROM notion_pages")] == [True, True]
+        store(mirror, shape("Tasks"), page("p1"), page("p2"))
+        assert [row["in_trash"] for row in query(mirror_url, "SELECT in_trash FROM notion_pages")] == [False, False]
+        marked = [(change.key, change.before, change.after) for change in mirror.changes() if change.kind == "update"]
+    assert [(key, before["in_trash"], after["in_trash"]) for key, before, after in marked if before and after] == [
+        ("p1", False, True),
+        ("p2", False, True),
+        ("p1", True, False),
+        ("p2", True, False),
+    ]
+
+
 def test_only_an_instant_that_exists_reads_as_one(mirror_url: str) -> None:
     there_are = ["2024-02-29T23:59:59.999999Z", "2000-02-29T00:00:00.000000Z", "0001-12-31T00:00:00.000001Z", INSTANT]
     cells = {f"c{number}": text for number, text in enumerate([*there_are, *NO_INSTANTS])}
@@ -405,14 +476,45 @@ def test_a_view_is_called_after_its_source_and_its_users_name(
         assert len(query(mirror_url, f"SELECT * FROM {view}")) == 1
 
 
-def test_of_two_partitions_with_one_name_the_first_keeps_it(mirror_url: str) -> None:
+@pytest.mark.parametrize("first", [TASKS, OTHERS])
+def test_of_two_partitions_with_one_name_the_lower_key_has_it_whichever_comes_first(
+    mirror_url: str, first: str
+) -> None:
+    second = OTHERS if first == TASKS else TASKS
     with opened(mirror_url) as mirror:
-        store(mirror, shape("Tasks"), page())
-        store(mirror, shape("TASKS!"), partition=OTHERS)
+        store(mirror, shape("Tasks"), page("p1", title=first), partition=first)
+        store(mirror, shape("TASKS!"), page("p2", title=second), partition=second)
         assert views(mirror_url) == {TASKS: "notion_tasks", OTHERS: "notion_tasks_0badcafe"}
-        remove(mirror)
-        store(mirror, shape("Tasks", ("A", "a", "text")), partition=OTHERS)
-        assert views(mirror_url) == {OTHERS: "notion_tasks_0badcafe"}
+        assert [row["page_title"] for row in query(mirror_url, "SELECT page_title FROM notion_tasks")] == [TASKS]
+
+
+@pytest.mark.parametrize("way", ["removed", "renamed"])
+def test_a_name_that_is_given_up_goes_to_the_next_that_wants_it(mirror_url: str, way: str) -> None:
+    with opened(mirror_url) as mirror:
+        for partition in (TASKS, OTHERS):
+            store(mirror, shape("Tasks"), page(partition, title=partition), partition=partition)
+        if way == "removed":
+            remove(mirror)
+        else:
+            store(mirror, shape("Tasks d28de8f9"))
+        assert views(mirror_url)[OTHERS] == "notion_tasks"
+        assert [row["page_title"] for row in query(mirror_url, "SELECT page_title FROM notion_tasks")] == [OTHERS]
+        store(mirror, shape("Tasks"))
+        assert views(mirror_url) == {TASKS: "notion_tasks", OTHERS: "notion_tasks_0badcafe"}
+
+
+def test_twins_keep_their_names_while_one_is_in_use_and_are_sorted_out_later(
+    postgresql_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(postgresql_url) as mirror:
+        store(mirror, shape("Tasks"), partition=OTHERS)
+        query(postgresql_url, "CREATE VIEW mine AS SELECT page_id FROM notion_tasks")
+        store(mirror, shape("Tasks"))
+        names = query(postgresql_url, "SELECT partition, view_name FROM shapes ORDER BY partition")
+        assert [row["view_name"] for row in names] == ["notion_tasks_d28de8f9", "notion_tasks"]
+        query(postgresql_url, "DROP VIEW mine")
+        store(mirror, shape("Tasks"))
+        assert views(postgresql_url) == {TASKS: "notion_tasks", OTHERS: "notion_tasks_0badcafe"}
 
 
 def test_a_view_never_takes_the_name_of_what_a_user_made(mirror_url: str) -> None:

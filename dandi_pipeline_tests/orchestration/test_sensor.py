@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from dandi_pipeline.mirror import PartitionState
 from dandi_pipeline.orchestration.home import open_instance, prepare_home
 from dandi_pipeline.orchestration.retrying import retry_at
-from dandi_pipeline.orchestration.sensors import CheckFailed
+from dandi_pipeline.orchestration.sensors import BATCH, CheckFailed
 from dandi_pipeline_tests.orchestration.site import DANDISETS, Site, materialized
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_world
 
@@ -204,13 +204,19 @@ def test_a_failure_is_tried_again_soon_then_ever_more_rarely() -> None:
     failed = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
     def delay(attempts: int) -> timedelta:
-        moment = retry_at([state(0, None), state(attempts, failed)])
+        moment = retry_at([state(0, None), state(attempts, failed)], failed)
         assert moment is not None
         return moment - failed
 
     assert [delay(attempts) for attempts in (1, 2, 3)] == [timedelta(minutes=m) for m in (5, 10, 20)]
     assert delay(8) == delay(10_000) == timedelta(hours=6)
-    assert retry_at([state(0, None)]) is None
+    assert retry_at([state(0, None)], failed) is None
+
+
+def test_a_failure_of_the_future_waits_for_nothing_since_the_clock_was_set_back() -> None:
+    now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    assert retry_at([state(3, now + timedelta(days=1))], now) == now
+    assert retry_at([state(1, now + timedelta(days=1)), state(1, now)], now) == now + timedelta(minutes=5)
 
 
 def state(attempts: int, failed_at: datetime | None) -> PartitionState:
@@ -266,3 +272,16 @@ def test_an_archive_that_looks_empty_fails_the_tick_and_launches_nothing(
     site.world.dandisets.clear()
     with pytest.raises(CheckFailed, match="lists no dandiset at all"):
         tick(site, instance)
+
+
+def test_the_largest_partition_waits_for_the_last_run(tmp_path: Path) -> None:
+    world = generated_world(dandisets=0, assets=0)
+    for number in range(BATCH + 1):
+        world.create_dandiset(f"Dandiset {number}")
+    world.add_asset("000001", "large.nwb")
+    with SimulatedArchive(world) as archive:
+        site = Site(archive, tmp_path)
+        with open_instance(prepare_home(site.settings.dagster_home)) as instance:
+            first, last = launched(tick(site, instance))
+    assert len(first) == BATCH
+    assert last == ["000001"]

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dandi_pipeline.errors import UnexpectedPayload
+from dandi_pipeline.platforms.canonical import canonical
 from dandi_pipeline.platforms.dandi.manifests import MARGIN, Entry, array_items
 from dandi_pipeline_tests.end_to_end.rig import Rig
 from dandi_pipeline_tests.simulators.dandi import OWNER_TOKEN, SimulatedArchive, generated_world
@@ -251,3 +252,16 @@ def test_the_key_is_never_sent_to_the_bucket(archive: SimulatedArchive, sqlite_u
         thread.join()
     assert Eavesdropper.authorizations
     assert set(Eavesdropper.authorizations) == {None}
+
+
+@pytest.mark.parametrize("text", ["9" * 5_000, "1e400", "-0", "1.10", r'"\ud83d"', "[" * 300 + "]" * 300])
+def test_a_bulk_file_is_read_to_the_letter(text: str) -> None:
+    entry = f'{{"note":{text}}}'
+    pieces = [piece.encode() for piece in ("[", entry[:7], entry[7:], ",{}", "]")]
+    assert [canonical(item).decode() for item in array_items(pieces, where="x")] == [entry, "{}"]
+
+
+@pytest.mark.parametrize("text", ["NaN", "-Infinity", "[" * 100_000])
+def test_a_bulk_file_that_is_no_json_or_too_deep_is_left_for_the_api(text: str) -> None:
+    with pytest.raises(UnexpectedPayload, match=r"^x: "):
+        list(array_items([f'[{{"note":{text}'.encode()], where="x"))

@@ -9,8 +9,8 @@ import orjson
 import pytest
 from pydantic import Field
 
-from dandi_pipeline.errors import ConfigurationError, ContractError, CredentialRejected, TornRead
-from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
+from dandi_pipeline.errors import ConfigurationError, ContractError, CredentialRejected, TornRead, WrongAddress
+from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit, path
 from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import mappings, text
 from dandi_pipeline.platforms.contract import Complete, Hidden, Listed, Observed, ReadRequest, Record, Settled
@@ -31,21 +31,30 @@ class LibrarySettings(ItemsSettings):
 
 
 class Library(ItemsPlatform):
-    """Shelves of books, all on one page."""
+    """Shelves of books, all on one page, unless it is so careless as to ask for page after page."""
+
+    turns_pages_for_ever = False
 
     name = "library"
     partition_noun = "shelf"
     columns: ClassVar[Columns] = {"lent": "instant", "pages": "integer"}
 
     def partitions(self) -> Iterator[Listed]:
-        return map(listed, mappings(self.client.get_json("shelves").payload, "results", where="shelves"))
+        yield from map(listed, mappings(self.client.get_json("shelves").payload, "results", where="shelves"))
+        while self.turns_pages_for_ever:
+            yield from map(listed, mappings(self.client.get_json("shelves").payload, "results", where="shelves"))
 
     def partition(self, key: str) -> Listed:
-        return listed(self.client.get_json(f"shelves/{key}").payload)
+        return listed(self.client.get_json(path("shelves", key)).payload)
 
     def pages(self, listed: Listed) -> Iterator[Sequence[Record]]:
-        rows = mappings(self.client.get_json(f"shelves/{listed.key}/books").payload, "results", where="books")
-        yield [self.item(row, key=text(row, "id", where="a book")) for row in rows]
+        while True:
+            rows = mappings(
+                self.client.get_json(path("shelves", listed.key, "books")).payload, "results", where="books"
+            )
+            yield [self.item(row, key=text(row, "id", where="a book")) for row in rows]
+            if not self.turns_pages_for_ever:
+                return
 
 
 def listed(row: Json) -> Listed:
@@ -100,7 +109,7 @@ def test_an_item_keeps_its_json_to_the_letter_and_its_cells_as_they_are_read() -
     ("books", "afterwards"),
     [
         pytest.param(BOOKS, answer({**SHELF, "updated_at": "2026-03-01T09:00:01Z"}), id="edited meanwhile"),
-        pytest.param(BOOKS, answer(status=404), id="gone meanwhile"),
+        pytest.param(BOOKS, answer({"error": "not there"}, status=404), id="gone meanwhile"),
         pytest.param(BOOKS, answer(status=403), id="hidden meanwhile"),
         pytest.param(BOOKS[:1], answer(SHELF), id="one too few"),
     ],
@@ -108,6 +117,12 @@ def test_an_item_keeps_its_json_to_the_letter_and_its_cells_as_they_are_read() -
 def test_a_torn_reading_is_never_complete(books: list[Any], afterwards: Step) -> None:
     with library(answer({"results": books}), afterwards) as platform, pytest.raises(TornRead):
         read(platform)
+
+
+@pytest.mark.parametrize("body", [b"<h1>Not Found</h1>", b"null", b""])
+def test_a_404_that_is_no_answer_of_the_api_is_no_partition_gone(body: bytes) -> None:
+    with library(answer(status=404, body=body)) as platform, pytest.raises(WrongAddress):
+        platform.look_up("s1")
 
 
 def test_a_list_that_shifts_while_it_is_read_is_read_again() -> None:
@@ -139,3 +154,18 @@ def test_the_rate_is_shared_by_those_with_the_same_token_which_it_does_not_tell(
     assert first == second != third
     assert (first.requests, first.seconds) == (3, 1)
     assert "secret" not in first.key
+
+
+@pytest.mark.parametrize("books", [BOOKS, []])
+def test_a_platform_that_turns_pages_for_ever_reads_none_twice(books: list[Any]) -> None:
+    with library(answer({"results": books})) as platform:
+        platform.turns_pages_for_ever = True
+        with pytest.raises(ContractError, match="brings nothing new"):
+            read(platform)
+
+
+def test_a_platform_that_lists_for_ever_shows_none_twice() -> None:
+    with library(answer({"results": [SHELF]})) as platform:
+        platform.turns_pages_for_ever = True
+        with pytest.raises(ContractError, match="shelf twice"):
+            platform.list_partitions()

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from dandi_pipeline.errors import ConfigurationError
+from dandi_pipeline.mirror.database import dialect_of
+from dandi_pipeline.mirror.sqlite import SqliteDialect
 from dandi_pipeline.settings import Settings
 
 
@@ -46,6 +48,27 @@ def test_a_sources_file_in_the_working_directory_is_found(tmp_path: Path) -> Non
     assert Settings.from_environment({}, tmp_path).sources_path == tmp_path / "sources.yaml"
 
 
+@pytest.mark.parametrize("home", ["~", "~/", "~/deep/x"])
+def test_a_tilde_is_the_users_folder_in_every_path(tmp_path: Path, home: str) -> None:
+    (tmp_path / "user").mkdir()
+    (tmp_path / "user" / "s.yaml").touch()
+    given = {"HOME": str(tmp_path / "user"), "DAGSTER_HOME": home, "DANDI_PIPELINE_SOURCES": "~/s.yaml"}
+    settings = Settings.from_environment({**given, "MIRROR_DATABASE_URL": "sqlite:///~/m.sqlite"}, tmp_path / "other")
+    assert settings.dagster_home == tmp_path / "user" / home[2:]
+    assert settings.sources_path == tmp_path / "user" / "s.yaml"
+    assert settings.mirror_database_url == f"sqlite:///{tmp_path}/user/m.sqlite"
+
+
+@pytest.mark.parametrize("name", ["a b", "a%20b", "a#b", "a?b", "it's", "é", "100%", "~"])
+def test_a_mirror_lies_where_its_folder_is_whatever_that_is_called(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    for environ in ({"DAGSTER_HOME": str(folder)}, {"MIRROR_DATABASE_URL": "sqlite:///mirror.sqlite"}):
+        url = Settings.from_environment(environ, folder).mirror_database_url
+        dialect = dialect_of(url, 1)
+        assert isinstance(dialect, SqliteDialect)
+        assert dialect.path == folder / "mirror.sqlite"
+
+
 def test_the_mirror_moves_with_dagster_home(tmp_path: Path) -> None:
     settings = Settings.from_environment({"DAGSTER_HOME": "/srv/dagster"}, tmp_path)
     assert settings.mirror_database_url == "sqlite:////srv/dagster/mirror.sqlite"
@@ -81,6 +104,8 @@ def test_a_database_url_names_its_driver(tmp_path: Path, given: str, used: str) 
         ("MIRROR_DATABASE_URL", "sqlite://", "needs a file of its own"),
         ("MIRROR_DATABASE_URL", "sqlite:///:memory:", "needs a file of its own"),
         ("MIRROR_DATABASE_URL", "sqlite:///file:x?uri=true", "needs a file of its own"),
+        ("MIRROR_DATABASE_URL", "sqlite:///m.sqlite?timeout=1", "takes no options"),
+        ("DAGSTER_HOME", "~no-such-user/x", "no such user"),
         ("DANDI_PIPELINE_SOURCES", "absent.yaml", "absent.yaml is not a file"),
         ("DANDI_PIPELINE_SOURCES", ".", "is not a file"),
         ("DAGSTER_HOME", "a-file", "a-file is not a directory"),

@@ -140,8 +140,38 @@ def _as_string(reply: Reply, *, name: str) -> Reply:
 
 def _huge(reply: Reply, *, name: str) -> Reply:
     """Give a field a number that fits no column."""
-    marked = _with_value(reply, name=name, value="HUGE NUMBER")
-    return replace(marked, body=marked.body.replace(b'"HUGE NUMBER"', str(HUGE).encode()))
+    return _as_written(reply, name=name, text=str(HUGE))
+
+
+def _as_written(reply: Reply, *, name: str, text: str) -> Reply:
+    """Give a field a value as this JSON text spells it, be it one that no Python value is spelled as."""
+    marked = _with_value(reply, name=name, value="AS WRITTEN")
+    return replace(marked, body=marked.body.replace(b'"AS WRITTEN"', text.encode()))
+
+
+def _odd_row(reply: Reply, *, identifier: str, name: str, value: object = None) -> Reply:
+    """Give a field of the one object with this identifier another value (null by default); dots lead down into it.
+
+    Dandisets without a draft version were listed for weeks: dandi/dandi-archive#219.
+    """
+    answer = reply.json()
+    for row in _objects(answer):
+        if identifier in (row.get("identifier"), row.get("id")):
+            *path, last = name.split(".")
+            for step in path:
+                row = row[step]
+            row[last] = value
+    return reply.saying(answer)
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    found = [each for child in children for each in _objects(child)]
+    return [*found, value] if isinstance(value, dict) else found
+
+
+def _with_header(reply: Reply, *, name: str, value: str) -> Reply:
+    return replace(reply, headers={**reply.headers, name: value})
 
 
 def _altered(reply: Reply, name: str, alter: Callable[[dict[str, Any], str], Any]) -> Reply:
@@ -176,6 +206,9 @@ EFFECTS: Mapping[str, Effect] = {
     "with_value": _with_value,
     "as_string": _as_string,
     "huge": _huge,
+    "as_written": _as_written,
+    "odd_row": _odd_row,
+    "with_header": _with_header,
 }
 """What a fault does to a reply, whatever the platform."""
 

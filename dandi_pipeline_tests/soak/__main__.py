@@ -22,7 +22,17 @@ from dandi_pipeline_tests.postgresql import running_postgresql
 from dandi_pipeline_tests.soak import world_run as dandi
 from dandi_pipeline_tests.soak.divergence import Divergence
 
-COUNTED = ("histories", "upstream edits", "syncs", "sweeps", "kills", "concurrent pairs", "faults")
+COUNTED = (
+    "histories",
+    "upstream edits",
+    "syncs",
+    "syncs that failed",
+    "sweeps",
+    "sweeps that failed",
+    "kills",
+    "concurrent pairs",
+    "faults",
+)
 
 LASTING = 300.0
 """Seconds for which histories are lived through if nobody says how many or how long."""
@@ -119,9 +129,10 @@ def _show(tallies: Mapping[str, Counter[str]], failures: list[str], seconds: flo
     edits = sorted({name for tally in tallies.values() for name in tally if name.startswith("edit: ")})
     for tally in tallies.values():
         tally["faults"] = sum(tally[name] for name in faults)
+    allowed = sorted({name for tally in tallies.values() for name in tally if name.startswith("allowed: ")})
     print(f"| in {seconds:.0f} s | {' | '.join(tallies)} |")
     print(f"|---|{'---:|' * len(tallies)}")
-    for name in [*COUNTED, *faults, *edits, "differences allowed before the sweep", "divergences"]:
+    for name in [*COUNTED, *faults, *edits, "differences allowed before the sweep", *allowed, "divergences"]:
         print(f"| {name} | {' | '.join(f'{tally[name]:,}' for tally in tallies.values())} |")
     print(*failures or ["no divergence"], sep="\n")
 

@@ -82,7 +82,7 @@ def _spelled(value: Any) -> Any:
 
 _COLUMNS = {
     "dandisets": ("name", "embargo_status", "created", "draft_modified", "asset_count", "size", "contact_person"),
-    "versions": ("status", "name", "created", "modified", "asset_count", "size", "doi", "metadata"),
+    "versions": ("status", "name", "created", "modified", "asset_count", "size", "license", "doi", "metadata"),
     "assets": (
         "asset_id",
         "size",

@@ -29,3 +29,16 @@ def test_a_fifth_of_an_archive_going_at_once_is_refused() -> None:
     guard_partitions("dandi", "dandiset", going=11, held=100, listed=89)
     with pytest.raises(MassDeletionRefused, match="no longer lists 21 of 100 dandisets"):
         guard_partitions("dandi", "dandiset", going=21, held=100, listed=79)
+
+
+def test_exactly_the_limit_passes() -> None:
+    guard_records("000559", "asset", going=1_000, held=1_000)
+    guard_records("000559", "asset", going=1_001, held=2_002)
+    guard_partitions("dandi", "dandiset", going=10, held=20, listed=10)
+    guard_partitions("dandi", "dandiset", going=11, held=55, listed=44)
+    for going, held in ((1_002, 2_002), (2_001, 2_001)):
+        with pytest.raises(MassDeletionRefused):
+            guard_records("000559", "asset", going=going, held=held)
+    for going, held in ((11, 54), (12, 55)):
+        with pytest.raises(MassDeletionRefused):
+            guard_partitions("dandi", "dandiset", going=going, held=held, listed=held - going)

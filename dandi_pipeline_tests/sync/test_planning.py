@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 from dandi_pipeline.mirror import HIDDEN_TOKEN
 from dandi_pipeline.platforms.contract import Gone, Hidden, Listed
 from dandi_pipeline.sync.options import SyncOptions
-from dandi_pipeline.sync.planning import SyncPlan, batches, plan_listed, plan_sighted
+from dandi_pipeline.sync.planning import HIDDEN_LOOK_UPS, SyncPlan, batches, plan_listed, plan_sighted
 
 PARTS = ("dandisets", "assets")
 NOON = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
@@ -39,7 +39,7 @@ def test_what_is_no_longer_listed_is_asked_for() -> None:
 
 def test_a_hidden_partition_is_asked_for_again_unless_told_not_to() -> None:
     stored = {"1": dict.fromkeys(PARTS, HIDDEN_TOKEN)}
-    assert plan_listed([], stored, PARTS, SyncOptions()).keys == ("1",)
+    assert reasons(plan_listed([], stored, PARTS, SyncOptions())) == {"1": "hidden"}
     assert plan_listed([], stored, PARTS, SyncOptions(), recheck_hidden=False).keys == ()
 
 
@@ -75,3 +75,14 @@ def test_a_backlog_is_cut_into_bounded_batches_that_lose_nothing() -> None:
     cut = batches(keys, 250)
     assert [len(batch) for batch in cut] == [250, 250, 250, 250, 1]
     assert tuple(key for batch in cut for key in batch) == keys
+
+
+def test_of_many_hidden_partitions_a_few_are_asked_for_and_all_in_time_or_in_a_full_sync() -> None:
+    stored = {str(number): dict.fromkeys(PARTS, HIDDEN_TOKEN) for number in range(40)}
+    asked: set[str] = set()
+    for _ in range(1_000):
+        keys = plan_listed([], stored, PARTS, SyncOptions()).keys
+        assert len(keys) == HIDDEN_LOOK_UPS
+        asked.update(keys)
+    assert asked == stored.keys()
+    assert len(plan_listed([], stored, PARTS, SyncOptions(full=True)).keys) == 40

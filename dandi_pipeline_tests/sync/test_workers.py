@@ -171,3 +171,19 @@ def test_partitions_come_and_go_while_others_ask() -> None:
             assert list(threads.map(come_and_go, range(1000))) == [1] * 1000
     finally:
         sys.setswitchinterval(usual)
+
+
+def test_what_an_error_withdrew_counts_no_more() -> None:
+    def fail(number: int) -> int:
+        raise ValueError(number)
+
+    with RequestWorkers(2) as workers, workers.share() as share:
+        with pytest.raises(ValueError, match=r"0|1"):
+            list(share.map(fail, range(100)))
+        assert share.asked == 0
+        gate = Gate()
+        with ThreadPoolExecutor(1) as threads:
+            reading = threads.submit(lambda: next(iter(share.map(gate.enter, range(10)))))
+            gate.await_inside(2)
+            gate.open()
+            reading.result()

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 from dandi_pipeline.errors import UnexpectedPayload
-from dandi_pipeline.http.client import HttpClient
-from dandi_pipeline.http.payload import mappings, optional_text, text
+from dandi_pipeline.http import HttpClient, follow
+from dandi_pipeline.http import path as path_of
+from dandi_pipeline.http.payload import array, mappings, optional_text, text
 from dandi_pipeline.platforms.airtable.refusals import IteratorLost
 
 Json = Mapping[str, Any]
@@ -17,12 +17,20 @@ LIST_ATTEMPTS = 3
 """How often a list is begun that the server keeps forgetting."""
 
 
+MOST_EMPTY = 10
+"""Pages in a row that may show nothing new and yet lead on: those of a filter may hold no record that passes it."""
+
+
 @dataclass(frozen=True, slots=True)
 class BaseSchema:
-    """A base's tables as the schema shows them, at `now` by the server's clock."""
+    """A base's tables as the schema shows them, at `now` by the server's clock.
+
+    `unread` is what is wrong with rows that do not even say which table they are: any table may be one of these.
+    """
 
     tables: Sequence[Json]
     now: datetime
+    unread: UnexpectedPayload | None = None
 
     def table(self, table_id: str) -> Json | None:
         """Return a table's row; None if the base has no such table."""
@@ -63,13 +71,19 @@ class AirtableApi:
     def schema(self) -> BaseSchema:
         """Return the base's tables, and the server's time."""
         where = f"schema of base {self.base_id}"
-        answer = self.client.get_json(f"meta/bases/{quote(self.base_id)}/tables")
+        answer = self.client.get_json(path_of("meta", "bases", self.base_id, "tables"))
         if answer.server_date is None:
             raise UnexpectedPayload(f"{where}: the answer has no Date, without which no change can be dated")
-        tables = mappings(answer.payload, "tables", where=where)
-        for row in tables:
-            mappings(row, "fields", where=f"{where}, table {text(row, 'id', where=where)}")
-        return BaseSchema(tables, answer.server_date)
+        tables: list[Json] = []
+        unread = None
+        for row in array(answer.payload, "tables", where=where):
+            try:
+                text(row, "id", where=where)
+            except UnexpectedPayload as odd:
+                unread = odd
+            else:
+                tables.append(row)
+        return BaseSchema(tables, answer.server_date, unread)
 
     def page(self, question: Question, *, offset: str | None = None, size: int | None = None) -> Page:
         """Return one page of a list, the first unless an `offset` continues one.
@@ -77,7 +91,7 @@ class AirtableApi:
         Always asked by POST, whose parameters may be of any length: an address is refused beyond 16,000 characters.
         """
         position = {} if offset is None else {"offset": offset}
-        path = f"{quote(self.base_id)}/{quote(question.table_id)}/listRecords"
+        path = path_of(self.base_id, question.table_id, "listRecords")
         answer = self.client.post_json(path, {**question.body, "pageSize": size or self.page_size, **position})
         where = f"records of table {self.base_id}/{question.table_id}"
         rows = mappings(answer.payload, "records", where=where)
@@ -103,10 +117,8 @@ class AirtableApi:
                     raise
 
     def _walk(self, question: Question) -> Iterator[Sequence[Json]]:
-        page = self.page(question)
-        yield page.rows
-        while (offset := page.offset) is not None:
-            page = self.page(question, offset=offset)
-            if page.offset == offset:
-                raise UnexpectedPayload(f"table {question.table_id}: the page after {offset} is that same page again")
-            yield page.rows
+        def page(offset: str) -> tuple[Sequence[Json], str | None]:
+            found = self.page(question, offset=offset or None)
+            return found.rows, found.offset
+
+        return follow(page, "", where=f"table {question.table_id}", empty=MOST_EMPTY)

@@ -6,11 +6,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib.metadata import version
 
-from dandi_pipeline.errors import AccessRefused, ConfigurationError, PipelineError, ResourceMissing
+from dandi_pipeline.errors import (
+    AccessRefused,
+    ConfigurationError,
+    ContractError,
+    PipelineError,
+    ResourceMissing,
+    foreseen,
+)
 from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, Traffic, pseudonym
-from dandi_pipeline.http.payload import text
+from dandi_pipeline.http.payload import mappings, text
 from dandi_pipeline.platforms.airtable.api import AirtableApi, BaseSchema, Json
 from dandi_pipeline.platforms.airtable.mark import check_table
 from dandi_pipeline.platforms.airtable.reading import TableReading
@@ -28,8 +34,6 @@ from dandi_pipeline.platforms.contract import (
 )
 from dandi_pipeline.platforms.entry import Entry
 from dandi_pipeline.settings import Settings, Source
-
-USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
 
 CHECKS_AT_ONCE = 32
 """Tables checked side by side, over all bases; each base's own limits come on top."""
@@ -52,21 +56,33 @@ class Base:
     api: AirtableApi
     tables: Sequence[str] | None = None
 
+    @property
+    def named(self) -> Sequence[str]:
+        """What keys the tables have that are configured by a name, as long as no table has it."""
+        return [f"{self.api.base_id}/{name}" for name in self.tables or () if not name.startswith("tbl")]
+
     def has(self, row: Json) -> bool:
         """Tell whether a table is one of those configured."""
         return self.tables is None or row["id"] in self.tables or row.get("name") in self.tables
 
     def chosen(self, schema: BaseSchema) -> list[Json]:
-        """Return the configured tables there are. An id that is none may be that of a deleted table, a name may not."""
+        """Return the configured tables there are."""
+        return [row for row in schema.tables if self.has(row)]
+
+    def misnamed(self, schema: BaseSchema) -> Iterator[Listed]:
+        """Yield, for each configured name that no table has, what fails when it is read, alone.
+
+        An id that no table has may be that of a deleted one; a name is wrong, or not right any more.
+        """
         there = {name for row in schema.tables for name in (row["id"], row.get("name"))}
         for name in self.tables or ():
             if name not in there and not name.startswith("tbl"):
                 names = ", ".join(repr(row.get("name")) for row in schema.tables)
-                raise ConfigurationError(
+                failure = ConfigurationError(
                     f"base {self.api.base_id} has no table {name!r} (it has {names}); correct 'tables' in its source,"
                     " best by the table's id (tbl…), which outlives renaming"
                 )
-        return [row for row in schema.tables if self.has(row)]
+                yield Listed.failed(f"{self.api.base_id}/{name}", failure)
 
 
 class AirtablePlatform:
@@ -87,8 +103,14 @@ class AirtablePlatform:
         return sum((base.api.client.traffic for base in self._bases.values()), Traffic())
 
     def partition_key(self, text: str) -> str:
-        """Take app…/tbl…, and the address that a browser shows for the table."""
-        match = _KEY.fullmatch(text.strip())
+        """Take app…/tbl…, and the address that a browser shows for the table.
+
+        A base's id with a name of its settings is what a table is called that cannot be found by that name.
+        """
+        named = text.strip()
+        if any(named in base.named for base in self._bases.values()):
+            return named
+        match = _KEY.fullmatch(named)
         if match is None:
             raise ConfigurationError(f"{text!r} is not a table; write app…/tbl…, or paste the table's address")
         if match[1] not in self._bases:
@@ -101,7 +123,8 @@ class AirtablePlatform:
         """Return every configured table that the token sees, or raise.
 
         Costs a request for each base and one for each table (see `mark`). A base or a table that is refused is
-        left out with a warning; where nothing but refusals came back, the first is raised.
+        left out with a warning; where nothing but refusals came back, the first is raised. A name that no table of
+        its base has is listed, so that it fails, by itself, when it is read.
         """
         with ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="check") as threads:
             schemas = list(threads.map(_schema_or_refusal, self._bases.values()))
@@ -112,7 +135,11 @@ class AirtablePlatform:
                 for row in base.chosen(schema)
             ]
             sightings = list(threads.map(lambda table: self._sighting_or_refusal(*table), tables))
-        listed = [sighting for sighting in sightings if isinstance(sighting, Listed)]
+        listed = [answer for answer in (*sightings, *schemas) if isinstance(answer, Listed)]
+        for base, schema in zip(self._bases.values(), schemas, strict=True):
+            if isinstance(schema, BaseSchema):
+                listed += base.misnamed(schema)
+                listed += [Listed.failed("", schema.unread)] if schema.unread else []
         refused = [answer for answer in (*schemas, *sightings) if isinstance(answer, PipelineError)]
         if refused and not listed:
             raise refused[0]
@@ -136,6 +163,9 @@ class AirtablePlatform:
             return Gone(key)
         except AccessRefused:
             return Hidden(key)
+        misnamed = {listed.key: listed for listed in base.misnamed(schema)}
+        if key in misnamed:
+            return misnamed[key]
         sighting = self._sighting_or_refusal(base, schema, table_id)
         return sighting if not isinstance(sighting, PipelineError) else Hidden(key)
 
@@ -152,10 +182,14 @@ class AirtablePlatform:
     def _sighting_or_refusal(
         self, base: Base, schema: BaseSchema, table_id: str
     ) -> Sighting | AccessRefused | ResourceMissing:
+        """Check a table; one whose schema is odd, or that answers oddly, is listed as failed."""
         try:
-            return self._sight(base, schema, table_id)
+            with foreseen(f"table {base.api.base_id}/{table_id}"):
+                return self._sight(base, schema, table_id)
         except (AccessRefused, ResourceMissing) as refusal:
             return refusal
+        except ContractError as odd:
+            return Listed.failed(f"{base.api.base_id}/{table_id}", odd)
 
     def _sight(self, base: Base, schema: BaseSchema, table_id: str) -> Sighting:
         """Check a table under its base's schema, or under a new one if that turns out to be out of date."""
@@ -168,20 +202,27 @@ class AirtablePlatform:
 
     def _check(self, base: Base, schema: BaseSchema, table_id: str) -> Sighting:
         key, row = f"{base.api.base_id}/{table_id}", schema.table(table_id)
+        if row is None and schema.unread:
+            raise schema.unread
         if row is None:
             return Gone(key)
         if not base.has(row):
             return Hidden(key)
+        for field in mappings(row, "fields", where=f"table {key}"):
+            text(field, "type", where=f"table {key}")
         check = check_table(base.api, row, now=schema.now, overlap=self._overlap)
         name = text(row, "name", where=f"table {key}")
         return Listed(key, str(check.mark), name, check.modified, record_count=0, row=row)
 
 
-def _schema_or_refusal(base: Base) -> BaseSchema | AccessRefused | ResourceMissing:
+def _schema_or_refusal(base: Base) -> BaseSchema | Listed | AccessRefused | ResourceMissing:
+    """Return a base's schema; one that cannot be read as a failure, which leaves open which tables there are."""
     try:
         return base.api.schema()
     except (AccessRefused, ResourceMissing) as refusal:
         return refusal
+    except ContractError as odd:
+        return Listed.failed("", odd)
 
 
 def open_airtable(source: Source, settings: Settings, budgets: Budgets) -> AirtablePlatform:
@@ -202,7 +243,6 @@ def open_airtable(source: Source, settings: Settings, budgets: Budgets) -> Airta
     def base(configured: BaseSettings) -> Base:
         client = HttpClient(
             chosen.api_url,
-            user_agent=USER_AGENT,
             authorization=f"Bearer {token}" if token else None,
             limits=limits,
             budget=budgets.budget(RateLimit(f"airtable {configured.base}", PER_BASE, seconds=1, burst=PER_BASE), user),

@@ -1,6 +1,7 @@
 """Turns Airtable's JSON into records; every field is checked here and nowhere else."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from dandi_pipeline.errors import UnexpectedPayload
@@ -8,7 +9,7 @@ from dandi_pipeline.http.instants import instant as canonical_instant
 from dandi_pipeline.http.payload import instant, mapping, text
 from dandi_pipeline.platforms.airtable.api import Json
 from dandi_pipeline.platforms.canonical import canonical, digest_of
-from dandi_pipeline.platforms.contract import Record, RecordKind
+from dandi_pipeline.platforms.contract import ColumnType, Record, RecordKind
 
 RECORDS = "records"
 
@@ -18,40 +19,50 @@ RECORD = RecordKind("record", RECORDS, key=("record_id",))
 
 def schema_record(table: Json, *, where: str) -> Record:
     """Make the record of a table's schema, views and descriptions included."""
-    document = canonical(table)
+    document = canonical(table, where=where)
     return Record(SCHEMA, (), {"name": text(table, "name", where=where)}, document.decode(), digest_of(document))
 
 
-def table_record(row: Json, instants: Collection[str], *, where: str) -> Record:
-    """Make a record from a row of a list; `instants` are the ids of the fields that hold moments.
+def table_record(row: Json, types: Mapping[str, ColumnType], *, where: str) -> Record:
+    """Make a record from a row of a list; `types` say as what each field's cells are read, by the field's id.
 
     `metadata` is the row as it came. Its content is what `cells` and `errors` hold: all but the addresses of
     attachments, which are others at every reading.
     """
     key = text(row, "id", where=where)
     created = instant(row, "createdTime", where=f"{where}, {key}")
-    cells, errors = sorted_cells(mapping(row, "fields", where=f"{where}, {key}"), instants)
-    spelled, wrong = canonical(cells), canonical(errors) if errors else b""
+    cells, errors = sorted_cells(mapping(row, "fields", where=f"{where}, {key}"), types)
+    here = f"{where}, {key}"
+    spelled, wrong = canonical(cells, where=here), canonical(errors, where=here) if errors else b""
     return Record(
         kind=RECORD,
         key=(key,),
         columns={"created": created, "cells": spelled.decode(), "errors": wrong.decode() or None},
-        metadata=canonical(row).decode(),
+        metadata=canonical(row, where=here).decode(),
         content_hash=digest_of(key.encode(), created.encode(), spelled, wrong),
     )
 
 
-def sorted_cells(fields: Json, instants: Collection[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the values of a row's fields, by field id, and apart from them the errors.
+def sorted_cells(
+    fields: Json, types: Mapping[str, ColumnType] = MappingProxyType({})
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values of a row's fields, by field id, and apart from them what is wrong with any.
 
-    Empty cells are in neither, as Airtable leaves them out itself. Moments are spelled as everywhere.
+    Empty cells are in neither, as Airtable leaves them out itself, but for checkboxes: one that is not ticked is
+    false. Moments are spelled as everywhere. A value that its field's column cannot show is a cell all the same, and
+    an error `{"expected": type, "value": value}`: a formula of numbers may answer `[12.5]` or `"12"`.
     """
-    cells, errors = {}, {}
+    cells: dict[str, Any] = {field_id: False for field_id, kind in types.items() if kind == "boolean"}
+    errors: dict[str, Any] = {}
     for field_id, value in fields.items():
+        kind = types.get(field_id, "json")
         if _is_error(value):
             errors[field_id] = value
+            cells.pop(field_id, None)
         elif not _is_empty(value):
-            cells[field_id] = _moment(value) if field_id in instants else without_addresses(value)
+            cells[field_id] = _moment(value) if kind == "instant" else without_addresses(value)
+            if not _is_readable(cells[field_id], kind):
+                errors[field_id] = {"expected": kind, "value": cells[field_id]}
     return cells, errors
 
 
@@ -61,7 +72,7 @@ def without_addresses(value: Any) -> Any:
     An attachment is told by its id, so that those in lookups are found too. The address of a button stays.
     """
     if isinstance(value, list):
-        return [without_addresses(item) for item in value]
+        return list(map(without_addresses, value))  # one Python frame a level, where a comprehension takes two
     if not (isinstance(value, dict) and str(value.get("id", "")).startswith("att")):
         return value
     kept = {name: part for name, part in value.items() if name != "url"}
@@ -77,6 +88,18 @@ def _unaddressed(picture: Any) -> Any:
 def _is_error(value: Any) -> bool:
     """Tell what stands in place of a value that could not be computed: `#ERROR!`, NaN, a failed generation."""
     return isinstance(value, Mapping) and ("error" in value or "specialValue" in value or value.get("state") == "error")
+
+
+def _is_readable(value: Any, kind: ColumnType) -> bool:
+    """Tell whether a column of a type shows a value: the rules of the mirror's views."""
+    if kind in ("json", "scalar"):
+        return True
+    if kind == "instant":
+        return isinstance(value, str) and _moment(value) == value and value.endswith("Z") and len(value) == 27
+    if kind in ("integer", "number"):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and (kind == "number" or (value == int(value) and -(2**63) <= value < 2**63))
+    return isinstance(value, bool if kind == "boolean" else str)
 
 
 def _is_empty(value: Any) -> bool:

@@ -12,7 +12,7 @@ from dandi_pipeline.errors import (
     QuotaExhausted,
     TornRead,
 )
-from dandi_pipeline.http.client import ErrorAnswer, Refusal
+from dandi_pipeline.http.client import ErrorAnswer, Refusal, wrong_address
 
 
 class IteratorLost(TornRead):
@@ -47,6 +47,8 @@ def refusals(token_env: str, *, has_token: bool) -> Refusal:
     def refusal(answer: ErrorAnswer) -> PipelineError | None:
         if answer.status == 401:
             return CredentialRejected(f"{answer.where}: Airtable takes no token from {token_env}: {remedy}")
+        if answer.status in (403, 404) and not error_type(answer.body):
+            return wrong_address(answer)
         if answer.status == 403:
             return AccessRefused(
                 f"{answer.where}: not for the token in {token_env} (or it does not exist); give it the scopes"

@@ -1,20 +1,29 @@
 """The archive's endpoints, as the sync needs them: paths, paging, and the checks on what comes back."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count as count_from
 from math import ceil
 from typing import Any
 
-from dandi_pipeline.errors import ContractError, TornRead, UnexpectedPayload
-from dandi_pipeline.http.client import HttpClient, Overburdened
+from dandi_pipeline.errors import (
+    ContractError,
+    PlatformFailing,
+    ResourceMissing,
+    TornRead,
+    UnexpectedPayload,
+    WrongAddress,
+)
+from dandi_pipeline.http.addresses import path as path_of
+from dandi_pipeline.http.client import HttpClient, Overburdened, Unintelligible
 from dandi_pipeline.http.instants import moment_of
-from dandi_pipeline.http.payload import instant, integer, mapping, mappings, optional_mapping, text
+from dandi_pipeline.http.paging import Turning, follow
+from dandi_pipeline.http.payload import array, instant, integer, mapping, mappings, optional_mapping, text
 from dandi_pipeline.platforms.canonical import canonical, digest_of
 from dandi_pipeline.platforms.contract import Listed
 from dandi_pipeline.platforms.dandi.page_size import Page, PageSize, Portions
 from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE
-from dandi_pipeline.platforms.dandi.records import Json
+from dandi_pipeline.platforms.dandi.records import DRAFT, Json
 
 LISTING_ATTEMPTS = 3
 
@@ -47,7 +56,8 @@ class DandiApi:
         """Return every visible dandiset, or raise: pages that shifted while they turned are read again."""
         for _ in range(LISTING_ATTEMPTS):
             count, listed, more = self._dandiset_pages()
-            if len({item.key for item in listed}) == len(listed) == count and not more:
+            keys = [item.key for item in listed if item.key]
+            if len(set(keys)) == len(keys) and len(listed) == count and not more:
                 return listed
         raise ContractError(
             f"the list of dandisets says it has {count} but shows {len(listed)}{' and more pages' * more},"
@@ -55,30 +65,58 @@ class DandiApi:
         )
 
     def dandiset(self, identifier: str) -> Listed:
-        """Return one dandiset's row, spelled like a row of the list."""
-        return as_listed(self._get(f"dandisets/{identifier}/"), where=f"dandiset {identifier}")
+        """Return one dandiset as a row of the list shows it.
+
+        Its own page tells of the published version that was saved last, the list of the newest (dandi-archive,
+        `models/dandiset.py` and `views/dandiset.py`). So the newest is asked for, one more request where there is
+        any, or the two would never agree on a token again once an older one has been corrected.
+        """
+        try:
+            row = self._get(path_of("dandisets", identifier, ""))
+        except Unintelligible as error:
+            raise _no_archive(str(error)) from None
+        if row.get("most_recent_published_version") is not None:
+            with suppress(ContractError, PlatformFailing):  # the dandiset is read then, which fails it alone
+                row = {**row, "most_recent_published_version": self._newest_published(identifier)}
+        return as_listed(row, where=f"dandiset {identifier}")
 
     def versions(self, identifier: str) -> list[Json]:
         """Return the rows of all versions, the draft among them; raise `TornRead` if their number does not add up."""
-        found: list[Json] = []
-        for page in count_from(1):
-            where = f"versions of dandiset {identifier}, page {page}"
-            answer = self._get(f"dandisets/{identifier}/versions/", {"page": page, "page_size": PAGE_SIZE})
-            found += mappings(answer, "results", where=where)
-            if not _has_next(answer):
-                break
-        count, names = integer(answer, "count", where=where), {text(row, "version", where=where) for row in found}
+        where, path, count = f"versions of dandiset {identifier}", path_of("dandisets", identifier, "versions", ""), 0
+
+        def page(number: int) -> tuple[Sequence[Json], int | None]:
+            nonlocal count
+            try:
+                answer = self._get(path, {"page": number, "page_size": PAGE_SIZE})
+            except ResourceMissing as missing:
+                if number == 1:
+                    raise
+                raise TornRead(f"{where}: the list became shorter while it was read ({missing})") from None
+            count = integer(answer, "count", where=f"{where}, page {number}")
+            rows = mappings(answer, "results", where=f"{where}, page {number}")
+            return rows, number + 1 if _has_next(answer) else None
+
+        found = [row for rows in follow(page, 1, where=where) for row in rows]
+        names = {text(row, "version", where=where) for row in found}
         if not len(names) == len(found) == count:
             raise TornRead(f"dandiset {identifier} says it has {count} versions but lists {len(names)}")
         return found
 
+    def _newest_published(self, identifier: str) -> Json | None:
+        """Return the row of the version created last; a draft is the oldest version there is."""
+        params = {"order": "-created", "page": 1, "page_size": 1}
+        rows = mappings(
+            self._get(f"dandisets/{identifier}/versions/", params), "results", where=f"dandiset {identifier}"
+        )
+        return next((row for row in rows if row.get("version") != DRAFT), None)
+
     def version_metadata(self, identifier: str, version: str) -> Json:
         """Return a version's metadata."""
-        return self._get(f"dandisets/{identifier}/versions/{version}/")
+        return self._get(path_of("dandisets", identifier, "versions", version, ""))
 
     def draft_info(self, identifier: str) -> Json:
         """Return the draft's row, metadata and dandiset in one answer, so they belong together."""
-        return self._get(f"dandisets/{identifier}/versions/draft/info/")
+        return self._get(path_of("dandisets", identifier, "versions", "draft", "info", ""))
 
     def asset_page(self, identifier: str, version: str, number: int, *, metadata: bool, page_size: int) -> AssetPage:
         """Return one page of assets ordered by path, the only order that is total.
@@ -86,7 +124,7 @@ class DandiApi:
         What is too much for the server at a time is asked for as smaller pages that hold the same rows.
         """
         where = f"assets of dandiset {identifier} {version}, page {number}"
-        path = f"dandisets/{identifier}/versions/{version}/assets/"
+        path = path_of("dandisets", identifier, "versions", version, "assets", "")
         params = {"order": "path", "metadata": str(metadata).lower()}
         answers = list(self._portions(path, params, Page(number, page_size), self._sizes[metadata]))
         count = integer(answers[0], "count", where=where) if number == 1 else None
@@ -95,16 +133,33 @@ class DandiApi:
 
     def asset_info(self, asset_id: str) -> Json:
         """Return one asset's row with metadata. Says nothing about whether any version still holds it."""
-        return self._get(f"assets/{asset_id}/info/")
+        return self._get(path_of("assets", asset_id, "info", ""))
 
     def _dandiset_pages(self) -> tuple[int, list[Listed], bool]:
         """Return how many dandisets there are to be, those that are listed, and whether there are more pages."""
-        answers = self._dandiset_page(1)
-        count = integer(answers[0], "count", where="list of dandisets")
-        for page in range(2, ceil(count / PAGE_SIZE) + 1):
-            answers += self._dandiset_page(page)
+        answers = self._first_page()
+        count, turning = integer(answers[0], "count", where="list of dandisets"), Turning("list of dandisets")
+        try:
+            for page in range(2, ceil(count / PAGE_SIZE) + 1):
+                if not _has_next(answers[-1]):
+                    break
+                turning.turned(array(answers[-1], "results", where="list of dandisets"), page)
+                answers += self._dandiset_page(page)
+        except ResourceMissing:
+            # The list has become shorter than `count` said, and the server answers 404 past its end.
+            return count, [], True
         listed = [item for answer in answers for item in _listed_rows(answer)]
         return count, listed, _has_next(answers[-1])
+
+    def _first_page(self) -> list[Json]:
+        """Return the first page; raise `WrongAddress` where something else than an archive answers."""
+        try:
+            answers = self._dandiset_page(1)
+        except (ResourceMissing, Unintelligible) as error:
+            raise _no_archive(str(error)) from None
+        if not {"count", "results"} & answers[0].keys():
+            raise _no_archive(f"the list of dandisets has neither a count nor results, but {sorted(answers[0])[:5]}")
+        return answers
 
     def _dandiset_page(self, number: int) -> list[Json]:
         """Return one page by `id`: what is created while pages turn comes last. A key alone shows no embargoed one."""
@@ -135,6 +190,13 @@ class DandiApi:
         return payload
 
 
+def _no_archive(said: str) -> WrongAddress:
+    return WrongAddress(
+        f"no DANDI API answers at this address ({said}); check DANDI_API_URL or 'api_url', which ends in /api,"
+        " or try again later; nothing was deleted"
+    )
+
+
 def _has_next(answer: Json) -> bool:
     return answer.get("next") is not None
 
@@ -143,34 +205,41 @@ def as_listed(row: Json, *, where: str) -> Listed:
     """Read a dandiset's row. Its token covers all that the row shows of content.
 
     `draft_version.modified` moves with every edit; the counts, sizes and the newest published version's row are
-    covered too, since some changes (a zarr re-opened, a DOI stored) move only those. `Dandiset.modified` is never
-    moved by an edit, stars are not content.
+    covered too, since some changes (a DOI stored) move only those. `Dandiset.modified` is never moved by an edit,
+    stars are not content. A zarr that is opened again moves nothing here: a version's `size` is what its paths were
+    counted with when they were added or ingested, not what its assets add up to.
     """
     identifier = text(row, "identifier", where=where)
-    draft = mapping(row, "draft_version", where=f"{where}, dandiset {identifier}")
-    published = optional_mapping(row, "most_recent_published_version", where=where)
-    embargo = text(row, "embargo_status", where=where)
+    here = f"{where}, dandiset {identifier}"
+    draft = mapping(row, "draft_version", where=here)
+    published = optional_mapping(row, "most_recent_published_version", where=here)
+    embargo = text(row, "embargo_status", where=here)
     modified = instant(draft, "modified", where=f"{where}, draft of dandiset {identifier}")
     return Listed(
         key=identifier,
-        token=f"{modified} {embargo} {digest_of(*map(_content, (draft, published)))}",
-        name=text(draft, "name", where=where),
+        token=f"{modified} {embargo} {digest_of(_content(draft, here), _content(published, here))}",
+        name=text(draft, "name", where=here),
         modified=moment_of(modified),
-        record_count=integer(draft, "asset_count", where=where),
+        record_count=integer(draft, "asset_count", where=here),
         row={"embargo_status": embargo, "draft": draft, "published": published},
     )
 
 
 def _listed_rows(answer: Json) -> Iterator[Listed]:
+    """Yield the rows of a page; an odd one as a dandiset that failed, and that is there all the same."""
     where = "list of dandisets"
-    return (as_listed(row, where=where) for row in mappings(answer, "results", where=where))
+    for row in array(answer, "results", where=where):
+        try:
+            yield as_listed(row, where=where)
+        except UnexpectedPayload as odd:
+            identifier = row.get("identifier") if isinstance(row, dict) else None
+            yield Listed.failed(identifier, odd)
 
 
-def _content(version: Json | None) -> bytes:
+def _content(version: Json | None, where: str) -> bytes:
     """Spell what a version's row says, the same from the list and from the dandiset's own page, which shows more."""
     if version is None:
         return b""
-    where = "version row"
     return canonical(
         [
             text(version, "version", where=where),

@@ -252,9 +252,11 @@ class AssetReading:
         yield from self._request.workers.map(read, range(2, pages + 1), measure=measure)
 
     def _require_end(self, page: AssetPage | RecordsPage, pages: int) -> None:
-        """Raise `TornRead` if there is more after the last of `pages`: a wrong count must not end the walk."""
+        """Raise `TornRead` if `pages` are too few or too many: a wrong count neither ends the walk nor prolongs it."""
         if page.more and page.number >= pages and not self.cut_short:
             raise TornRead(f"{self._where} says it has {pages} pages of assets but has more")
+        if page.number < pages and not page.more:
+            raise TornRead(f"{self._where} says it has {pages} pages of assets but ends with page {page.number}")
 
     def _require_count(self, seen: int, count: int) -> None:
         if seen != count:

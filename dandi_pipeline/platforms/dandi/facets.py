@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from dandi_pipeline.http.exact_json import ExactNumber
 from dandi_pipeline.platforms.contract import Column, Key
 from dandi_pipeline.platforms.facets import Facets, Shared
 
@@ -138,9 +139,19 @@ def extension(path: str) -> str | None:
 
 def whole_number(value: Any) -> int | None:
     """Return a count or a number of bytes, None for what is none."""
+    if isinstance(value, ExactNumber):
+        value = _fraction(value.text)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST else None
+
+
+def _fraction(text: str) -> float | None:
+    """Return a number that is written as no Python number would be (`1e3`)."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 # Assets

@@ -5,7 +5,6 @@ the newest assets. What an entry says is only ever used for an asset that a list
 could have changed it since the file was written; everything else is asked of the API.
 """
 
-import json
 import re
 from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dandi_pipeline.errors import PipelineError, UnexpectedPayload
+from dandi_pipeline.http import exact_json
 from dandi_pipeline.http.client import HttpClient
 from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.platforms.dandi.records import Json
@@ -113,7 +113,7 @@ class _ArrayScanner:
     def __init__(self, where: str) -> None:
         self._where = where
         self._decode = getincrementaldecoder("utf-8")().decode
-        self._scan = json.JSONDecoder().raw_decode
+        self._scan = exact_json.decoder().raw_decode
         self._text = ""
         self._separator = "["
 
@@ -124,8 +124,12 @@ class _ArrayScanner:
         while (start := self._start_of_item(position)) is not None:
             try:
                 item, position = self._scan(self._text, start)
-            except json.JSONDecodeError:
-                break
+            except exact_json.NotJson as error:
+                raise UnexpectedPayload(f"{self._where}: {error}") from None
+            except RecursionError:
+                raise UnexpectedPayload(f"{self._where}: an asset nests deeper than can be read") from None
+            except ValueError:
+                break  # not all of it has arrived
             if not isinstance(item, dict):
                 raise UnexpectedPayload(f"{self._where}: holds {type(item).__name__} where an object was expected")
             self._separator = ","

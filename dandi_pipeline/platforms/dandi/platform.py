@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
-from importlib.metadata import version
 from math import ceil
+from typing import NoReturn
+from urllib.parse import urlsplit
 
 from dandi_pipeline.errors import AccessRefused, ConfigurationError, CredentialRejected, PipelineError, ResourceMissing
 from dandi_pipeline.http import Budgets, Traffic
-from dandi_pipeline.http.client import ErrorAnswer, HttpClient, Limits, Refusal, usual_meaning
+from dandi_pipeline.http.client import ErrorAnswer, HttpClient, Limits, Refusal, wrong_address
 from dandi_pipeline.platforms.contract import (
     Gone,
     Hidden,
@@ -29,12 +30,22 @@ from dandi_pipeline.platforms.dandi.settings import DandiSettings
 from dandi_pipeline.platforms.entry import Entry
 from dandi_pipeline.settings import Settings, Source
 
-USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
-
 BUCKETS = {"https://api.dandiarchive.org/api": "https://dandiarchive.s3.amazonaws.com"}
 """Where the known archives keep their manifests."""
 
-_IDENTIFIER = re.compile(r"(?:DANDI:)?(\d{1,6})", re.IGNORECASE)
+WEB_SITES = dict.fromkeys(("dandiarchive.org", "gui.dandiarchive.org"), "https://api.dandiarchive.org/api") | {
+    "sandbox.dandiarchive.org": "https://api.sandbox.dandiarchive.org/api"
+}
+"""Web sites of known archives, which people take for their APIs."""
+
+_VERSION = r"(?:/(?:draft|0\.\d{6}\.\d{4})/?)?"
+_IDENTIFIER = re.compile(
+    rf"(?:(?P<archive>[A-Z][A-Z0-9-]*):)?(?P<number>\d{{1,6}}){_VERSION}", re.IGNORECASE | re.ASCII
+)
+_ADDRESS = re.compile(
+    r"https?://(?P<host>[^/\s]+)/(?:#/)?(?:api/)?dandisets?/(?P<number>\d{1,6})(?:[/?#]\S*)?", re.IGNORECASE | re.ASCII
+)
+_RESOLVER = re.compile(r"https?://identifiers\.org/", re.IGNORECASE)
 
 
 class DandiPlatform:
@@ -67,11 +78,27 @@ class DandiPlatform:
         return self._client.traffic + (self._manifests.client.traffic if self._manifests else Traffic())
 
     def partition_key(self, text: str) -> str:
-        """Take 3, 000003 and DANDI:000003 alike."""
-        match = _IDENTIFIER.fullmatch(text.strip())
+        """Take 3, 000003, DANDI:000003, DANDI:000003/draft and the dandiset's address on the web alike.
+
+        A version may be named, though a dandiset is mirrored as a whole. What names another archive is refused.
+        """
+        address, spelled = _ADDRESS.fullmatch(text.strip()), _RESOLVER.sub("", text.strip(), count=1)
+        match = address or _IDENTIFIER.fullmatch(spelled)
         if match is None:
-            raise ConfigurationError(f"{text!r} is not a dandiset identifier; write 3, 000003 or DANDI:000003")
-        return match[1].zfill(6)
+            raise ConfigurationError(
+                f"{text!r} is not a dandiset identifier; write 3, 000003 or DANDI:000003, or paste its address"
+            )
+        if address is not None and address["host"].lower() not in _hosts(self._client.base_url.host):
+            self._refuse_other_archive(text, address["host"], address["number"])
+        if address is None and (match["archive"] or "DANDI").upper() != "DANDI":
+            self._refuse_other_archive(text, match["archive"], match["number"])
+        return match["number"].zfill(6)
+
+    def _refuse_other_archive(self, text: str, archive: str, number: str) -> NoReturn:
+        raise ConfigurationError(
+            f"{text!r} names a dandiset of {archive}, and this source mirrors {self._client.base_url};"
+            f" if they are one, write {number.zfill(6)} alone"
+        )
 
     def list_partitions(self) -> Sequence[Listed]:
         """Return every dandiset that is visible, embargoed ones only with a key that may see them."""
@@ -83,7 +110,9 @@ class DandiPlatform:
         """Return one dandiset's row; 404 means gone, 401 and 403 mean hidden."""
         self._count_planned(1, LISTED_BYTES)
         try:
-            return self._api.dandiset(key)
+            listed = self._api.dandiset(key)
+            self._count_planned(int(listed.row["published"] is not None), LISTED_BYTES)
+            return listed
         except ResourceMissing:
             return Gone(key)
         except AccessRefused:
@@ -116,6 +145,12 @@ class DandiPlatform:
             self._manifests.close()
 
 
+def _hosts(api: str) -> set[str]:
+    """Return the hosts at which the archive with this API is seen: the API's own, and its web site's."""
+    site = re.sub(r"^api[.-]", "", api)
+    return {api, site, f"www.{site}", f"gui.{site}"}
+
+
 def open_dandi(source: Source, settings: Settings, budgets: Budgets) -> DandiPlatform:
     """Open the archive that a source names, with the key that its environment variable holds, if it does.
 
@@ -125,29 +160,40 @@ def open_dandi(source: Source, settings: Settings, budgets: Budgets) -> DandiPla
     key = settings.credential(chosen.api_key_env)
     limits = Limits(pool_size=chosen.pool_size, max_concurrent=chosen.max_concurrent, keep_alive=chosen.keep_alive)
     api_url = chosen.api_url or settings.dandi_api_url
+    if (site := urlsplit(api_url).netloc.removeprefix("www.")) in WEB_SITES:
+        raise ConfigurationError(f"{api_url} is the archive's web site; its API is {WEB_SITES[site]}: set that")
     client = HttpClient(
         api_url,
-        user_agent=USER_AGENT,
         authorization=f"token {key}" if key else None,
         limits=limits,
         budget=budgets.budget(),
-        refusal=_refused_key(chosen.api_key_env) if key else usual_meaning,
+        refusal=refusals(chosen.api_key_env if key else None),
     )
     bucket = chosen.manifest_url or settings.dandi_manifest_url or BUCKETS.get(api_url)
     return DandiPlatform(
         client,
-        Manifests(HttpClient(bucket, user_agent=USER_AGENT, limits=limits)) if bucket and chosen.manifests else None,
+        Manifests(HttpClient(bucket, limits=limits)) if bucket and chosen.manifests else None,
         lists_embargoed=key is not None and chosen.embargoed,
         published_assets=chosen.versions == "all",
         page_size=chosen.page_size,
     )
 
 
-def _refused_key(variable: str) -> Refusal:
-    """Return what a 401 means where a key was sent: never the resource, always the key, even for public ones."""
+_HIDING = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+
+
+def refusals(variable: str | None) -> Refusal:
+    """Return the judge of error answers to whoever sends the key in `variable`, or none.
+
+    What does not exist or is hidden the archive says as JSON with a `detail` (Django REST framework): no page of a
+    gateway, and no other server's 404, says anything of a dandiset. A 401 is never the resource's where a key was
+    sent, always the key's, even for what is public.
+    """
 
     def judge(answer: ErrorAnswer) -> PipelineError | None:
-        if answer.status != HTTPStatus.UNAUTHORIZED:
+        if answer.status in _HIDING and "detail" not in (answer.members or {}) and not answer.body.startswith(b'"'):
+            return wrong_address(answer)
+        if variable is None or answer.status != HTTPStatus.UNAUTHORIZED:
             return None
         return CredentialRejected(
             f"{answer.where}: the archive refuses the key in {variable} ({answer.excerpt});"

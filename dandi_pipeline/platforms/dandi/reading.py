@@ -1,5 +1,6 @@
 """Reads one dandiset: published versions, assets, and last the draft's own row, which tells whether it held still."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dandi_pipeline.errors import TornRead
@@ -133,7 +134,7 @@ class DandisetReading:
             yield Outdated(VERSION, [(row["version"],) for row in stale])
 
     def _shows(self, row: Json, known: Fingerprint | None) -> bool:
-        """Tell whether a version's row shows what is known; a zarr's upload moves its size, but no `modified`."""
+        """Tell whether a version's row shows all that is known of it, not its `modified` alone."""
         listed = version_record(row, {}, where=f"versions of dandiset {self._id}")
         return known is not None and known[1:] == listed.fingerprint[1:]
 
@@ -160,13 +161,16 @@ class DandisetReading:
         return bool(self._request.known[ASSET.name]) and not same
 
     def _assets_of_published(self, published: Sequence[Json]) -> Iterator[Observation]:
-        """Read what is not held in full yet. A published version's assets are fixed but for zarrs, whose size tells."""
+        """Read what is not surely held as it is. A published version's assets are fixed, but for zarrs.
+
+        No row tells of a zarr that was opened or uploaded again, so a version that may have some is listed.
+        """
         if not self._published_assets:
             return
-        held = self._held_of_versions()
+        held, digested = self._held_of_versions()
         for row in published:
-            version, count, size = row["version"], *self._extent(row)
-            if held.get(version, (0, 0)) == (count, size) and not self._request.full:
+            version, count = row["version"], integer(row, "asset_count", where=f"versions of dandiset {self._id}")
+            if digested[version] == held[version] == count and not self._request.full:
                 yield Unchanged(ASSET, [key for key in self._request.known[ASSET.name] if key[0] == version])
                 yield Complete(ASSET, (version,))
             else:
@@ -174,17 +178,11 @@ class DandisetReading:
         for version in held.keys() - {DRAFT} - {row["version"] for row in published}:
             yield Complete(ASSET, (version,))
 
-    def _extent(self, row: Json) -> tuple[int, int]:
-        where = f"versions of dandiset {self._id}"
-        return integer(row, "asset_count", where=where), integer(row, "size", where=where)
-
-    def _held_of_versions(self) -> dict[str, tuple[int, int]]:
-        """Return how many assets the mirror holds of each version, and their bytes."""
-        held: dict[str, tuple[int, int]] = {}
-        for (version, _), fingerprint in self._request.known[ASSET.name].items():
-            count, size = held.get(version, (0, 0))
-            held[version] = count + 1, size + int(fingerprint[_SIZE] or 0)
-        return held
+    def _held_of_versions(self) -> tuple[Counter[str], Counter[str]]:
+        """Return how many assets the mirror holds of each version, and how many of them have a sha256: no zarr has."""
+        known = self._request.known[ASSET.name].items()
+        held = Counter(version for (version, _), _ in known)
+        return held, Counter(version for (version, _), fingerprint in known if fingerprint[_SHA256] is not None)
 
     def _assets_of(self, version: str, count: int, *, full: bool = False) -> Iterator[Observation]:
         shelf = Shelf(self._id, version, count, self._listed.row["embargo_status"], self._derives_facets)
@@ -193,4 +191,4 @@ class DandisetReading:
         self._cut_short = self._cut_short or reading.cut_short
 
 
-_SIZE = 1 + ASSET.fingerprint.index("size")
+_SHA256 = 1 + ASSET.fingerprint.index("sha256")

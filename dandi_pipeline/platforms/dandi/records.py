@@ -40,7 +40,7 @@ def dandiset_record(info: Json, *, where: str) -> Record:
         "contact_person": text(dandiset, "contact_person", where=where),
     }
     moving = {"draft_modified": instant(info, "modified", where=where)}
-    return _record(DANDISET, (), content, None, moving)
+    return _record(DANDISET, (), content, None, moving, where=where)
 
 
 def version_record(row: Json, metadata: Json, *, where: str) -> Record:
@@ -58,7 +58,8 @@ def version_record(row: Json, metadata: Json, *, where: str) -> Record:
         "doi": _text_or_none(metadata.get("doi")),
     }
     moving = {"modified": instant(row, "modified", where=where)}
-    return _record(VERSION, (text(row, "version", where=where),), content, metadata, moving, derive=version_facets)
+    key = (text(row, "version", where=where),)
+    return _record(VERSION, key, content, metadata, moving, where=where, derive=version_facets)
 
 
 def asset_record(
@@ -88,7 +89,8 @@ def asset_record(
         "modified": instant(row, "modified", where=where),
     }
     key = (version, text(row, "path", where=where))
-    return _record(ASSET, key, content, metadata, {}, derive=asset_facets if derived else None, known=known)
+    derive = asset_facets if derived else None
+    return _record(ASSET, key, content, metadata, {}, where=where, derive=derive, known=known)
 
 
 def _record(
@@ -98,10 +100,14 @@ def _record(
     metadata: Json | None,
     moving: dict[str, str],
     *,
+    where: str,
     derive: Derive | None = None,
     known: Mapping[Key, Fingerprint] | None = None,
 ) -> Record:
-    document = b"" if metadata is None else canonical(metadata)
+    try:
+        document = b"" if metadata is None else canonical(metadata)
+    except UnexpectedPayload as error:
+        raise UnexpectedPayload(f"{where}, {kind.name} {'/'.join(key)!r}: {error}") from None
     content_hash = digest_of(canonical([*key, *content.values()]), document)
     is_known = known is not None and known.get(key, (None,))[0] == content_hash
     return Record(

@@ -8,10 +8,10 @@ from typing import Any
 
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.http.instants import instant
-from dandi_pipeline.platforms.contract import CellType
+from dandi_pipeline.platforms.contract import CellType, ColumnType
 from dandi_pipeline.platforms.notion.content import Json
 
-CELL_TYPES: Mapping[str, CellType] = {
+CELL_TYPES: Mapping[str, ColumnType] = {
     "title": "text",
     "rich_text": "text",
     "select": "text",
@@ -28,8 +28,26 @@ CELL_TYPES: Mapping[str, CellType] = {
     "checkbox": "boolean",
     "created_time": "instant",
     "last_edited_time": "instant",
+    "formula": "scalar",
+    "rollup": "scalar",
 }
-"""The type of the cells of each type of property; of any other, which nobody may have heard of, it is JSON."""
+"""The type of the cells of each type of property; of any other, which nobody may have heard of, it is JSON.
+
+A formula's schema does not say what it comes to, and a rollup's only by its function: their values tell.
+"""
+
+_ROLLED_UP: Mapping[str, CellType] = {
+    **dict.fromkeys(("count", "count_values", "empty", "not_empty", "unique", "checked", "unchecked"), "number"),
+    **dict.fromkeys(("percent_empty", "percent_not_empty", "percent_checked", "percent_unchecked"), "number"),
+    **dict.fromkeys(("sum", "average", "median", "min", "max", "range"), "number"),
+    **dict.fromkeys(("earliest_date", "latest_date", "date_range"), "text"),
+}
+
+
+def empty_type_of(prop: Json) -> CellType:
+    """Return as what the column of a property reads as long as no page has a value in it."""
+    rollup = prop.get("rollup")
+    return _ROLLED_UP.get(str(rollup.get("function")), "json") if isinstance(rollup, Mapping) else "json"
 
 
 def cell_of(value: Json) -> Any:
@@ -83,7 +101,9 @@ def _relation(references: Any) -> list[Any]:
     return [reference["id"] for reference in references]
 
 
-def _unique_id(content: Json) -> str:
+def _unique_id(content: Json) -> str | None:
+    if content["number"] is None:  # of a page that was made before its number
+        return None
     return f"{content['prefix']}-{content['number']}" if content.get("prefix") else str(content["number"])
 
 

@@ -16,11 +16,12 @@ def content_of(document: Json) -> dict[str, Any]:
 
 
 def _content(value: Any) -> Any:
+    """Return the content of a value. By `map`, which takes one Python frame a level: a comprehension takes two."""
     if isinstance(value, list):
-        return [_content(item) for item in value]
+        return list(map(_content, value))
     if not isinstance(value, dict):
         return value
     kept = value.get("file")
     if value.get("type") == "file" and isinstance(kept, dict) and isinstance(kept.get("url"), str):
         return {**value, "file": kept["url"].partition("?")[0]}
-    return {name: _content(item) for name, item in value.items()}
+    return dict(zip(value, map(_content, value.values()), strict=True))

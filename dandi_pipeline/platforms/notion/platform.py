@@ -1,13 +1,21 @@
 """Notion as a platform: a data source is a partition, a page its bulk record."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
-from importlib.metadata import version
+from datetime import timedelta
 from math import gcd
 
-from dandi_pipeline.errors import AccessRefused, ConfigurationError, ContractError, PlatformFailing, ResourceMissing
+from dandi_pipeline.errors import (
+    AccessRefused,
+    ConfigurationError,
+    ContractError,
+    PlatformFailing,
+    ResourceMissing,
+    UnexpectedPayload,
+    WrongAddress,
+    foreseen,
+)
 from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, Traffic, pseudonym
 from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import instant, text
@@ -25,19 +33,11 @@ from dandi_pipeline.platforms.notion.api import LARGEST_PAGE, VERSION, NotionApi
 from dandi_pipeline.platforms.notion.identifiers import dashed
 from dandi_pipeline.platforms.notion.page_reading import Manner
 from dandi_pipeline.platforms.notion.reading import DataSourceReading, Sight
-from dandi_pipeline.platforms.notion.records import PAGE, PAGES, SCHEMA, title_of
+from dandi_pipeline.platforms.notion.records import PAGE, PAGES, SCHEMA, is_trashed, title_of
 from dandi_pipeline.platforms.notion.refusals import refusal_for
 from dandi_pipeline.platforms.notion.settings import NotionSettings
 from dandi_pipeline.platforms.notion.tokens import token_of
 from dandi_pipeline.settings import Settings, Source
-
-USER_AGENT = f"dandi_pipeline/{version('dandi_pipeline')}"
-
-FAILURE = "failure"
-"""Where a row of the listing says why the data source could not be looked at; also its token, which nobody stores."""
-
-_ANY_TIME = datetime.max.replace(tzinfo=timezone.utc)
-"""When a data source counts as edited that could not be looked at."""
 
 WINDOW = 60
 """Seconds in which Notion counts requests."""
@@ -52,8 +52,8 @@ class NotionPlatform:
     """The data sources of a workspace that are named, themselves or by their database, through one connection.
 
     Notion answers 404 alike for what does not exist and for what is not shared. What is named and not found is
-    therefore taken for hidden: its rows are kept. Only what is no longer named, and what its database no longer
-    lists, is gone.
+    therefore taken for hidden: its rows are kept. So are those of what is in the trash, marked `in_trash`. Only what
+    is no longer named, and what its database no longer lists, is gone.
     """
 
     name = "notion"
@@ -99,32 +99,33 @@ class NotionPlatform:
         if not self._databases and not self._data_sources:
             raise ConfigurationError("no database and no data source is named; list their ids under 'settings:'")
         with ThreadPoolExecutor(self._max_concurrent, thread_name_prefix="check") as threads:
-            found = list(threads.map(self._data_sources_of, self._databases))
-            named = [identifier for identifiers in found for identifier in identifiers or ()]
-            sightings = list(threads.map(self._sight, dict.fromkeys([*self._data_sources, *named])))
-        listed = [sighting for sighting in sightings if isinstance(sighting, Listed)]
-        hidden = [sighting.key for sighting in sightings if not isinstance(sighting, Listed)]
-        hidden += [database for database, found_in in zip(self._databases, found, strict=True) if found_in is None]
-        self._report_hidden(hidden, listed)
+            found = dict(zip(self._databases, threads.map(self._data_sources_or_failure, self._databases), strict=True))
+            named = [identifier for answer in found.values() if isinstance(answer, list) for identifier in answer]
+            keys = list(dict.fromkeys([*self._data_sources, *named]))
+            sightings = dict(zip(keys, threads.map(self._sight, keys), strict=True))
+        listed = [sighting for sighting in sightings.values() if isinstance(sighting, Listed)]
+        listed += [Listed.failed("", answer) for answer in found.values() if isinstance(answer, UnexpectedPayload)]
+        _report_hidden({**sightings, **found}, nothing_listed=not listed)
+        _report_odd(found, listed)
         return listed
 
     def look_up(self, key: str) -> Sighting:
         """Return how one data source stands; hidden if it is named but cannot be seen, gone if it is not named."""
-        sighting = self._sight(key)
+        seen = self._sight(key)
+        sighting = seen if isinstance(seen, Listed) else Hidden(key)
         if key in self._data_sources:
             return sighting
         for database in self._databases:
             identifiers = self._data_sources_of(database)
-            if identifiers is None and not isinstance(sighting, Listed):
-                return sighting  # it may be among those of a database that is hidden itself
-            if key in (identifiers or ()):
+            if not isinstance(identifiers, list):
+                if isinstance(sighting, Hidden):
+                    return sighting  # it may be among those of a database that is hidden itself
+            elif key in identifiers:
                 return sighting
         return Gone(key)
 
     def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
-        """Yield a data source's schema and pages; see `DataSourceReading`. Raises what the check had failed with."""
-        if FAILURE in listed.row:
-            raise listed.row[FAILURE]
+        """Yield a data source's schema and pages; see `DataSourceReading`."""
         return DataSourceReading(self._api, listed, request, self._manner).observations()
 
     def suggestions(self) -> dict[str, str]:
@@ -138,27 +139,38 @@ class NotionPlatform:
         """Release the connections."""
         self._client.close()
 
-    def _data_sources_of(self, database: str) -> list[str] | None:
-        """Return the ids of a database's data sources, None for one that cannot be seen."""
+    def _data_sources_of(self, database: str) -> "list[str] | Unseen":
+        """Return the ids of a database's data sources, or why it cannot be seen."""
         try:
             return self._api.data_sources_of(database)
-        except (ResourceMissing, AccessRefused):
-            return None
+        except (ResourceMissing, AccessRefused) as unseen:
+            return unseen
 
-    def _sight(self, identifier: str) -> Listed | Hidden:
+    def _data_sources_or_failure(self, database: str) -> "list[str] | Unseen | UnexpectedPayload":
+        """Return the same for a listing, where a database that answers oddly must not stop the others."""
+        try:
+            return self._data_sources_of(database)
+        except UnexpectedPayload as failure:
+            return failure
+
+    def _sight(self, identifier: str) -> "Listed | Unseen":
         """Look at one data source; where that fails, list it all the same, so that it fails alone when it is read."""
         try:
-            return self._listed(identifier)
-        except (ResourceMissing, AccessRefused):
-            return Hidden(identifier)
-        except (PlatformFailing, ContractError) as failure:
-            return Listed(identifier, FAILURE, name="", modified=_ANY_TIME, record_count=0, row={FAILURE: failure})
+            with foreseen(f"data source {identifier}"):
+                return self._listed(identifier)
+        except (ResourceMissing, AccessRefused) as unseen:
+            return unseen
+        except (PlatformFailing, ContractError, WrongAddress) as failure:
+            return Listed.failed(identifier, failure)
 
     def _listed(self, identifier: str) -> Listed:
-        """Look at the schema, then at the newest edit: in this order, for the token's sake."""
+        """Look at the schema, then at the newest edit: in this order, for the token's sake.
+
+        Of what is in the trash no edit counts: its queries may show anything.
+        """
         where = f"data source {identifier}"
         stand = self._api.data_source(identifier)
-        newest = self._api.newest_edit(identifier)
+        newest = None if is_trashed(stand.data_source) else self._api.newest_edit(identifier)
         token = token_of(stand.data_source, newest, server_date=stand.server_date, overlap=self._manner.overlap)
         changed = newest or instant(stand.data_source, "last_edited_time", where=where)
         return Listed(
@@ -170,15 +182,36 @@ class NotionPlatform:
             row={"sight": Sight(stand.data_source, token)},
         )
 
-    def _report_hidden(self, hidden: Sequence[str], listed: Sequence[Listed]) -> None:
-        """Say what of the named is not shown, which Notion words as if it did not exist."""
-        if not hidden:
-            return
+
+Unseen = ResourceMissing | AccessRefused
+"""Why something named is not shown."""
+
+
+def _report_hidden(answers: Mapping[str, object], *, nothing_listed: bool) -> None:
+    """Say what of the named is not shown: for want of a capability, or as if it did not exist."""
+    missing = [key for key, answer in answers.items() if isinstance(answer, ResourceMissing)]
+    said = [str(refused) for refused in answers.values() if isinstance(refused, AccessRefused)][:1]
+    if missing:
         advice = "share them with the connection in Notion, or remove them from the settings"
-        said = f"{', '.join(hidden)}: not there or not shared; {advice}"
-        if not listed:
-            raise AccessRefused(f"nothing that is named can be seen: {said}")
-        _log.warning("%s", said)
+        said.append(f"{', '.join(missing)}: not there or not shared; {advice}")
+    if said and nothing_listed:
+        raise AccessRefused(f"nothing that is named can be seen: {'; '.join(said)}")
+    for line in said:
+        _log.warning("%s", line)
+
+
+def _report_odd(found: Mapping[str, object], listed: Sequence[Listed]) -> None:
+    """Say which databases hold nothing, and what is in the trash."""
+    for database in (key for key, identifiers in found.items() if identifiers == []):
+        _log.warning("database %s holds no data source, so nothing of it is mirrored; check its id", database)
+    for item in listed:
+        if "sight" in item.row and is_trashed(item.row["sight"].data_source):
+            _log.warning(
+                "data source %s (%s) is in Notion's trash; its pages are kept as they were, marked in_trash: restore"
+                " it, or remove it from the settings",
+                item.key,
+                item.name,
+            )
 
 
 def open_notion(source: Source, settings: Settings, budgets: Budgets) -> NotionPlatform:
@@ -187,7 +220,6 @@ def open_notion(source: Source, settings: Settings, budgets: Budgets) -> NotionP
     token = settings.credential(chosen.token_env)
     client = HttpClient(
         chosen.api_url,
-        user_agent=USER_AGENT,
         authorization=f"Bearer {token}" if token else None,
         headers={"Notion-Version": VERSION},
         limits=Limits(

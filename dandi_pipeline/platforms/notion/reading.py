@@ -6,11 +6,11 @@ from datetime import timedelta
 
 from dandi_pipeline.errors import TornRead
 from dandi_pipeline.http.instants import moment_of
-from dandi_pipeline.platforms.contract import Complete, Listed, Observation, Observed, ReadRequest, Settled
+from dandi_pipeline.platforms.contract import Complete, Listed, Observation, Observed, Planned, ReadRequest, Settled
 from dandi_pipeline.platforms.notion.api import NotionApi
 from dandi_pipeline.platforms.notion.content import Json
 from dandi_pipeline.platforms.notion.page_reading import Manner, PageReading
-from dandi_pipeline.platforms.notion.records import PAGES, SCHEMA, schema_record, shape_of
+from dandi_pipeline.platforms.notion.records import PAGES, SCHEMA, is_trashed, schema_record, shape_of
 from dandi_pipeline.platforms.notion.tokens import StateToken, parse_token, token_of
 
 
@@ -26,6 +26,7 @@ class DataSourceReading:
     """One reading of one data source, as `ReadRequest` asks for it.
 
     What a query shows is whole, so records are shown with their content also where only differences are asked for.
+    Of a data source in the trash no page is read, whatever its query would show: those known are kept and marked.
     """
 
     def __init__(self, api: NotionApi, listed: Listed, request: ReadRequest, manner: Manner) -> None:
@@ -44,13 +45,19 @@ class DataSourceReading:
         yield Observed([schema_record(schema, where=self._where)])
         yield Complete(SCHEMA)
         yield shape_of(schema, where=self._where)
+        if is_trashed(schema):
+            yield Planned("no page: it is in the trash", 0)
+        else:
+            yield from self._read_pages()
+        self._require_same_schema()
+        yield Settled(self._sight.token.stored, [] if self._pages.cut_short else [PAGES])
+
+    def _read_pages(self) -> Iterator[Observation]:
         bound = self._bound()
         if bound is not None and self._edits_suffice():
             yield from self._pages.edited_since(bound)
         else:
             yield from self._pages.everything(bound)
-        self._require_same_schema()
-        yield Settled(self._sight.token.stored, [] if self._pages.cut_short else [PAGES])
 
     def _bound(self) -> str | None:
         """Return the instant from which on edits may be unknown, None where there is none to go by."""

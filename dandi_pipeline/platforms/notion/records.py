@@ -5,13 +5,13 @@ from typing import Any
 from dandi_pipeline.http.payload import boolean, instant, mapping, mappings, text
 from dandi_pipeline.platforms.canonical import canonical, digest_of
 from dandi_pipeline.platforms.contract import Record, RecordKind, Shape, ShapeColumn
-from dandi_pipeline.platforms.notion.cells import CELL_TYPES, cell_of
+from dandi_pipeline.platforms.notion.cells import CELL_TYPES, cell_of, empty_type_of
 from dandi_pipeline.platforms.notion.content import Json, content_of
 
 PAGES = "pages"
 
 SCHEMA = RecordKind("schema", PAGES, key=())
-PAGE = RecordKind("page", PAGES, key=("page_id",), fingerprint=("last_edited",))
+PAGE = RecordKind("page", PAGES, key=("page_id",), fingerprint=("last_edited", "in_trash"))
 
 
 def page_record(page: Json, *, where: str) -> Record:
@@ -28,10 +28,12 @@ def page_record(page: Json, *, where: str) -> Record:
             "title": next(iter(titles), None),
             "url": text(page, "url", where=where),
             "in_trash": boolean(page, "in_trash", where=where),
-            "cells": canonical({cell: value for cell, value in cells.items() if value is not None}).decode(),
+            "cells": canonical(
+                {cell: value for cell, value in cells.items() if value is not None}, where=where
+            ).decode(),
         },
-        metadata=canonical(page).decode(),
-        content_hash=digest_of(canonical(content_of(page))),
+        metadata=canonical(page, where=where).decode(),
+        content_hash=digest_of(canonical(content_of(page), where=where)),
     )
 
 
@@ -41,8 +43,8 @@ def schema_record(data_source: Json, *, where: str) -> Record:
         kind=SCHEMA,
         key=(),
         columns={"name": title_of(data_source, where=where)},
-        metadata=canonical(data_source).decode(),
-        content_hash=digest_of(canonical(content_of(data_source))),
+        metadata=canonical(data_source, where=where).decode(),
+        content_hash=digest_of(canonical(content_of(data_source), where=where)),
     )
 
 
@@ -57,10 +59,17 @@ def shape_of(data_source: Json, *, where: str) -> Shape:
             name=text(prop, "name", where=where),
             cell=text(prop, "id", where=where),
             type=CELL_TYPES.get(text(prop, "type", where=where), "json"),
+            empty=empty_type_of(prop),
         )
         for prop in sorted(properties, key=lambda prop: prop.get("type") != "title")
     ]
-    return Shape(PAGE, title_of(data_source, where=where) or "untitled", columns)
+    marks = {"in_trash": True} if is_trashed(data_source) else {}
+    return Shape(PAGE, title_of(data_source, where=where) or "untitled", columns, marks)
+
+
+def is_trashed(data_source: Json) -> bool:
+    """Tell whether a data source is in the trash: it may be answered all the same, and its query as ever."""
+    return data_source.get("in_trash") is True
 
 
 def title_of(data_source: Json, *, where: str) -> str:

@@ -3,10 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
-from dandi_pipeline.errors import AccessRefused, ContractError, CredentialRejected, PipelineError, PlatformFailing
-from dandi_pipeline.http import ErrorAnswer, Refusal
+from dandi_pipeline.errors import (
+    AccessRefused,
+    ContractError,
+    CredentialRejected,
+    PipelineError,
+    PlatformFailing,
+    ResourceMissing,
+)
+from dandi_pipeline.http.client import ErrorAnswer, Refusal, wrong_address
 
 _BLOCKED = "public_api_request_blocked"
 
@@ -23,11 +28,12 @@ def refusal_for(token_env: str) -> Refusal:
     """Return the judge of error answers to a connection whose token is in the environment variable `token_env`."""
 
     def refusal(answer: ErrorAnswer) -> PipelineError | None:
-        said, body = f"{answer.where}: {answer.excerpt}", _body(answer)
+        body = answer.members or {}
+        said = f"{answer.where}: {_message(body) or answer.excerpt}"
         if answer.status == 401:
             return CredentialRejected(f"{said}; set {token_env} to the token of a Notion connection")
-        if answer.status == 403:
-            return AccessRefused(f"{said}; give the connection behind {token_env} the capability to read content")
+        if answer.status in (403, 404):
+            return _unseen(answer, body, said, token_env)
         if answer.status == 429 and _reason(body) == _BLOCKED:
             return CredentialRejected(
                 f"{said}; Notion blocks the connection behind {token_env}, and asking again makes it worse:"
@@ -42,12 +48,22 @@ def refusal_for(token_env: str) -> Refusal:
     return refusal
 
 
-def _body(answer: ErrorAnswer) -> Mapping[str, Any]:
-    try:
-        body = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        return {}  # a gateway's page, not the API's answer
-    return body if isinstance(body, dict) else {}
+def _unseen(answer: ErrorAnswer, body: Mapping[str, Any], said: str, token_env: str) -> PipelineError:
+    """Return why something cannot be seen, as far as Notion says so in its own words."""
+    if answer.status == 403 and body:
+        return AccessRefused(
+            f"{said}; the connection behind {token_env} lacks a capability: let it read content"
+            " (*Capabilities* in the connection's settings), which sharing alone does not"
+        )
+    if answer.status == 404 and body.get("code") == "object_not_found":
+        return ResourceMissing(said)
+    return wrong_address(answer)
+
+
+def _message(body: Mapping[str, Any]) -> str:
+    """Return what an error says, without the `request_id` beside it, which is another one each time."""
+    message = body.get("message")
+    return f"{body.get('code')}: {' '.join(message.split())[:300]}" if isinstance(message, str) else ""
 
 
 def _reason(body: Mapping[str, Any]) -> object:

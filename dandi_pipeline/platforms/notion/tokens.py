@@ -17,7 +17,7 @@ it is shown with a time after L - `overlap`; the next reading asks for all that 
 what of it is new. The watermark is therefore L as it was *before* the reading, never what the reading itself saw.
 
 Nothing here looks at the local clock. What moves no time at all (the trash, sharing, rollups, the other side of a
-relation) no token can show; it is found by the sweep.
+relation, the title of a mentioned page) no token can show; it is found by the sweep.
 """
 
 from dataclasses import dataclass

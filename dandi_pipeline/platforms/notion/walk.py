@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dandi_pipeline.errors import ContractError, TornRead
+from dandi_pipeline.http import Turning
 from dandi_pipeline.http.payload import text
-from dandi_pipeline.platforms.notion.api import RESTARTS, Query, RowPage
+from dandi_pipeline.platforms.notion.api import MOST_EMPTY, RESTARTS, Query, RowPage
 from dandi_pipeline.platforms.notion.content import Json
 from dandi_pipeline.platforms.notion.refusals import CursorInvalid
 
@@ -38,11 +39,13 @@ class Walk:
         self._reached: str | None = None
         self._rows_of_query = 0
         self._restarts = 0
+        self._turning = Turning(where, empty=MOST_EMPTY)
 
     def pages(self) -> Iterator[list[Json]]:
         """Yield every row, page by page; raise `TornRead` where cursors are refused again and again."""
         while True:
             page = self._next_page()
+            self._turning.turned([row.get("id") for row in page.rows], page.next_cursor)
             yield list(page.rows)
             if page.next_cursor is None and not page.cut:
                 return
@@ -82,6 +85,7 @@ class Walk:
 
     def _begin_at(self, minute: str | None) -> None:
         self._start, self._cursor, self._rows_of_query = minute, None, 0
+        self._turning = Turning(self._where, empty=MOST_EMPTY)
 
     def _body(self) -> Mapping[str, Any]:
         bounds = [("created_time", self._start), ("last_edited_time", self._edited_since)]

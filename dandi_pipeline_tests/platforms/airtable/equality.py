@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from dandi_pipeline.http.instants import instant
 from dandi_pipeline_tests.end_to_end.equality import plain_engine
+from dandi_pipeline_tests.end_to_end.strictness import require_columns, same
 from dandi_pipeline_tests.simulators.airtable import without_signatures
 
 _SILENT = frozenset({"formula", "rollup", "count", "multipleLookupValues", "aiText", "button", "externalSyncSource"})
@@ -16,19 +17,30 @@ _SILENT = frozenset({"formula", "rollup", "count", "multipleLookupValues", "aiTe
 
 _INSTANTS = frozenset({"dateTime", "createdTime", "lastModifiedTime"})
 
+_SHOWN: Mapping[str, tuple[str, tuple[type, ...]]] = {
+    **dict.fromkeys(("singleLineText", "multilineText", "richText", "email", "url", "phoneNumber"), ("text", (str,))),
+    **dict.fromkeys(("singleSelect", "date"), ("text", (str,))),
+    **dict.fromkeys(("number", "currency", "percent", "duration"), ("number", (int, float))),
+    **dict.fromkeys(("rating", "count", "autoNumber"), ("integer", (int,))),
+    **dict.fromkeys(_INSTANTS, ("instant", (str,))),
+    "checkbox": ("boolean", (bool,)),
+}
+"""What the columns of fields of a type show, and what values of theirs are."""
+
 
 @dataclass(frozen=True)
 class Difference:
     """Something in the mirror that is not as it should be; `record` is "" for a table's schema.
 
-    `silent` says that Airtable lets no query see what it comes from: a deletion (in a link to what was deleted
-    as well), or a value that was computed anew. `field` is the id of the field whose cell it is in, if it is in one.
+    `silent` says why Airtable lets no query see what it comes from, "" where it does: a deletion (in a link to what
+    was deleted as well), or a value that was computed anew. `field` is the id of the
+    field whose cell it is in, if it is in one.
     """
 
     table: str
     record: str
     what: str
-    silent: bool = False
+    silent: str = ""
     field: str = ""
 
 
@@ -50,8 +62,17 @@ def differences(url: str, alias: str, snapshot: Mapping[str, Any]) -> list[Diffe
 
 
 def _rows(connection: sa.Connection, table: str, alias: str) -> list[dict[str, Any]]:
-    rows = connection.execute(sa.text(f"SELECT * FROM {table} WHERE source = :alias"), {"alias": alias}).mappings()
+    result = connection.execute(sa.text(f"SELECT * FROM {table} WHERE source = :alias"), {"alias": alias})
+    require_columns(table, result.keys(), _COLUMNS[table])
+    rows = result.mappings()
     return [{str(name): _parsed(str(name), value) for name, value in row.items()} for row in rows]
+
+
+_COLUMNS = {
+    "airtable_records": {"source", "table_id", "record_id", "created", "cells", "errors", "metadata", "content_hash"},
+    "schemas": {"source", "partition", "name", "metadata", "content_hash"},
+}
+"""Every column that is compared, but for the hash, which is over what is compared."""
 
 
 def _parsed(name: str, value: Any) -> Any:
@@ -65,7 +86,7 @@ def _parsed(name: str, value: Any) -> Any:
 def _schema(key: str, expected: Mapping[str, Any], held: Mapping[str, Any] | None) -> Iterator[Difference]:
     if held is None:
         yield Difference(key, "", "not in the mirror")
-    elif held["metadata"] != expected or held["name"] != expected["name"]:
+    elif not same(held["metadata"], expected) or held["name"] != expected["name"]:
         yield Difference(key, "", f"its schema is {held['metadata']} instead of {expected}")
 
 
@@ -74,7 +95,7 @@ def _records(key: str, table: Mapping[str, Any], held: Mapping[str, Mapping[str,
     for record_id in expected.keys() - held.keys():
         yield Difference(key, record_id, "missing from the mirror")
     for record_id in held.keys() - expected.keys():
-        yield Difference(key, record_id, "left behind in the mirror", silent=True)
+        yield Difference(key, record_id, "left behind in the mirror", silent="a record was deleted")
     fields = {field["id"]: field for field in table["schema"]["fields"]}
     for record_id in expected.keys() & held.keys():
         yield from _record(key, expected[record_id], held[record_id], fields, expected.keys())
@@ -87,34 +108,46 @@ def _record(
     if held["created"] != instant(expected["createdTime"]):
         yield Difference(key, record_id, "created at another time")
     shown = {field_id: without_signatures(value) for field_id, value in metadata["fields"].items()}
-    if {**metadata, "fields": None} != {**expected, "fields": None}:
+    if not same({**metadata, "fields": None}, {**expected, "fields": None}):
         yield Difference(key, record_id, f"its metadata is {metadata} instead of {expected}")
     for field_id in shown.keys() | expected["fields"].keys():
         before, now = shown.get(field_id), expected["fields"].get(field_id)
-        if before != now:
+        if not same(before, now):
             what = f"{fields.get(field_id, {}).get('name')} is {before} instead of {now}"
-            silent = _is_silent(fields.get(field_id), before, now)
+            silent = _silent(fields.get(field_id), before, now)
             yield Difference(key, record_id, what, silent=silent, field=field_id)
     cells, errors = _sorted(shown, fields)
-    if (held["cells"], held["errors"] or {}) != (cells, errors):
+    if not same([held["cells"], held["errors"] or {}], [cells, errors]):
         yield Difference(key, record_id, f"its cells are {held['cells']}, {held['errors']}, not those of its metadata")
 
 
-def _is_silent(field: Mapping[str, Any] | None, before: Any, now: Any) -> bool:
+def _silent(field: Mapping[str, Any] | None, before: Any, now: Any) -> str:
     if field is None:
-        return False
-    lost_links = field["type"] == "multipleRecordLinks" and set(now or ()) < set(before or ())
-    return field["type"] in _SILENT or lost_links
+        return ""
+    if field["type"] == "multipleRecordLinks" and set(now or ()) < set(before or ()):
+        return "a link to a deleted record"
+    return "a computed value" if field["type"] in _SILENT else ""
 
 
 def _sorted(shown: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the cells and the errors that belong to a row as Airtable shows it."""
-    cells, errors = {}, {}
+    cells: dict[str, Any] = {field_id: False for field_id, field in fields.items() if _result_type(field) == "checkbox"}
+    errors: dict[str, Any] = {}
     for field_id, value in shown.items():
+        kind = _result_type(fields.get(field_id, {}))
         if isinstance(value, dict) and (value.keys() & {"error", "specialValue"} or value.get("state") == "error"):
             errors[field_id] = value
-        elif fields.get(field_id, {}).get("type") in _INSTANTS and str(value).endswith(".000Z"):
+            cells.pop(field_id, None)
+        elif kind in _INSTANTS and str(value).endswith(".000Z"):
             cells[field_id] = value.replace(".000Z", ".000000Z")
         else:
             cells[field_id] = value
+            if kind in _SHOWN and type(value) not in _SHOWN[kind][1]:
+                errors[field_id] = {"expected": _SHOWN[kind][0], "value": value}
     return cells, errors
+
+
+def _result_type(field: Mapping[str, Any]) -> Any:
+    """Return the type of a field's values: of what is computed, that of its result."""
+    result = (field.get("options") or {}).get("result") if field.get("type") in ("formula", "rollup") else field
+    return (result or {}).get("type")

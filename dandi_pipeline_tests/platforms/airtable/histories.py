@@ -82,11 +82,11 @@ class History:
         self._rig.airtable.before_response = None
         for base in self._rig.bases:
             self._world.grant_base(base)
-        self.sync()
-        self.sweep()
+        self._require(self.sync(), "the last sync failed though nothing was in its way")
+        self._require(self.sweep(), "the last sweep failed though nothing was in its way")
         self._require(not self._rig.stale(), "what was swept is stale")
 
-    def _take(self, steps: Mapping[Callable[["History"], None], float]) -> None:
+    def _take(self, steps: Mapping[Callable[["History"], object], float]) -> None:
         step = self._chance.choices(tuple(steps), tuple(steps.values()))[0]
         step(self)
         if step not in _SYNCS:
@@ -95,23 +95,26 @@ class History:
 
     # Steps of the mirror
 
-    def sync(self) -> None:
-        """Sync, and see that only what nobody could see is missing."""
+    def sync(self) -> bool:
+        """Sync, see that only what nobody could see is missing, and return whether the sync went through."""
         before = self._tried
         if not self._succeeds():
-            return
+            return False
         for difference in self._rig.differences():
-            seen = before is None or self._touched_since(before, difference)
-            excused = self._is_invisible(difference) or (difference.silent and not seen)
-            self._require(excused, str(difference))
+            excuse = self._excuse(difference, before)
+            self._require(bool(excuse), str(difference))
             self._tally["differences allowed before the sweep"] += 1
+            self._tally[f"allowed: {excuse}"] += 1
+        return True
 
-    def sweep(self) -> None:
-        """Sweep, and see that nothing is missing."""
-        if self._succeeds(full=True):
-            for difference in self._rig.differences():
-                raise Divergence(f"after a sweep: {difference}")
-            self._retyped.clear()
+    def sweep(self) -> bool:
+        """Sweep, see that nothing is missing, and return whether the sweep went through."""
+        if not self._succeeds(full=True):
+            return False
+        for difference in self._rig.differences():
+            raise Divergence(f"after a sweep: {difference}")
+        self._retyped.clear()
+        return True
 
     def sync_while_it_changes(self) -> None:
         """Sync while records are edited between any two requests; nothing can be said of the mirror until later."""
@@ -143,21 +146,31 @@ class History:
         self._tried = self._world.clock.now()
 
     def _succeeds(self, **options: Any) -> bool:
+        """Sync; return whether that went through, and count it if so, or as one that failed."""
+        kind = "sweeps" if options.get("full") else "syncs"
         try:
             reports = self._rig.sync(allow_mass_deletion=True, **options)
         except PipelineError:
+            self._tally[f"{kind} that failed"] += 1
             return False
         finally:
-            self._tally["sweeps" if options.get("full") else "syncs"] += 1
             self._tried = self._world.clock.now()
-        return not any(report.error for report in reports.values())
+        failed = any(report.error for report in reports.values())
+        self._tally[f"{kind} that failed" if failed else kind] += 1
+        return not failed
 
-    def _is_invisible(self, difference: Difference) -> bool:
-        """Tell whether nothing shows where to look: no filter does, or a field that was retyped is as it was before.
+    def _excuse(self, difference: Difference, before: datetime | None) -> str:
+        """Return why a difference may be there until the next sweep, "" if it may not.
 
-        Retyping empties cells without a new time on their records; only the schema tells of it.
+        Retyping empties cells without a new time on their records, and only the schema tells of it: of a field that
+        was retyped to and fro not even that.
         """
-        return self._table(difference.table).misfilters or self._retyped[difference.field] > 1
+        if self._table(difference.table).misfilters:
+            return "the table's filter does not work"
+        if self._retyped[difference.field] > 1:
+            return "a field was retyped to and fro"
+        seen = before is None or self._touched_since(before, difference)
+        return difference.silent if not seen else ""
 
     def _touched_since(self, moment: datetime, difference: Difference) -> bool:
         record = self._table(difference.table).records.get(difference.record)
@@ -282,7 +295,7 @@ _VALUES: Mapping[str, tuple[Any, ...]] = {
     "barcode": (None, {"text": "42"}),
 }
 
-_STEPS: Mapping[Callable[[History], None], float] = {
+_STEPS: Mapping[Callable[[History], object], float] = {
     History.sync: 8,
     History.sweep: 2,
     History.sync_while_it_changes: 1,
@@ -304,7 +317,7 @@ _STEPS: Mapping[Callable[[History], None], float] = {
     History.revoke_or_grant: 0.7,
 }
 
-_QUICK: Mapping[Callable[[History], None], float] = {History.edit: 1, History.add_record: 1, History.delete: 1}
+_QUICK: Mapping[Callable[[History], object], float] = {History.edit: 1, History.add_record: 1, History.delete: 1}
 
 _SYNCS = frozenset(
     {History.sync, History.sweep, History.sync_while_it_changes, History.sync_in_trouble, History.sync_and_kill}

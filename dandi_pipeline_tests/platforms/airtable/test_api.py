@@ -64,7 +64,7 @@ def test_a_list_is_begun_three_times_at_most() -> None:
 
 def test_a_page_that_leads_to_itself_ends_the_list_with_an_error() -> None:
     steps = page("rec1", offset="a"), page("rec2", offset="a")
-    with answering(*steps) as (api, _), pytest.raises(UnexpectedPayload, match="same page again"):
+    with answering(*steps) as (api, _), pytest.raises(UnexpectedPayload, match="leads to a page that was read before"):
         shown(api)
 
 

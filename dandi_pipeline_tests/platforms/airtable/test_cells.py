@@ -8,6 +8,7 @@ import pytest
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.platforms.airtable.fields import cell_type, edited_fields, layout_of, shape_of
 from dandi_pipeline.platforms.airtable.records import schema_record, table_record
+from dandi_pipeline.platforms.contract import ColumnType
 from dandi_pipeline_tests.simulators.airtable.field_types import FIELD_TYPES
 
 ATTACHMENT = {
@@ -18,13 +19,61 @@ ATTACHMENT = {
 }
 
 
-def record(fields: dict[str, Any], *, instants: tuple[str, ...] = (), created: str = "2026-09-12T21:03:48.000Z") -> Any:
+def record(fields: dict[str, Any], *, created: str = "2026-09-12T21:03:48.000Z", **types: ColumnType) -> Any:
+    """Make a record of fields; `types` say as what each is read."""
     row = {"id": "rec560UJdUtocSouk", "createdTime": created, "fields": fields}
-    return table_record(row, instants, where="table app1/tbl1")
+    return table_record(row, types, where="table app1/tbl1")
 
 
-def cells(fields: dict[str, Any], *, instants: tuple[str, ...] = ()) -> Any:
-    return orjson.loads(record(fields, instants=instants).columns["cells"])
+def cells(fields: dict[str, Any], **types: ColumnType) -> Any:
+    return orjson.loads(record(fields, **types).columns["cells"])
+
+
+def errors(fields: dict[str, Any], **types: ColumnType) -> Any:
+    return orjson.loads(record(fields, **types).columns["errors"] or "{}")
+
+
+def test_a_checkbox_that_is_not_ticked_is_false() -> None:
+    assert cells({}, done="boolean", count="number") == {"done": False}
+    assert cells({"done": True}, done="boolean") == {"done": True}
+    wrong = {"done": {"error": "#ERROR!"}}
+    assert (cells(wrong, done="boolean"), errors(wrong, done="boolean")) == ({}, wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("number", [12.5]),
+        ("number", "12"),
+        ("number", True),
+        ("integer", 1.5),
+        ("integer", 2**63),
+        ("text", 7),
+        ("text", ["a"]),
+        ("boolean", 1),
+        ("instant", "2026-02-29"),
+        ("instant", 7),
+    ],
+)
+def test_what_a_column_cannot_show_is_told_among_the_errors(kind: ColumnType, value: Any) -> None:
+    assert errors({"fld1": value, "fld2": 1}, fld1=kind) == {"fld1": {"expected": kind, "value": value}}
+    assert cells({"fld1": value}, fld1=kind) == {"fld1": value}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("number", 7),
+        ("number", 12.5),
+        ("integer", 3.0),
+        ("text", "7"),
+        ("boolean", True),
+        ("instant", "2026-02-28T12:00:00.000Z"),
+        ("json", [12.5]),
+    ],
+)
+def test_what_a_column_shows_is_no_error(kind: ColumnType, value: Any) -> None:
+    assert errors({"fld1": value}, fld1=kind) == {}
 
 
 @pytest.mark.parametrize(
@@ -92,20 +141,20 @@ def test_a_button_under_another_address_differs() -> None:
 
 def test_the_metadata_is_the_row_to_the_letter() -> None:
     row = {"id": "rec1", "createdTime": "2026-09-12T21:03:48.000Z", "fields": {"fld1": [ATTACHMENT]}, "new": 1}
-    metadata = table_record(row, (), where="here").metadata
+    metadata = table_record(row, {}, where="here").metadata
     assert metadata is not None
     assert orjson.loads(metadata) == row
 
 
 def test_moments_are_spelled_as_everywhere() -> None:
-    shown = cells({"fld1": "2026-09-05T07:00:00.000Z", "fld2": "2026-09-05T07:00:00.000Z"}, instants=("fld1",))
+    shown = cells({"fld1": "2026-09-05T07:00:00.000Z", "fld2": "2026-09-05T07:00:00.000Z"}, fld1="instant")
     assert shown == {"fld1": "2026-09-05T07:00:00.000000Z", "fld2": "2026-09-05T07:00:00.000Z"}
     assert record({}).columns["created"] == "2026-09-12T21:03:48.000000Z"
 
 
 @pytest.mark.parametrize("value", ["2026-09-05", "soon", 7, ["2026-09-05T07:00:00.000Z"]], ids=str)
 def test_what_is_no_moment_is_kept_as_it_is(value: Any) -> None:
-    assert cells({"fld1": value}, instants=("fld1",)) == {"fld1": value}
+    assert cells({"fld1": value}, fld1="instant") == {"fld1": value}
 
 
 @pytest.mark.parametrize("created", ["2026-09-12", ""])
@@ -144,11 +193,33 @@ def table(*fields: dict[str, Any], **more: Any) -> dict[str, Any]:
         (field("multipleLookupValues", result={"type": "number"}), "json"),
         (field("multipleAttachments"), "json"),
         (field("holographicSketch"), "json"),
+        (field("manualSort"), "json"),
+        ({**field("manualSort"), "options": None}, "json"),
+        ({**field("singleLineText"), "options": None}, "text"),
+        (field("rollup", isValid=False, result=None), "json"),
+        (field("lastModifiedTime", isValid=False, result=None), "instant"),
+        (field("formula", result={"type": "checkbox"}), "boolean"),
     ],
     ids=str,
 )
 def test_a_field_reads_as_what_it_holds(described: dict[str, Any], read_as: str) -> None:
     assert cell_type(described, where="here") == read_as
+
+
+def test_fields_without_options_and_broken_ones_are_quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """As gtalarico/pyairtable's sample data have them: a manual order, `options: null`, a formula that is broken."""
+    odd = table(
+        {"id": "fld1", "name": "Record Sort", "type": "manualSort", "options": None},
+        {"id": "fld2", "name": "Broken", "type": "formula", "options": {"isValid": False, "result": None}},
+    )
+    shape = shape_of(odd, where="here")
+    assert [column.type for column in shape.columns] == ["json", "json"]
+    types = {column.cell: column.type for column in shape.columns}
+    assert (cells({"fld1": "a0"}, **types), errors({"fld1": "a0"}, **types)) == ({"fld1": "a0"}, {})
+    assert layout_of(odd, where="here")
+    assert edited_fields(odd, where="here") == ["fld1"]
+    assert schema_record(odd, where="here").columns["name"] == "Sessions"
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("type", FIELD_TYPES)

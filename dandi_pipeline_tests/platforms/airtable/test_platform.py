@@ -5,10 +5,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import yaml
 
-from dandi_pipeline.errors import ConfigurationError, CredentialRejected
+from dandi_pipeline.errors import ConfigurationError, CredentialRejected, WrongAddress
 from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.airtable.platform import AirtablePlatform, open_airtable
@@ -177,10 +178,47 @@ class TestTables:
         rig.tables = {rig.bases[0]: [rig.table("Sessions"), "Labs"]}
         assert sorted(rig.sync()) == sorted([rig.key("Sessions"), rig.key("Labs")])
 
-    def test_a_name_that_no_table_has_is_an_error_that_lists_those_there_are(self, rig: Rig) -> None:
-        rig.tables = {rig.bases[0]: ["Session"]}
-        with pytest.raises(ConfigurationError, match=r"no table 'Session' \(it has 'Labs', 'Sessions', 'Subjects'\)"):
-            rig.sync()
+    def test_a_name_that_no_table_has_fails_alone_and_says_which_there_are(self, rig: Rig) -> None:
+        (base,) = rig.bases
+        rig.tables = {base: ["Session", "Labs"]}
+        reports = rig.sync()
+        assert reports[rig.key("Labs")].outcome is Outcome.SYNCED
+        failed = reports[f"{base}/Session"]
+        assert isinstance(failed.error, ConfigurationError)
+        assert "no table 'Session' (it has 'Labs', 'Sessions', 'Subjects')" in str(failed.error)
+        assert rig.stale() == (f"{base}/Session",)
+        alone = rig.sync(partitions=(f"{base}/Session",))
+        assert isinstance(alone[f"{base}/Session"].error, ConfigurationError)
+        with closing(rig.open_platform()) as platform:
+            assert platform.partition_key(f"{base}/Session") == f"{base}/Session"
+        rig.tables = {base: ["Sessions", "Labs"]}
+        assert rig.sync()[f"{base}/Session"].outcome is Outcome.REMOVED
+        assert rig.stale() == ()
+
+    def test_a_table_renamed_away_from_its_configured_name_keeps_its_rows(self, rig: Rig) -> None:
+        (base,) = rig.bases
+        rig.tables = {base: ["Sessions", "Labs"]}
+        rig.sync()
+        rig.world.rename_table(rig.table("Sessions"), "Runs")
+        reports = rig.sync()
+        assert reports[rig.key("Runs")].outcome is Outcome.HIDDEN
+        assert reports[f"{base}/Sessions"].outcome is Outcome.FAILED
+        assert rig.select("SELECT count(*) FROM airtable_records")[0][0] > len(rig.records("Labs"))
+
+    def test_checkboxes_and_what_cannot_be_read_show_in_the_view(self, rig: Rig) -> None:
+        table = rig.table("Sessions")
+        number = {"isValid": True, "formula": "1", "result": {"type": "number"}}
+        owed = rig.world.add_field(table, "Outstanding", "formula", number)
+        rig.world.add_field(table, "Paid", "checkbox", {})
+        for record, value in zip(rig.records("Sessions"), [[12.5], "12", 7], strict=False):
+            rig.world.recompute(table, record, owed, value)
+        rig.sync()
+        rows = rig.select('SELECT "Outstanding", record_errors FROM lab_sessions WHERE NOT "Paid"')
+        assert len(rows) == len(rig.records("Sessions"))
+        assert sorted(row[0] for row in rows if row[0] is not None)[-1] == 7
+        told = [orjson.loads(row[1]) if isinstance(row[1], str) else row[1] for row in rows if row[1]]
+        assert {"expected": "number", "value": [12.5]} in [row[owed] for row in told if owed in row]
+        assert {"expected": "number", "value": "12"} in [row[owed] for row in told if owed in row]
 
     def test_a_table_that_was_deleted_goes_though_it_is_configured(self, rig: Rig) -> None:
         rig.tables = {rig.bases[0]: [rig.table("Sessions"), rig.table("Subjects")]}
@@ -206,6 +244,18 @@ class TestTables:
         airtable.faults.add("status", status=status, kind="tables")
         with closing(rig.open_platform()) as platform:
             assert platform.look_up(rig.key("Labs")) == {403: Hidden, 404: Gone}[status](rig.key("Labs"))
+
+    @pytest.mark.parametrize("status", [403, 404])
+    def test_a_page_that_is_not_airtable_s_answer_deletes_and_hides_nothing(
+        self, rig: Rig, airtable: SimulatedAirtable, status: int
+    ) -> None:
+        rig.sync()
+        states = rig.select("SELECT partition, token, records FROM partitions ORDER BY partition")
+        airtable.faults.add("html", status=status)
+        for named in ((), (rig.key("Labs"),)):
+            with pytest.raises(WrongAddress, match="nothing was deleted"):
+                rig.sync(partitions=named)
+        assert rig.select("SELECT partition, token, records FROM partitions ORDER BY partition") == states
 
     @pytest.mark.parametrize("status", [403, 404])
     def test_a_table_that_the_schema_shows_is_kept_though_its_records_are_refused(

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import orjson
 import pytest
 
+from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.sync.report import Outcome
 from dandi_pipeline_tests.platforms.airtable.rig import Rig, small_world
 from dandi_pipeline_tests.simulators.airtable import UNLIMITED, SimulatedAirtable
@@ -165,12 +166,12 @@ def test_a_preview_of_an_edit_costs_what_its_sync_does(rig: Rig) -> None:
 class TestInSql:
     """What a user of the mirror finds."""
 
-    def test_an_empty_cell_is_null(self, rig: Rig) -> None:
+    def test_an_empty_cell_is_null_and_an_unticked_checkbox_false(self, rig: Rig) -> None:
         rig.world.edit_record(rig.table("Sessions"), rig.records("Sessions")[0], {"Notes": None, "Reviewed": False})
         rig.sync()
         (record,) = rig.records("Sessions")[:1]
         assert rig.select('SELECT "Notes", "Reviewed" FROM lab_sessions WHERE record_id = :id', id=record) == [
-            (None, None)
+            (None, False)
         ]
 
     @pytest.mark.parametrize("error", [{"error": "#ERROR!"}, {"specialValue": "NaN"}, {"specialValue": "Infinity"}])
@@ -213,3 +214,48 @@ class TestInSql:
         shown = [row[0] for row in rig.select('SELECT "Recorded" FROM lab_sessions WHERE "Recorded" IS NOT NULL')]
         assert all(datetime.fromisoformat(text.replace("Z", "+00:00")) for text in shown)
         assert {len(text) for text in shown} == {len("2026-11-22T12:34:56.000000Z")}
+
+
+class TestOddAnswers:
+    """One odd table is its own failure, and what is not known to be gone is not deleted."""
+
+    @pytest.fixture
+    def rig(self, sqlite_url: str, airtable: SimulatedAirtable) -> Rig:
+        rig = Rig(sqlite_url, airtable)
+        rig.sync()
+        return rig
+
+    @pytest.mark.parametrize(("name", "value"), [("name", None), ("fields", None), ("fields", [{"id": "fld1"}])])
+    def test_an_odd_table_of_the_schema_fails_alone(
+        self, rig: Rig, airtable: SimulatedAirtable, name: str, value: object
+    ) -> None:
+        key = rig.key("Sessions")
+        airtable.faults.add("odd_row", kind="tables", identifier=key.partition("/")[2], name=name, value=value)
+        reports = rig.sync()
+        assert {report.partition: report.error.group for report in reports.values() if report.error} == {
+            key: "contract"
+        }
+        airtable.faults.clear()
+        assert rig.sync() == {}
+        assert rig.differences() == []
+
+    def test_a_table_without_an_id_deletes_nothing_and_is_an_error(self, rig: Rig, airtable: SimulatedAirtable) -> None:
+        table = rig.key("Sessions").partition("/")[2]
+        airtable.faults.add("odd_row", kind="tables", identifier=table, name="id")
+        with pytest.raises(UnexpectedPayload, match="schema of base"):
+            rig.sync()
+        airtable.faults.clear()
+        assert rig.sync() == {}
+        assert rig.differences() == []
+
+    def test_a_date_that_ends_the_calendar_fails_the_tables_that_it_dates(
+        self, rig: Rig, airtable: SimulatedAirtable
+    ) -> None:
+        late = "Fri, 31 Dec 9999 23:59:59 GMT"
+        airtable.faults.add("with_header", kind="tables", path=rig.bases[0], name="Date", value=late)
+        reports = rig.sync()
+        assert {report.error.group for report in reports.values() if report.error} <= {"contract"}
+        assert {key.partition("/")[0] for key in reports} <= {rig.bases[0]}
+        airtable.faults.clear()
+        rig.sync()
+        assert rig.differences() == []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from dandi_pipeline.sync.report import PartitionReport
 from dandi_pipeline_tests.end_to_end.sync_process import Errand, SyncProcess
 from dandi_pipeline_tests.platforms.notion.rig import Difference, Rig
 from dandi_pipeline_tests.simulators.notion import (
@@ -64,7 +65,8 @@ def random_history(seed: int, url: str, tally: Counter[str]) -> None:
 class History:
     """One history under way, of which `tally` counts what happens.
 
-    `reappeared` holds the pages that came back since the last sweep, which moves no time."""
+    `reappeared` holds the pages that came back since the last sweep, which moves no time; `trashed` the data sources
+    that were in the trash since then, of which no page is read."""
 
     chance: random.Random
     rig: Rig
@@ -74,6 +76,7 @@ class History:
         self.world: World = self.rig.world
         self.log: list[str] = []
         self.reappeared: set[str] = set()
+        self.trashed: set[str] = set()
 
     def live(self) -> None:
         """Sync, edit, sync …, sweep; then let everything settle."""
@@ -90,6 +93,8 @@ class History:
             self._require_excused(self.rig.differences())
             if self.chance.random() < 0.25:
                 self._sweep()
+        for source in self.world.data_sources:
+            self.world.restore_data_source(source)
         self._sweep()
         self._require(self.rig.differences())
         self.rig.settle()
@@ -100,12 +105,17 @@ class History:
         if self.chance.random() < 0.3:
             name = self.chance.choice(tuple(_PASSING))
             self.rig.notion.faults.add(**_PASSING[name], times=2)
-            self.rig.sync()
+            self._require_success(self.rig.sync())
             self.tally[f"fault: {name}"] += self.rig.notion.faults.struck()
             self.rig.notion.faults.clear()
         else:
-            self.rig.sync()
+            self._require_success(self.rig.sync())
         self._note("syncs", "sync")
+
+    def _require_success(self, reports: Mapping[str, PartitionReport]) -> None:
+        """Let nothing fail that was left in peace, or disturbed by what passes."""
+        if failed := [f"{key}: {report.error}" for key, report in reports.items() if report.error]:
+            raise Divergence(f"after {', '.join(self.log)}: {failed}")
 
     def _sync_and_kill(self) -> None:
         """Start a sync in a process of its own, which is killed at some statement if it gets that far."""
@@ -119,8 +129,9 @@ class History:
             with self._disturbed():
                 self.rig.sweep()
             self._note("sweeps", "a disturbed sweep")
-        self.rig.sweep()
+        self._require_success(self.rig.sweep())
         self.reappeared.clear()
+        self.trashed = {source.id for source in self.world.data_sources.values() if source.in_trash}
         self._note("sweeps", "sweep")
 
     @contextmanager
@@ -139,9 +150,18 @@ class History:
 
     def _require_excused(self, differences: list[Difference]) -> None:
         """Let differ what moves no time, until the next sweep."""
-        excused = [each for each in differences if each.untimed or each.page in self.reappeared]
-        self.tally["differences allowed before the sweep"] += len(excused)
-        self._require([each for each in differences if each not in excused])
+        excuses = {each: self._excuse(each) for each in differences}
+        for excuse in filter(None, excuses.values()):
+            self.tally["differences allowed before the sweep"] += 1
+            self.tally[f"allowed: {excuse}"] += 1
+        self._require([each for each, excuse in excuses.items() if not excuse])
+
+    def _excuse(self, difference: Difference) -> str:
+        if difference.page in self.reappeared:
+            return "a page that came back"
+        if difference.partition in self.trashed and difference.what in ("missing", "differs", "left behind"):
+            return "a data source in the trash"
+        return difference.untimed
 
     def _require(self, differences: list[Difference]) -> None:
         if differences:
@@ -244,6 +264,21 @@ class History:
     def _add_source(self) -> None:
         self.world.add_data_source(f"New {self.chance.randint(0, 9)}", properties={"extra": "number"})
 
+    def _mention(self) -> None:
+        """Mention a page, of this data source or another one, in a page's title."""
+        mentioned = self.chance.choice(sorted([self.world.home.id, self._page(self._source())]))
+        self.world.edit_page(self._page(self._source()), {"Name": ["See ", {"page": mentioned}]})
+
+    def _rename_mentioned(self) -> None:
+        self.world.edit_page(self.world.home.id, {"title": f"Home {self.chance.randint(0, 99)}"})
+
+    def _trash_source(self) -> None:
+        self.trashed.add(self.world.trash_data_source(self._source()).id)
+
+    def _restore_source(self) -> None:
+        trashed = sorted(source.id for source in self.world.data_sources.values() if source.in_trash)
+        self.world.restore_data_source(self.chance.choice(trashed))
+
     def _let_time_pass(self) -> None:
         self.world.clock.advance(timedelta(hours=1).total_seconds())
 
@@ -264,6 +299,10 @@ _OPERATIONS: Mapping[Callable[[History], None], int] = {
     History._remove_property: 1,
     History._rename_source: 1,
     History._add_source: 1,
+    History._mention: 2,
+    History._rename_mentioned: 2,
+    History._trash_source: 1,
+    History._restore_source: 2,
     History._let_time_pass: 2,
 }
 """What happens, and how often."""

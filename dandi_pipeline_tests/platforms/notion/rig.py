@@ -11,14 +11,17 @@ import orjson
 import sqlalchemy as sa
 
 from dandi_pipeline.http import HttpClient, Limits
+from dandi_pipeline.http.instants import instant
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.notion.api import LARGEST_PAGE, VERSION
+from dandi_pipeline.platforms.notion.cells import cell_of, plain_text
 from dandi_pipeline.platforms.notion.platform import NotionPlatform
 from dandi_pipeline.platforms.notion.refusals import refusal_for
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.report import PartitionReport
 from dandi_pipeline_tests.end_to_end.equality import plain_engine
+from dandi_pipeline_tests.end_to_end.strictness import require_columns, same
 from dandi_pipeline_tests.simulators.notion import SimulatedNotion, normalised
 
 IMPATIENT = Limits(attempts=4, read_timeout=0.5, total_timeout=1, first_backoff=0.005, longest_backoff=0.02)
@@ -26,8 +29,29 @@ IMPATIENT = Limits(attempts=4, read_timeout=0.5, total_timeout=1, first_backoff=
 
 OVERLAP = timedelta(minutes=3)
 
-UNTIMED = frozenset({"relation", "rollup", "formula"})
+MENTION = "mention"
+"""What the words of a mention count as, which are the mentioned page's title when they are read."""
+
+UNTIMED = frozenset({"relation", "rollup", "formula", MENTION})
 """Types whose values change on pages that nobody edited."""
+
+_COLUMNS = {
+    "notion_pages": {
+        "source",
+        "data_source_id",
+        "page_id",
+        "created",
+        "last_edited",
+        "title",
+        "url",
+        "in_trash",
+        "cells",
+        "metadata",
+        "content_hash",
+    },
+    "schemas": {"source", "partition", "name", "metadata", "content_hash"},
+}
+"""Every column that is compared, but for the hash, which is over what is compared."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +64,11 @@ class Difference:
     types: frozenset[str] = frozenset()
 
     @property
-    def untimed(self) -> bool:
-        """Whether Notion moves no time for it, wherever it comes from: a page is gone, or computed anew."""
-        return self.what == "left behind" or (self.what == "differs" and bool(self.types) and self.types <= UNTIMED)
+    def untimed(self) -> str:
+        """Why Notion moves no time for it: a page is gone, or computed anew; "" where it does move one."""
+        if self.what == "left behind":
+            return "a page that is gone"
+        return "/".join(sorted(self.types)) if self.what == "differs" and self.types <= UNTIMED else ""
 
 
 class Rig:
@@ -109,13 +135,46 @@ class Rig:
     def differences(self) -> list[Difference]:
         """Return what is not as a perfect mirror would have it; empty means equal value by value."""
         expected, held, schemas = self.world.snapshot(), self.pages(), self.schemas()
-        found: list[Difference] = []
+        found: list[Difference] = [*self._beside()]
         for partition, state in expected.items():
             found += _compare(partition, state["pages"], held.pop(partition, {}))
-            if schemas.pop(partition, None) != state["data_source"]:
+            if not same(schemas.pop(partition, None), state["data_source"]):
                 found.append(Difference(partition, "", "schema"))
         found += [Difference(partition, "", "partition left behind") for partition in {*held, *schemas}]
         return found
+
+    def _beside(self) -> Iterator[Difference]:
+        """Yield where a column is not what its row's own JSON says, or what the data source says for all its pages."""
+        trashed = {source.id for source in self.world.data_sources.values() if source.in_trash}
+        for row in self._rows("notion_pages"):
+            page, partition = parsed(row["metadata"]), row["data_source_id"]
+            cells = {value["id"]: cell_of(value) for value in page["properties"].values()}
+            title = next(
+                plain_text(value["title"]) for value in page["properties"].values() if value["type"] == "title"
+            )
+            told = {
+                "source": "notion",
+                "page_id": page["id"],
+                "created": instant(page["created_time"]),
+                "last_edited": instant(page["last_edited_time"]),
+                "title": title or None,
+                "url": page["url"],
+                "in_trash": page["in_trash"] or partition in trashed,
+                "cells": {name: cell for name, cell in cells.items() if cell is not None},
+            }
+            for name, value in told.items():
+                if not same(_spelled(name, row[name]), value):
+                    yield Difference(partition, row["page_id"], f"its {name} is not that of its JSON: {row[name]!r}")
+        for row in self._rows("schemas"):
+            schema = parsed(row["metadata"])
+            if (row["source"], row["name"]) != ("notion", plain_text(schema["title"])):
+                yield Difference(row["partition"], "", "its name is not that of its JSON")
+
+    def _rows(self, table: str) -> list[dict[str, Any]]:
+        with plain_engine(self.url).connect() as connection:
+            result = connection.execute(sa.text(f"SELECT * FROM {table}"))
+            require_columns(table, result.keys(), _COLUMNS[table])
+            return [dict(row) for row in result.mappings()]
 
     def differences_of(self, partition: str) -> list[Difference]:
         """Return those of one data source."""
@@ -179,7 +238,7 @@ def _compare(partition: str, expected: Mapping[str, Any], held: Mapping[str, Any
     yield from (Difference(partition, page, "missing") for page in expected.keys() - held.keys())
     yield from (Difference(partition, page, "left behind") for page in held.keys() - expected.keys())
     for page in expected.keys() & held.keys():
-        if expected[page] != held[page]:
+        if not same(expected[page], held[page]):
             yield Difference(partition, page, "differs", _differing_types(expected[page], held[page]))
 
 
@@ -187,7 +246,34 @@ def _differing_types(expected: Mapping[str, Any], held: Mapping[str, Any]) -> fr
     """Return the types of the values that differ; "page" stands for anything beside them."""
     ours, theirs = held["properties"], expected["properties"]
     types = {
-        str(theirs.get(name, ours.get(name))["type"]) for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)
+        _differing_type(ours.get(name), theirs.get(name))
+        for name in {*ours, *theirs}
+        if not same(ours.get(name), theirs.get(name))
     }
-    beside = {**expected, "properties": None} != {**held, "properties": None}
+    beside = not same({**expected, "properties": None}, {**held, "properties": None})
     return frozenset(types | ({"page"} if beside else set()))
+
+
+def _differing_type(ours: Any, theirs: Any) -> str:
+    if same(_unmentioned(ours), _unmentioned(theirs)):
+        return MENTION
+    return str((theirs or ours)["type"])
+
+
+def _unmentioned(value: Any) -> Any:
+    """Return a value without the words of its mentions, wherever they are: in a rollup as well."""
+    if isinstance(value, list):
+        return [_unmentioned(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    words = {"plain_text": None} if value.get("type") == "mention" else {}
+    return {name: _unmentioned(item) for name, item in {**value, **words}.items()}
+
+
+def _spelled(name: str, value: Any) -> Any:
+    """Return a column's value as both databases mean it."""
+    if name in ("created", "last_edited"):
+        return instant(value if isinstance(value, str) else value.isoformat())
+    if name == "in_trash":
+        return bool(value)
+    return parsed(value) if name == "cells" else value

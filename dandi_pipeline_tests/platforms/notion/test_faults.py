@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from dandi_pipeline.errors import (
     AccessRefused,
@@ -13,8 +14,10 @@ from dandi_pipeline.errors import (
     PlatformFailing,
     PlatformUnreachable,
     UnexpectedPayload,
+    WrongAddress,
 )
 from dandi_pipeline.sync.report import Outcome
+from dandi_pipeline_tests.end_to_end.equality import plain_engine
 from dandi_pipeline_tests.platforms.notion.rig import IMPATIENT, Rig
 from dandi_pipeline_tests.simulators.notion import SimulatedNotion, World
 
@@ -169,3 +172,81 @@ def test_a_pause_is_heeded_once_for_all(rig: Rig, notion: SimulatedNotion) -> No
     rig.sync()
     assert rig.differences() == []
     assert notion.requests.counts()["rate_limited"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("title", None), ("title", [3]), ("last_edited_time", 5), ("properties", 7)]
+)
+def test_an_odd_data_source_fails_alone(
+    rig: Rig, world: World, notion: SimulatedNotion, ids: dict[str, str], name: str, value: object
+) -> None:
+    rig.sync()
+    for data_source in ("Projects", "Tasks"):
+        world.add_page(ids[data_source], {"Name": "new"})
+    odd = ids["Tasks"]
+    notion.faults.add("odd_row", path=odd, identifier=odd, name=name, value=value)
+    reports = rig.sync()
+    assert {key for key, report in reports.items() if report.error} == ({odd} if name != "last_edited_time" else set())
+    assert reports[ids["Projects"]].outcome is Outcome.SYNCED
+    notion.faults.clear()
+    rig.settle()
+    assert rig.differences() == []
+
+
+def test_a_database_that_answers_oddly_deletes_nothing_and_is_an_error(rig: Rig, notion: SimulatedNotion) -> None:
+    rig.sync()
+    held = rig.pages()
+    notion.faults.add("with_value", kind="database", name="data_sources", value=None)
+    with pytest.raises(UnexpectedPayload, match="data_sources"):
+        rig.sync()
+    assert rig.pages() == held
+    notion.faults.clear()
+    rig.settle()
+    assert rig.differences() == []
+
+
+@pytest.mark.parametrize("text", ["1e400", "1.10", "123456789012345678901234567890", "-0"])
+def test_a_number_is_kept_as_it_was_written_and_fails_no_view(
+    mirror_url: str, notion: SimulatedNotion, text: str
+) -> None:
+    rig = Rig(notion, mirror_url)
+    notion.faults.add("as_written", kind="query", name="number", text=text)
+    assert {report.outcome for report in rig.sync().values()} == {Outcome.SYNCED}
+    with plain_engine(mirror_url).connect() as connection:
+        views = connection.execute(sa.text("SELECT view_name FROM shapes")).scalars().all()
+        for view in views:
+            connection.execute(sa.text(f'SELECT * FROM "{view}"')).all()
+        pages = connection.execute(sa.text("SELECT CAST(metadata AS TEXT) FROM notion_pages")).scalars().all()
+    assert any(f'"number":{text}' in page for page in pages)
+
+
+@pytest.mark.parametrize(("text", "group"), [(r'"\ud83d"', None), (r'"a\u0000"', None), ("1e200000", "contract")])
+def test_what_jsonb_refuses_is_replaced_in_cells_or_names_its_page(
+    mirror_url: str, notion: SimulatedNotion, text: str, group: str | None
+) -> None:
+    rig = Rig(notion, mirror_url)
+    name = "number" if group else "phone_number"
+    notion.faults.add("as_written", kind="query", name=name, text=text)
+    errors = [report.error for report in rig.sync().values() if report.error]
+    assert {error.group for error in errors} == ({group} if group else set())
+    assert all("page" in str(error) for error in errors)
+    with plain_engine(mirror_url).connect() as connection:
+        for view in connection.execute(sa.text("SELECT view_name FROM shapes")).scalars().all():
+            connection.execute(sa.text(f'SELECT * FROM "{view}"')).all()
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_page_that_is_not_notion_s_answer_hides_and_deletes_nothing(
+    rig: Rig, notion: SimulatedNotion, ids: dict[str, str], status: int
+) -> None:
+    """What does not exist or is not shared Notion says as JSON; a proxy's page says nothing of it."""
+    rig.sync()
+    rig.databases, rig.data_sources = [], list(ids.values())
+    rig.sync()
+    held = rig.select("SELECT page_id, content_hash FROM notion_pages ORDER BY page_id")
+    notion.faults.add("html", status=status)
+    for named in ((), (ids["Projects"],)):
+        reports = rig.sync(partitions=named)
+        assert {type(report.error) for report in reports.values()} == {WrongAddress}
+        assert rig.select("SELECT page_id, content_hash FROM notion_pages ORDER BY page_id") == held
+        assert {token for (token,) in rig.select("SELECT token FROM partitions")}.isdisjoint({"hidden"})

@@ -123,6 +123,62 @@ def test_a_source_that_names_nothing_says_what_to_do(rig: Rig) -> None:
         rig.sync()
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_the_pages_of_a_trashed_data_source_are_kept_and_marked(
+    rig: Rig, world: World, ids: dict[str, str], caplog: pytest.LogCaptureFixture, alone: bool
+) -> None:
+    source = ids["Projects"]
+    if alone:
+        rig.databases, rig.data_sources = [], [source]
+    rig.sync()
+    rig.settle()
+    before = rig.pages()[source]
+    world.trash_data_source(source)
+    with caplog.at_level(logging.WARNING):
+        assert rig.sync()[source].outcome is Outcome.SYNCED
+    assert f"{source} (Projects) is in Notion's trash" in caplog.text
+    marks = "SELECT DISTINCT in_trash FROM notion_pages WHERE data_source_id = :source"
+    assert [bool(mark) for (mark,) in rig.select(marks, source=source)] == [True]
+    assert rig.pages()[source] == before
+    assert rig.select("SELECT DISTINCT page_in_trash FROM notion_projects")[0][0]
+    rig.sweep()
+    assert rig.pages()[source] == before
+    assert rig.stale() == ()
+    world.restore_data_source(source)
+    rig.settle()
+    assert [bool(mark) for (mark,) in rig.select(marks, source=source)] == [False]
+    assert rig.differences_of(source) == []
+    updates = [change for change in rig.changes() if change[:2] == ("update", "page")]
+    assert len(updates) == 2 * len(before), "the feed tells of each mark, and of its end"
+
+
+def test_a_database_without_data_sources_is_told(rig: Rig, world: World, caplog: pytest.LogCaptureFixture) -> None:
+    empty = world.add_database("Empty").id
+    with caplog.at_level(logging.WARNING):
+        rig.sync()
+    assert f"database {empty} holds no data source, so nothing of it is mirrored" in caplog.text
+
+
+def test_a_missing_capability_is_told_as_such(rig: Rig, world: World) -> None:
+    rig.sync()
+    held = _held(rig)
+    world.connections[rig.notion.token].reads_content = False
+    with pytest.raises(AccessRefused, match=r"restricted_resource: .* lacks a capability: let it read content") as told:
+        rig.sync()
+    assert "not shared" not in str(told.value)
+    assert "request_id" not in str(told.value)
+    assert _held(rig) == held
+
+
+def test_what_is_asked_for_twice_is_the_same_though_each_answer_has_an_id_of_its_own(rig: Rig) -> None:
+    rig.sync()
+    rig.settle()
+    before = rig.changes()
+    rig.sweep()
+    assert rig.changes() == before
+    assert not any("request_id" in str(schema) for schema in [*rig.schemas().values(), *rig.pages().values()])
+
+
 def test_search_suggests_what_could_be_named(rig: Rig, world: World, ids: dict[str, str]) -> None:
     world.hide_from_search(ids["Notes 1"])
     with rig.platform() as platform:

@@ -21,7 +21,10 @@ from dandi_pipeline_tests.simulators.messages import Reply
 
 from .refusals import SHAPES, USUAL_TYPES, Refusal
 
-_SHARED = ("reset", "slow_start", "slow_body", "cut_body", "html", "without_field", "with_value", "as_string")
+_SHARED = (
+    *("reset", "slow_start", "slow_body", "cut_body", "html", "without_field", "with_value", "as_string", "as_written"),
+    *("odd_row", "with_header"),
+)
 
 
 def _status(

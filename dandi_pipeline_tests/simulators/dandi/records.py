@@ -43,7 +43,12 @@ class User:
 
 @dataclass(eq=False)
 class Asset:
-    """One asset row. `metadata_json` is the complete metadata as it is served, computed keys included."""
+    """One asset row. `metadata_json` is the complete metadata as it is served, computed keys included.
+
+    `counted` is the size with which its versions count it, where that is not `size`: the sum of paths, from which a
+    version's size is taken, follows a zarr when it is ingested, not when it is opened again (dandi-archive,
+    `api/asset_paths.py`, `zarr/models.py`).
+    """
 
     asset_id: str
     dandiset_id: str
@@ -55,6 +60,7 @@ class Asset:
     zarr: str | None
     metadata_json: bytes = field(repr=False)
     embargoed: bool = False
+    counted: int | None = None
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -103,8 +109,8 @@ class Version:
 
     @property
     def size(self) -> int:
-        """Bytes of all assets."""
-        return sum(asset.size for asset in self.assets.values())
+        """Bytes of all assets as they were counted last, which is not what they add up to now."""
+        return sum(asset.size if asset.counted is None else asset.counted for asset in self.assets.values())
 
     @property
     def contact_person(self) -> str:
@@ -133,9 +139,15 @@ class Dandiset:
 
     @property
     def most_recent_published(self) -> Version | None:
-        """The published version created last."""
+        """The published version created last, as the list chooses it (by its id: `api/views/dandiset.py`)."""
         latest = next(reversed(self.versions.values()))
         return None if latest.version == DRAFT else latest
+
+    @property
+    def last_saved_published(self) -> Version | None:
+        """The published version modified last, as the dandiset's own page chooses it (`api/models/dandiset.py`)."""
+        published = [version for version in self.versions.values() if version.version != DRAFT]
+        return max(published, key=lambda version: version.modified, default=None)
 
 
 def listed(value: Any) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ def listing_row(dandiset: Dandiset) -> Row:
 
 
 def dandiset_detail(dandiset: Dandiset) -> Row:
-    published = dandiset.most_recent_published
+    published = dandiset.last_saved_published
     return dandiset_row(dandiset) | {
         "most_recent_published_version": published and _version_row(published) | {"release_notes": ""},
         "draft_version": _version_row(dandiset.draft) | {"release_notes": ""},

@@ -329,18 +329,26 @@ class World:
             return asset
 
     def reopen_zarr(self, dandiset_id: str, path: str) -> Asset:
-        """Mark a zarr as pending: size 0 and no checksum at once. Nothing moves."""
+        """Mark a zarr as pending: size 0 and no checksum at once. Nothing moves, not even any version's size."""
         with self._changing(dandiset_id):
             asset = self._draft_zarr(dandiset_id, path)
+            asset.counted = asset.size if asset.counted is None else asset.counted
             asset.size = 0
             _update_metadata(asset, contentSize=0, digest={"dandi:dandi-zarr-checksum": None})
             return asset
 
     def ingest_zarr(self, dandiset_id: str, path: str, *, size: int) -> Asset:
-        """Finish a zarr's upload: same id, new size and checksum; A and V move."""
+        """Finish a zarr's upload: same id, new size and checksum; V moves.
+
+        A and the size that versions count move for what is not published only (`zarr/tasks`, `add_zarr_paths`).
+        """
         with self._changing(dandiset_id) as dandiset:
             asset = self._draft_zarr(dandiset_id, path)
-            asset.size, asset.modified = size, self.clock.now()
+            if asset.published:
+                asset.counted = asset.size if asset.counted is None else asset.counted
+            else:
+                asset.counted, asset.modified = None, self.clock.now()
+            asset.size = size
             _update_metadata(asset, contentSize=size, digest=self._zarr_digest(size))
             self._move_draft(dandiset)
             return asset

@@ -49,7 +49,7 @@ class _Route:
 
 
 class Api:
-    """Answers requests from a world. A request id comes with every list and every error."""
+    """Answers requests from a world. What it answers gets its request id from the server."""
 
     def __init__(self, workspace: Workspace, limiter: Limiter, behaviour: Behaviour, seed: int = 0) -> None:
         self._workspace = workspace
@@ -66,6 +66,8 @@ class Api:
             route, captured = find_route(request)
             if route is None or version not in route.versions:
                 raise ApiError(400, "Invalid request URL.", code="invalid_request_url")
+            if not connection.reads_content and route.kind not in ("me", "users"):
+                raise ApiError(403, "Insufficient permissions for this endpoint.")
             caller = Caller(connection, version, Views(self._workspace, connection, version))
             return route.answer(self, request, captured, caller)
 

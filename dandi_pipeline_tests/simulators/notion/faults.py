@@ -36,7 +36,7 @@ def _status(
 
 
 EFFECTS: Mapping[str, Effect] = {
-    **{name: neutral.EFFECTS[name] for name in _SHARED},
+    **{name: neutral.EFFECTS[name] for name in (*_SHARED, "as_written", "odd_row", "with_header")},
     "status": _status,
 }
 """What a fault does to a reply."""

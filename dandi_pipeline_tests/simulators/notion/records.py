@@ -27,11 +27,12 @@ class User:
 
 @dataclass
 class Connection:
-    """One token, and what it may see: everything but `hidden` and what lies in that."""
+    """One token, and what it may see: everything but `hidden` and what lies in that, if it may read content at all."""
 
     token: str
     bot: User
     sees_user_details: bool = True
+    reads_content: bool = True
     hidden: set[str] = field(default_factory=set)
 
 
@@ -75,6 +76,7 @@ class DataSource:
     page_ids: dict[str, None] = field(default_factory=dict)
     child_ids: list[str] = field(default_factory=list)
     last_number: int = 0
+    in_trash: bool = False
 
 
 @dataclass
@@ -90,7 +92,7 @@ class Page:
     editor: str
     created: datetime
     edited: datetime
-    number: int
+    number: int | None
     values: dict[str, Any] = field(default_factory=dict)
     icon: dict[str, Any] | None = None
     cover_file: str | None = None

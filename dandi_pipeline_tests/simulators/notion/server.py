@@ -79,9 +79,9 @@ class SimulatedNotion(Served):
         request_id = new_request_id()
         status, more = 200, dict[str, str]()
         try:
-            body = self._api.answer(request)
-            if body["object"] == "list":
-                body["request_id"] = request_id
+            # Every answer carries one, single objects too: ramnes/notion-sdk-py, tests/cassettes/test_data_sources_
+            # retrieve.yaml, test_databases_retrieve.yaml, test_pages_retrieve.yaml (July 2026).
+            body = {**self._api.answer(request), "request_id": request_id}
         except ApiError as error:
             status, body, more = error.status, error.body(request_id), error.headers
         headers = {

@@ -6,7 +6,7 @@ Computed types are `computed`'s; types that nobody knows keep and show any JSON.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .records import Connection, Property, Refused, User
+from .records import TITLE, Connection, Property, Refused, User
 from .rich_text import plain_text, rich_text
 from .workspace import Workspace
 
@@ -164,6 +164,20 @@ def _show_relation(workspace: Workspace, connection: Connection, prop: Property,
     return [{"id": identifier} for identifier in value]
 
 
+def _show_text(workspace: Workspace, connection: Connection, prop: Property, value: Any) -> Any:
+    """Return the segments, those that mention a page with its title at this moment as their words."""
+    return [_mentioning(workspace, connection, segment) for segment in value]
+
+
+def _mentioning(workspace: Workspace, connection: Connection, segment: dict[str, Any]) -> dict[str, Any]:
+    page_id = segment.get("mention", {}).get("page", {}).get("id")
+    if page_id is None:
+        return segment
+    page = workspace.pages.get(page_id)
+    title = plain_text(page.values.get(TITLE, [])) if page and workspace.sees(connection, page_id) else ""
+    return {**segment, "plain_text": title or "Untitled"}
+
+
 _STORE: Mapping[str, Callable[[Workspace, Property, Any], Any]] = {
     "title": _store_text,
     "rich_text": _store_text,
@@ -175,6 +189,8 @@ _STORE: Mapping[str, Callable[[Workspace, Property, Any], Any]] = {
     "people": _store_people,
 }
 _SHOW: Mapping[str, Callable[[Workspace, Connection, Property, Any], Any]] = {
+    "title": _show_text,
+    "rich_text": _show_text,
     "select": _show_option,
     "status": _show_option,
     "multi_select": _show_options,

@@ -1,8 +1,9 @@
 """The workspace that tests change: every operation that its people, or the owner of the connection, could do.
 
 What moves `last_edited_time`: an edit of the page's own values or of its icon. What does not: a rollup or formula that
-changes because of another page, the other side of a two-way relation, any change of the schema, the page's body,
-the trash, the archive and sharing. Where Notion is silent on one of these, not moving is the harder case.
+changes because of another page, the title of a page that is mentioned, the other side of a two-way relation, any
+change of the schema, the page's body, the trash, the archive and sharing. Where Notion is silent on one of these, not
+moving is the harder case.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,8 @@ OPERATIONS: set[str] = set()
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 _ID_LENGTH = 4
-_ID_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:;<>%@|}~^"
+_ID_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" + "!'()*~-_.:;<>%@|{}^?/\\&=+#$,[]`\" "
+"""Any printable ASCII: airbytehq/airbyte's expected records of source-notion have `'i6%2F` and `F%5D)%3F`."""
 
 
 def operation(function: Method) -> Method:
@@ -135,6 +137,17 @@ class World(Workspace):
         source = self.data_sources[data_source_id]
         source.title, source.edited = title, self.clock.now()
         return source
+
+    @operation
+    def trash_data_source(self, data_source_id: str) -> DataSource:
+        """Put a data source in the trash: it still answers, and so do its queries as before."""
+        self.data_sources[data_source_id].in_trash = True
+        return self.data_sources[data_source_id]
+
+    @operation
+    def restore_data_source(self, data_source_id: str) -> DataSource:
+        self.data_sources[data_source_id].in_trash = False
+        return self.data_sources[data_source_id]
 
     @operation
     def put_in_wiki(self, data_source_id: str, child_id: str) -> None:

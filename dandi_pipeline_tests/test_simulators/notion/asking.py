@@ -31,6 +31,12 @@ class Asker:
     def get(self, path: str, **params: Any) -> requests.Response:
         return self._session.get(f"{self._notion.api_url}{path}", params=params, timeout=30)
 
+    def shown(self, path: str, **params: Any) -> Any:
+        """Return one object without its request id, which every answer has."""
+        shown = self.get(path, **params).json()
+        assert shown.pop("request_id")
+        return shown
+
     def post(self, path: str, body: object = None) -> requests.Response:
         return self._session.post(f"{self._notion.api_url}{path}", json=body, timeout=30)
 

@@ -18,7 +18,7 @@ def _operate(asker: Asker, operation: str, **arguments: Any) -> Any:
 def test_operations_are_done_and_answer_the_object_they_made(world: World, asker: Asker) -> None:
     source = _operate(asker, "add_data_source", title="Tasks", properties={"Estimate": "number"})
     page = _operate(asker, "add_page", data_source_id=source["id"], properties={"Name": "Bug bash", "Estimate": 2})
-    assert page == asker.get(f"/pages/{page['id']}").json()
+    assert page == asker.shown(f"/pages/{page['id']}")
     renamed = _operate(asker, "rename_property", data_source_id=source["id"], name="Estimate", new_name="Hours")
     assert renamed == {"id": page["properties"]["Estimate"]["id"], "name": "Hours", "type": "number"}
     assert _operate(asker, "connect", name="Other", token="ntn_other") == {"token": "ntn_other"}

@@ -96,9 +96,9 @@ def tasks() -> Iterator[tuple[Any, list[Any], Any]]:
 
 def test_objects_have_the_contracts_fields(tasks: tuple[Any, list[Any], Any]) -> None:
     schema, pages, database = tasks
-    assert schema.keys() == DATA_SOURCE
+    assert schema.keys() == {*DATA_SOURCE, "request_id"}
     assert {frozenset(page) for page in pages} == {frozenset(PAGE)}
-    assert database.keys() == DATABASE
+    assert database.keys() == {*DATABASE, "request_id"}
 
 
 @pytest.mark.parametrize("type_name", SCHEMA_FIELDS)

@@ -43,7 +43,7 @@ def test_reading_everything_over_the_socket_gives_the_snapshot(version: str) -> 
         for source in world.data_sources:
             rows = [row for page in asker.pages(source, page_size=7) for row in page["results"]]
             read[source] = {
-                "data_source": asker.get(f"/data_sources/{source}").json(),
+                "data_source": asker.shown(f"/data_sources/{source}"),
                 "pages": {row["id"]: _whole(asker, row) for row in rows if row["object"] == "page"},
                 "child_data_sources": [row["id"] for row in rows if row["object"] == "data_source"],
             }

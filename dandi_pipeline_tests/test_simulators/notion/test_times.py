@@ -27,12 +27,17 @@ def test_two_edits_in_one_minute_read_the_same(world: World, asker: Asker) -> No
 def test_every_object_rounds_down(world: World, asker: Asker) -> None:
     source = world.add_data_source("Tasks", properties={"Created": "created_time", "Edited": "last_edited_time"})
     page = world.add_page(source.id, {"Name": "Bug bash"})
-    addresses = (f"/pages/{page.id}", f"/data_sources/{source.id}", f"/databases/{source.database_id}")
+    addresses = (f"/pages/{page.id}", f"/data_sources/{source.id}")
     for address in addresses:
         shown = asker.get(address).json()
         assert (shown["created_time"], shown["last_edited_time"]) == (MINUTE, MINUTE)
     properties = asker.get(addresses[0]).json()["properties"]
     assert properties["Created"]["created_time"] == properties["Edited"]["last_edited_time"] == MINUTE
+
+
+def test_a_databases_times_are_exact(world: World, asker: Asker) -> None:
+    source = world.add_data_source("Tasks")
+    assert asker.shown(f"/databases/{source.database_id}")["created_time"] == "2026-11-20T10:14:40.000+00:00"
 
 
 def _related(world: World) -> tuple[str, str, str]:

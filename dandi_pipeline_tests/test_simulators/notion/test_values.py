@@ -112,7 +112,7 @@ def test_rollups_list_or_give_up_as_their_function_says(world: World, asker: Ask
 def test_a_simple_property_is_one_item(world: World, asker: Asker, sources: tuple[str, str]) -> None:
     page = world.add_page(sources[1], {"Name": "One", "Estimate": 2}).id
     identifier = asker.get(f"/pages/{page}").json()["properties"]["Estimate"]["id"]
-    item = asker.get(f"/pages/{page}/properties/{identifier}").json()
+    item = asker.shown(f"/pages/{page}/properties/{identifier}")
     assert item == {"object": "property_item", "id": identifier, "type": "number", "number": 2}
 
 
@@ -130,7 +130,7 @@ def test_a_kept_files_address_is_new_on_every_read_and_normalised_the_same(world
     source = world.add_data_source("Tasks", properties={"Files": "files"})
     files = [{"name": "a.pdf"}, {"name": "b", "url": "https://example.org/b.png?size=1"}]
     page = world.add_page(source.id, {"Name": "One", "Files": files}, cover_file="cover.png").id
-    first, second = (asker.get(f"/pages/{page}").json() for _ in range(2))
+    first, second = (asker.shown(f"/pages/{page}") for _ in range(2))
     kept, external = first["properties"]["Files"]["files"]
     assert kept["file"]["expiry_time"].startswith("2026-11-20T11:14:40.")
     assert kept["file"]["url"] != second["properties"]["Files"]["files"][0]["file"]["url"]
