@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 GUARDS = "dandi_pipeline_tests/end_to_end/test_guards.py"
 OPERATIONS = "dandi_pipeline_tests/end_to_end/test_operations.py"
+NEWEST = "dandi_pipeline_tests/end_to_end/test_newest_first.py"
 LIMITS = "dandi_pipeline_tests/sync/test_guard.py::test_exactly_the_limit_passes"
 
 
@@ -49,7 +50,7 @@ MUTANTS = (
     Mutant(
         "an empty zarr is taken as unchanged",
         "platforms/dandi/asset_reading.py",
-        'columns["zarr"] is None else size != 0',
+        'columns["zarr"] is None else known[_SIZE] != 0',
         'columns["zarr"] is None else True',
         f"{GUARDS}::test_an_empty_zarr_is_never_taken_for_unchanged",
     ),
@@ -163,6 +164,90 @@ MUTANTS = (
         "if digested[version] == held[version] == count",
         "if held[version] == count",
         f"{OPERATIONS}::test_the_zarrs_of_published_versions_are_followed[sqlite]",
+    ),
+    Mutant(
+        "newest first: no overlap",
+        "platforms/dandi/plan.py",
+        "OVERLAP = timedelta(hours=1)",
+        "OVERLAP = timedelta(0)",
+        f"{NEWEST}::test_a_change_that_is_committed_after_a_reading_is_seen_by_the_next[sqlite-12-1.0]",
+    ),
+    Mutant(
+        "newest first: from the present time on",
+        "platforms/dandi/reading.py",
+        "instant((before - OVERLAP).isoformat())",
+        "instant((now - OVERLAP).isoformat())",
+        f"{NEWEST}::test_what_came_long_before_the_draft_moved_last_is_seen",
+    ),
+    Mutant(
+        "newest first: times that went far back",
+        "platforms/dandi/reading.py",
+        "return None if now < before - OVERLAP else",
+        "return",
+        f"{NEWEST}::test_a_draft_whose_time_was_in_the_future_is_listed_whole",
+    ),
+    Mutant(
+        "newest first: the count",
+        "platforms/dandi/asset_reading.py",
+        "surplus = len(paths) - newest.count",
+        "surplus = 0",
+        f"{NEWEST}::test_what_has_left_is_found_by_the_count",
+    ),
+    Mutant(
+        "newest first: blobs without sha256",
+        "platforms/dandi/asset_reading.py",
+        "if known[_SHA256] is None and known[_ZARR] is None]",
+        "if False]",
+        f"{NEWEST}::test_a_sha256_that_comes_is_seen_when_its_draft_moves",
+    ),
+    Mutant(
+        "newest first: zarrs",
+        "platforms/dandi/asset_reading.py",
+        "if self._is_known_zarr(path) and path not in newest.ids}",
+        "if False}",
+        f"{NEWEST}::test_a_zarr_that_is_opened_again_is_seen_when_its_draft_moves",
+    ),
+    Mutant(
+        "newest first: assets of one time",
+        "platforms/dandi/api.py",
+        'BY_PATH, NEWEST_FIRST = "path", "-modified,path"',
+        'BY_PATH, NEWEST_FIRST = "path", "-modified"',
+        f"{NEWEST}::test_assets_of_one_time_are_all_seen_though_pages_end_among_them",
+    ),
+    Mutant(
+        "newest first: another page is answered",
+        "platforms/dandi/api.py",
+        "if where and portion.number > 1 and",
+        "if where and portion.number > 1000 and",
+        f"{NEWEST}::test_a_page_of_the_newest_that_is_another_is_not_believed",
+    ),
+    Mutant(
+        "newest first: a count that is not the row's",
+        "platforms/dandi/asset_reading.py",
+        "newest.count != self._shelf.asset_count or",
+        "False or",
+        f"{NEWEST}::test_one_that_left_a_large_draft_is_searched_for",
+    ),
+    Mutant(
+        "newest first: what is held is listed again",
+        "platforms/dandi/asset_reading.py",
+        "if path in held and _rows_agree(held[path], record):",
+        "if False:",
+        f"{NEWEST}::test_what_was_read_with_the_newest_is_not_listed_twice_where_all_must_be_listed",
+    ),
+    Mutant(
+        "sweeps: no dandiset has its turn",
+        "platforms/dandi/reading.py",
+        "self._full = request.full and (request.round is None or in_turn(self._id, request.round))",
+        "self._full = request.full and request.round is None",
+        f"{NEWEST}::test_what_is_corrected_in_place_is_found_within_so_many_rounds_of_sweeps",
+    ),
+    Mutant(
+        "sweeps: a list is not asked for",
+        "platforms/dandi/reading.py",
+        "if self._request.limit or self._request.full or not details:",
+        "if self._request.limit or not details:",
+        f"{NEWEST}::test_a_sweep_that_lists_finds_what_has_come_or_left_late_and_what_changed_without_a_trace",
     ),
 )
 

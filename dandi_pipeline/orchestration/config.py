@@ -29,6 +29,9 @@ class SyncConfig(dg.Config):
     partitions: list[str] = Field(default=[], description="The partitions to sync; none means every one.")
     since: str | None = Field(default=None, description="Only what changed since this instant (ISO 8601, with zone).")
     full: bool = Field(default=False, description="Read everything again, stale or not.")
+    round: int | None = Field(
+        default=None, description="With `full`: the round of sweeps, of which each reads a share."
+    )
     max_records: int | None = Field(default=None, description="Read at most this many records of a partition.")
     allow_mass_deletion: bool = Field(default=False, description="Delete even what the guard would refuse.")
     ignore_unknown: bool = Field(default=False, description="Pass over named partitions that do not exist any more.")
@@ -41,6 +44,7 @@ class SyncConfig(dg.Config):
             partitions=list(options.partitions),
             since=options.since.isoformat() if options.since else None,
             full=options.full,
+            round=options.round,
             max_records=options.max_records,
             allow_mass_deletion=options.allow_mass_deletion,
             ignore_unknown=options.ignore_unknown,
@@ -57,6 +61,7 @@ class SyncConfig(dg.Config):
             parts=parts,
             since=_instant(self.since) if self.since else None,
             full=self.full,
+            round=self.round,
             max_records=self.max_records,
             allow_mass_deletion=self.allow_mass_deletion,
             ignore_unknown=ignore_unknown,

@@ -1,4 +1,4 @@
-"""The sweep: every partition is read completely in its turn, whatever the platform says of it.
+"""The sweep: every partition is read in its turn, whatever the platform says of it.
 
 This finds what moves no timestamp, and on platforms that tell of no deletions what was deleted.
 """
@@ -39,7 +39,8 @@ def build_sweep(source: MirroredSource, job: UnresolvedAssetJobDefinition) -> dg
         if not keys:
             yield dg.SkipReason(f"none of {len(held):,} {source.partition_noun}s has its turn on {today}")
         for number, batch in enumerate(batches(keys, BATCH), 1):
-            config = SyncConfig(partitions=list(batch), full=True, ignore_unknown=True)
+            turn = today.toordinal() // source.sweep_days
+            config = SyncConfig(partitions=list(batch), full=True, round=turn, ignore_unknown=True)
             yield dg.RunRequest(
                 run_key=f"{source.alias} {today} {number}",
                 tags=background_tags(source.alias),

@@ -151,7 +151,9 @@ class Workers(Protocol):
 class ReadRequest:
     """How to read a partition: which parts, against what is known, and how much of it.
 
-    `full` asks for every record's content even where a bare listing would do. `fetch=False` asks only what
+    `full` asks for every record's content even where a bare listing would do. With `round`, the number of a round of
+    sweeps, it asks for all that can be told cheaply, and for the content of a share of the partitions that changes from
+    round to round; a platform may always give more. `fetch=False` asks only what
     differs: the platform then answers `Outdated` where it would have fetched. `limit` cuts the records of the
     bulk kind short; a kind cut short is never `Complete` nor its part `Settled`. `tokens` holds, for each part,
     the token under which the mirror has it now.
@@ -162,6 +164,7 @@ class ReadRequest:
     tokens: Mapping[str, str | None]
     workers: Workers
     full: bool = False
+    round: int | None = None
     fetch: bool = True
     limit: int | None = None
 

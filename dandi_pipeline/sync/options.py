@@ -11,9 +11,11 @@ from dandi_pipeline.settings import AS_SET, Mode
 class SyncOptions:
     """The scope and manner of one sync; the default is everything stale, by the cheapest exact plan.
 
-    `parts` empty means every part of the platform; `partitions` empty means every partition. `max_records`
-    limits the bulk records read per partition; what it cuts short stays stale. `ignore_unknown` passes over
-    named partitions that neither platform nor mirror has: they may have gone since they were named.
+    `full` reads everything again; in a numbered `round` of sweeps, where a platform can tell most changes cheaply, the
+    content of a share of the partitions only, another one each round. `parts` empty means every part of the platform;
+    `partitions` empty means every partition. `max_records` limits the bulk records read per partition; what it cuts
+    short stays stale. `ignore_unknown` passes over named partitions that neither platform nor mirror has: they may have
+    gone since they were named.
     `max_concurrent` partitions are worked on at once, and as many requests; `mode` says how the platform is asked.
     """
 
@@ -21,6 +23,7 @@ class SyncOptions:
     parts: tuple[str, ...] = ()
     since: datetime | None = None
     full: bool = False
+    round: int | None = None
     max_records: int | None = None
     allow_mass_deletion: bool = False
     ignore_unknown: bool = False

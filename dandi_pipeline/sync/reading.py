@@ -152,6 +152,7 @@ class Reading:
             tokens=tokens,
             workers=tools.workers,
             full=tools.options.full,
+            round=tools.options.round,
             fetch=fetch,
             limit=tools.options.max_records,
         )

@@ -11,6 +11,7 @@ from dandi_pipeline.http import HttpClient, Limits, LocalBudgets
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.contract import Platform
 from dandi_pipeline.platforms.dandi.manifests import Manifests
+from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE
 from dandi_pipeline.platforms.dandi.platform import DandiPlatform, refusals
 from dandi_pipeline.platforms.registry import SETTINGS, open_platform
 from dandi_pipeline.settings import Settings, load_sources
@@ -106,6 +107,7 @@ def dandi_at(
     key: str | None = None,
     published_assets: bool = False,
     bucket_url: str | None = None,
+    page_size: int = PAGE_SIZE,
     derives_facets: bool = True,
 ) -> DandiPlatform:
     """Return an archive that is asked within these limits, with its bulk files where `bucket_url` says."""
@@ -122,5 +124,6 @@ def dandi_at(
         bucket,
         lists_embargoed=key is not None,
         published_assets=published_assets,
+        page_size=page_size,
         derives_facets=derives_facets,
     )

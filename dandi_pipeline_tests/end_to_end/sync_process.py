@@ -24,6 +24,7 @@ from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.contract import Platform
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
+from dandi_pipeline.sync.report import PartitionReport
 from dandi_pipeline_tests.end_to_end.rig import dandi_at
 
 _FORKING = get_context("forkserver")
@@ -100,12 +101,15 @@ def _run(errand: Errand, results: Connection) -> None:
     results.close()
 
 
-def sync_once(errand: Errand) -> list[str]:
-    """Run one sync; return what failed."""
+def sync_once(errand: Errand, *, take: Callable[[PartitionReport], object] = lambda _: None) -> list[str]:
+    """Run one sync; return what failed. `take` is handed each partition's report."""
     try:
         with closing(errand.opening()) as platform, Mirror.open(errand.mirror_url) as mirror:
             sync = Sync(errand.source, platform, mirror, SyncOptions(**errand.options))
-            errors = [report.error for report in sync.run(sync.plan(), "run") if report.error]
+            reports = list(sync.run(sync.plan(), "run"))
+            for report in reports:
+                take(report)
+            errors = [report.error for report in reports if report.error]
     except PipelineError as error:
         errors = [error]
     return [f"{type(error).__name__}: {error}" for error in errors]

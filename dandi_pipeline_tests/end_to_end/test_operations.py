@@ -9,6 +9,8 @@ import pytest
 
 from dandi_pipeline.errors import TornRead
 from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.platforms.dandi.plan import SHARES
+from dandi_pipeline.platforms.dandi.reading import in_turn
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import SyncPlan
@@ -172,8 +174,6 @@ OPERATIONS = [
         lambda world: world.store_doi(PUBLISHED_ONCE, newest(world, PUBLISHED_ONCE), doi="10.80507/new"),
         {"version update": 1},
     ),
-    Operation("correct an older published version", correct_an_old_version, {"version update": 1}),
-    Operation("delete an older published version", delete_an_old_version, {"version delete": 1}),
     Operation(
         "delete the newest published version",
         lambda world: world.delete_version(PUBLISHED_OFTEN, newest(world, PUBLISHED_OFTEN)),
@@ -369,6 +369,44 @@ def test_a_list_and_a_look_up_agree_after_an_older_version_was_corrected(mirror_
             sequence = rig.last_change()
             assert rig.sync(partitions=(PUBLISHED_OFTEN,)) == {}
             assert rig.last_change() == sequence
+        rig.sync(full=True)
+        assert rig.differences() == []
+
+
+@pytest.mark.parametrize("happen", [correct_an_old_version, delete_an_old_version])
+@pytest.mark.parametrize("then", ["a sweep", "a publication"])
+def test_what_happens_to_an_older_version_is_seen_with_the_next_publication_or_sweep(
+    happen: Callable[[World], None], then: str, mirror_url: str, tmp_path: Path
+) -> None:
+    """No row of the list shows it, and a dandiset whose newest version is known is not asked for the others."""
+    with mirrored(small_world(), mirror_url, tmp_path) as rig:
+        happen(rig.archive.world)
+        rig.archive.requests.reset()
+        rig.sync()
+        assert rig.archive.requests.counts()["by_kind"]["versions"] == 0
+        assert rig.differences()
+        if then == "a publication":
+            rig.archive.world.publish(PUBLISHED_OFTEN)
+            rig.sync()
+        else:
+            turn = next(turn for turn in range(SHARES) if not in_turn(PUBLISHED_OFTEN, turn))
+            rig.sync(full=True, round=turn)
+        assert rig.differences() == []
+
+
+def test_versions_of_a_torn_reading_are_asked_for_again(mirror_url: str, tmp_path: Path) -> None:
+    with SimulatedArchive(small_world()) as archive:
+        rig = Rig(archive, mirror_url, tmp_path)
+
+        def validate(kind: str, params: Mapping[str, str]) -> None:
+            archive.world.validate_version(PUBLISHED_OFTEN)
+
+        archive.before_response = validate
+        assert rig.sync()[PUBLISHED_OFTEN].outcome is Outcome.INCOMPLETE
+        archive.before_response = None
+        archive.requests.reset()
+        rig.sync()
+        assert archive.requests.counts()["by_kind"]["versions"] >= 1
         assert rig.differences() == []
 
 
@@ -380,14 +418,16 @@ LARGE = "000001"
 @pytest.fixture
 def large(mirror_url: str, tmp_path: Path) -> Iterator[Rig]:
     world = generated_world(dandisets=1, large=3_005)
-    world.add_asset(LARGE, "zarrs/a.zarr", zarr=True, size=5)
+    zarr = world.add_asset(LARGE, "zarrs/a.zarr", zarr=True, size=5)
+    world.rewrite_asset(zarr.asset_id, modified="2024-01-01T00:00:00Z")
     for path, asset in world.dandisets[LARGE].draft.assets.items():
         if asset.blob and "dandi:sha2-256" not in asset.metadata["digest"] and path != path_in(world, LARGE):
             world.compute_sha256(LARGE, path)
     world.edit_asset(LARGE, path_in(world, LARGE, number=1), size=7)
     path = path_in(world, LARGE)
     world.remove_asset(LARGE, path)
-    world.add_asset(LARGE, path, sha256=False)
+    undigested = world.add_asset(LARGE, path, sha256=False)
+    world.rewrite_asset(undigested.asset_id, modified="2024-01-01T00:00:00Z")
     with mirrored(world, mirror_url, tmp_path, key=OWNER_TOKEN) as rig:
         yield rig
 
@@ -402,7 +442,7 @@ def test_what_may_change_silently_in_a_large_dandiset_is_fetched_when_it_is_stal
     assert large.sync()[LARGE].tallies["asset"].updated == 1
     assert large.differences() == []
     asked = large.archive.requests.counts()["by_kind"]
-    assert (asked["assets_full"], asked["asset_info"]) == (0, 1)
+    assert (asked["assets_full"], asked["assets_bare"], asked["asset_info"]) == (2, 0, 1)  # newest, zarrs, and itself
 
     world.reopen_zarr(LARGE, zarr)
     world.validate_version(LARGE)

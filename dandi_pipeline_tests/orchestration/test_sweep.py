@@ -56,6 +56,16 @@ def test_a_week_of_sweeps_reads_every_dandiset_once(site: Site, instance: dg.Dag
     assert len(set(keys)) == len(keys)
 
 
+def test_each_turn_of_a_partition_is_in_the_next_round(site: Site, instance: dg.DagsterInstance) -> None:
+    site.sync()
+    rounds: dict[str, list[int]] = {}
+    for day in range(28):
+        for request in evaluate(site, instance, MONDAY + timedelta(days=day)):
+            for key in partitions(request):
+                rounds.setdefault(key, []).append(request.run_config["ops"]["dandi_mirror"]["config"]["round"])
+    assert {tuple(number - turns[0] for number in turns) for turns in rounds.values()} == {(0, 1, 2, 3)}
+
+
 def test_what_moved_no_timestamp_is_repaired(site: Site, instance: dg.DagsterInstance) -> None:
     site.sync()
     request = next(request for day in range(7) for request in evaluate(site, instance, MONDAY + timedelta(days=day)))

@@ -126,13 +126,14 @@ def _files(folder: Path, sharing: int) -> Iterator[str]:
 def _show(tallies: Mapping[str, Counter[str]], failures: list[str], seconds: float) -> None:
     """Print a table of what happened, in Markdown."""
     faults = sorted({name for tally in tallies.values() for name in tally if name.startswith("fault: ")})
+    plans = sorted({name for tally in tallies.values() for name in tally if name.startswith("plan: ")})
     edits = sorted({name for tally in tallies.values() for name in tally if name.startswith("edit: ")})
     for tally in tallies.values():
         tally["faults"] = sum(tally[name] for name in faults)
     allowed = sorted({name for tally in tallies.values() for name in tally if name.startswith("allowed: ")})
     print(f"| in {seconds:.0f} s | {' | '.join(tallies)} |")
     print(f"|---|{'---:|' * len(tallies)}")
-    for name in [*COUNTED, *faults, *edits, "differences allowed before the sweep", *allowed, "divergences"]:
+    for name in [*COUNTED, *plans, *faults, *edits, "differences allowed before the sweep", *allowed, "divergences"]:
         print(f"| {name} | {' | '.join(f'{tally[name]:,}' for tally in tallies.values())} |")
     print(*failures or ["no divergence"], sep="\n")
 

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 
+from dandi_pipeline.platforms.dandi.plan import OVERLAP
 from dandi_pipeline_tests.simulators.dandi import World
 
 ANCHOR = "000001"
@@ -12,11 +13,13 @@ ANCHOR = "000001"
 class Upstream:
     """Edits a world at random.
 
-    `silent` holds the dandisets changed in a way that no listing shows, until something else moves them.
+    `silent` holds the dandisets changed in a way that no listing shows, until something else moves them; of
+    `until_sweep` an older published version was changed, which only a sweep sees.
     """
 
     def __init__(self, world: World, chance: random.Random) -> None:
         self.silent: set[str] = set()
+        self.until_sweep: set[str] = set()
         self._world = world
         self._chance = chance
         self._count = 0
@@ -40,7 +43,7 @@ class Upstream:
         with self._world.lock:
             for identifier in self.silent & self._world.dandisets.keys():
                 self._world.validate_version(identifier)
-            self.silent.clear()
+            self.silent &= self.until_sweep
 
     # Each operation returns whether it was possible
 
@@ -78,6 +81,23 @@ class Upstream:
             return False
         self._world.remove_asset(identifier, path)
         return bool(self._world.add_asset(identifier, path, size=self._chance.randint(1, 2**40)))
+
+    def commit_late(self, identifier: str) -> bool:
+        """Change assets as one does that began before the last reading, and was waiting meanwhile."""
+        with self._world.begun(self._chance.choice([1, 60, 0.9 * OVERLAP.total_seconds()])):
+            change = self._chance.choice([Upstream.add_asset, Upstream.edit_asset, Upstream.move_asset])
+            return change(self, identifier)
+
+    def edit_many(self, identifier: str) -> bool:
+        """Edit many assets at once, of which some have one time, as a bulk change leaves them."""
+        paths = sorted(self._world.dandisets[identifier].draft.assets)
+        if len(paths) < 3:
+            return False
+        chosen = self._chance.sample(paths, self._chance.randint(2, len(paths)))
+        edited = [self._world.edit_asset(identifier, path, metadata={"keywords": ["many"]}) for path in chosen]
+        for asset in edited[: len(edited) // 2]:
+            self._world.rewrite_asset(asset.asset_id, modified=edited[0].modified)
+        return True
 
     def edit_dandiset(self, identifier: str) -> bool:
         return bool(self._world.edit_dandiset(identifier, {"description": f"Édition {self._next()}\u2028\t\\N"}))
@@ -138,7 +158,7 @@ class Upstream:
         versions = self._published(identifier)
         if not versions:
             return False
-        self.silent.add(identifier)
+        self._change_versions_of(identifier)
         version = self._chance.choice(versions)
         return bool(self._world.fix_published_version(identifier, version, {"keywords": [f"{self._next()}"]}))
 
@@ -146,7 +166,7 @@ class Upstream:
         versions = self._published(identifier)
         if not versions:
             return False
-        self.silent.add(identifier)
+        self._change_versions_of(identifier)
         self._world.delete_version(identifier, self._chance.choice(versions))
         return True
 
@@ -167,6 +187,10 @@ class Upstream:
     def ingest_zarr(self, identifier: str) -> bool:
         path = self._zarr(identifier)
         return path is not None and bool(self._world.ingest_zarr(identifier, path, size=self._chance.randint(1, 2**40)))
+
+    def _change_versions_of(self, identifier: str) -> None:
+        self.silent.add(identifier)
+        self.until_sweep.add(identifier)
 
     def _path(self, identifier: str) -> str | None:
         paths = sorted(self._world.dandisets[identifier].draft.assets)
@@ -201,6 +225,8 @@ QUICK: dict[str, tuple[int, Operation]] = {
     "swap paths": (2, Upstream.swap_paths),
     "remove asset": (3, Upstream.remove_asset),
     "reuse path": (1, Upstream.reuse_path),
+    "commit late": (3, Upstream.commit_late),
+    "edit many": (1, Upstream.edit_many),
     "edit dandiset": (3, Upstream.edit_dandiset),
     "rename dandiset": (2, Upstream.rename_dandiset),
     "create dandiset": (1, Upstream.create_dandiset),

@@ -9,6 +9,8 @@ from typing import Any
 
 from dandi_pipeline.http.client import Limits
 from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE, Manner
+from dandi_pipeline.sync.report import PartitionReport
 from dandi_pipeline_tests.end_to_end.equality import Rows, differences, held_rows
 from dandi_pipeline_tests.end_to_end.replay import all_changes, replay_problems
 from dandi_pipeline_tests.end_to_end.sync_process import Errand, SyncProcess, archive_at, sync_once
@@ -59,6 +61,14 @@ KINDS = ("dandisets", "dandiset", "versions", "version", "version_info", "assets
 PARTS = ("dandisets", "assets")
 
 
+PLANS: Mapping[str, str] = {
+    **{manner.value: f"{manner.value} (" for manner in Manner},
+    "newest first, then what left searched for": " left",
+    "newest first, then bare pages": ", then bare pages",
+    "zarrs alone": " zarrs",
+}
+"""Ways of reading assets, by the words of a plan that tell of them."""
+
 STEPS = 6
 
 
@@ -84,7 +94,8 @@ class WorldRun:
         self._source = name or f"world-{seed}"
         self._key = self.chance.choice([None, OWNER_TOKEN])
         self._published_assets = self.chance.random() < 0.4
-        assets = self.chance.choice([4, 4, 12])  # of few, no bulk file is read
+        assets = self.chance.choice([4, 12, 60])  # of few, no bulk file is read, and nothing is read newest first
+        self._page_size = self.chance.choice([PAGE_SIZE, 10])
         world = generated_world(dandisets=self.chance.randint(2, 4), assets=assets, large=self._large(), seed=seed)
         self._archive = SimulatedArchive(world, seed=seed)
         self._upstream = Upstream(world, self.chance)
@@ -131,7 +142,7 @@ class WorldRun:
         for kind in self.chance.sample(PAGED if name in OF_PAGES else KINDS, 3):
             share = self.chance.choice([0.2, 0.5, 1.0])
             self._archive.faults.add(**FAULTS[name], kind=kind, probability=share)
-        sync_once(self._errand(limits=HURRIED))
+        self._sync_once(self._errand(limits=HURRIED))
         self.tally["syncs"] += 1
         self.tally[f"fault: {name}"] += self._archive.faults.struck()
         self._archive.faults.clear()
@@ -154,7 +165,7 @@ class WorldRun:
         with self._edits_meanwhile(self.chance.choice([0.0, 0.0, 0.1])):
             if self.chance.random() < 0.5:
                 with ThreadPoolExecutor(2) as threads:
-                    endings = list(threads.map(sync_once, (first, second)))
+                    endings = list(threads.map(self._sync_once, (first, second)))
             else:
                 processes = [SyncProcess(first), SyncProcess(second)]
                 endings = [process.wait().failures for process in processes]
@@ -178,13 +189,14 @@ class WorldRun:
             self._upstream.settle()
             self._ledger.record()
             self._sync_quietly()
-        else:
+            self._split_off_silent(self._differences())
+        if self._differences() or self.chance.random() < 0.5:
             self._sync_quietly(full=True)
             self.tally["sweeps"] += 1
         self._require(self._differences(), "a sweep did not converge")
         sequence = self._sequence
         self._archive.requests.reset()
-        failures = sync_once(self._errand())
+        failures = self._sync_once(self._errand())
         self._check()
         asked = self._archive.requests.counts()["total"] - self._hidden()
         if failures or asked != 1 or self._sequence != sequence:
@@ -196,8 +208,16 @@ class WorldRun:
 
     # How it is done
 
+    def _sync_once(self, errand: Errand) -> list[str]:
+        return sync_once(errand, take=self._count_plan)
+
+    def _count_plan(self, report: PartitionReport) -> None:
+        """Count how the assets were read; a reading may go over from one plan to another."""
+        for plan, words in PLANS.items():
+            self.tally[f"plan: {plan}"] += words in report.plan
+
     def _sync_quietly(self, **options: Any) -> None:
-        self._require(sync_once(self._errand(options=options)), "the quiet sync failed")
+        self._require(self._sync_once(self._errand(options=options)), "the quiet sync failed")
         self.tally["syncs"] += 1
         self._check()
 
@@ -216,6 +236,7 @@ class WorldRun:
             self._archive.api_url,
             published_assets=self._published_assets,
             bucket_url=self._archive.bucket_url,
+            page_size=self._page_size,
             **credential,
         )
         return Errand(opening, self._url, source=self._source, **details)
@@ -235,7 +256,7 @@ class WorldRun:
         return options
 
     def _run(self, errand: Errand) -> None:
-        self._require_torn_only(sync_once(errand))
+        self._require_torn_only(self._sync_once(errand))
         self.tally["syncs"] += 1
         self._check()
 
@@ -291,7 +312,9 @@ class WorldRun:
         rows = held_rows(self._url, self._source)
         states = self._mirror.states(self._source)
         tokens = {key: state.token for key, state in states.items()}
-        self._require(self._ledger.problems(rows, tokens), "what is stored never was so")
+        self._require(
+            self._ledger.problems(rows, tokens, behind=self._upstream.until_sweep), "what is stored never was so"
+        )
         changes = all_changes(self._mirror, source=self._source, after=self._sequence)
         self._require(replay_problems(self._rows, changes, rows), "the feed does not lead here")
         self._rows, self._sequence = rows, changes[-1].sequence if changes else self._sequence

@@ -1,5 +1,6 @@
 """The archive's endpoints, as the sync needs them: paths, paging, and the checks on what comes back."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,10 +28,13 @@ from dandi_pipeline.platforms.dandi.records import DRAFT, Json
 
 LISTING_ATTEMPTS = 3
 
+BY_PATH, NEWEST_FIRST = "path", "-modified,path"
+"""Orders of assets. Both are total: many assets share a time, and the server shows those in no order of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class AssetPage:
-    """One page of a version's assets in path order. Only page 1 knows `count`: the server counts lazily.
+    """One page of a version's assets. Only page 1 knows `count`: the server counts lazily.
 
     `more` says that the server has another page after this one.
     """
@@ -118,18 +122,27 @@ class DandiApi:
         """Return the draft's row, metadata and dandiset in one answer, so they belong together."""
         return self._get(path_of("dandisets", identifier, "versions", "draft", "info", ""))
 
-    def asset_page(self, identifier: str, version: str, number: int, *, metadata: bool, page_size: int) -> AssetPage:
-        """Return one page of assets ordered by path, the only order that is total.
+    def asset_page(
+        self,
+        identifier: str,
+        version: str,
+        page: Page,
+        *,
+        metadata: bool,
+        order: str = BY_PATH,
+        zarrs: bool = False,
+    ) -> AssetPage:
+        """Return one page of a version's assets, or of its `zarrs` alone.
 
         What is too much for the server at a time is asked for as smaller pages that hold the same rows.
         """
-        where = f"assets of dandiset {identifier} {version}, page {number}"
+        where = f"assets of dandiset {identifier} {version}, page {page.number}"
         path = path_of("dandisets", identifier, "versions", version, "assets", "")
-        params = {"order": "path", "metadata": str(metadata).lower()}
-        answers = list(self._portions(path, params, Page(number, page_size), self._sizes[metadata]))
-        count = integer(answers[0], "count", where=where) if number == 1 else None
+        params = {"order": order, "metadata": str(metadata).lower(), **({"zarr": "true"} if zarrs else {})}
+        answers = list(self._portions(path, params, page, self._sizes[metadata], where=where))
+        count = integer(answers[0], "count", where=where) if page.number == 1 else None
         rows = [row for answer in answers for row in mappings(answer, "results", where=where)]
-        return AssetPage(number, count, rows, where, more=_has_next(answers[-1]))
+        return AssetPage(page.number, count, rows, where, more=_has_next(answers[-1]))
 
     def asset_info(self, asset_id: str) -> Json:
         """Return one asset's row with metadata. Says nothing about whether any version still holds it."""
@@ -166,8 +179,14 @@ class DandiApi:
         params = {"ordering": "id", **({"embargoed": "true"} if self._lists_embargoed else {})}
         return list(self._portions("dandisets/", params, Page(number, PAGE_SIZE), self._listing_size))
 
-    def _portions(self, path: str, params: dict[str, Any], page: Page, size: PageSize) -> Iterator[Json]:
-        """Yield the answers that hold a page's rows, up to where the list ends: one, if the server can manage that."""
+    def _portions(
+        self, path: str, params: dict[str, Any], page: Page, size: PageSize, *, where: str = ""
+    ) -> Iterator[Json]:
+        """Yield the answers that hold a page's rows, up to where the list ends: one, if the server can manage that.
+
+        With `where`, raise `TornRead` for an answer that is another page than a later one that was asked for: no row
+        tells which page it is on. Page 1 alone knows how many rows there are.
+        """
         portions = Portions(page, size)
         for portion in portions:
             query = {**params, "page": portion.number, "page_size": portion.size}
@@ -177,6 +196,8 @@ class DandiApi:
                 portions.put_back(portion)
                 continue
             size.managed(portion)
+            if where and portion.number > 1 and _page_before(answer, portion.number - 1) != portion.number - 1:
+                raise TornRead(f"{where}: another page was answered")
             yield answer
             if not _has_next(answer):
                 return
@@ -195,6 +216,18 @@ def _no_archive(said: str) -> WrongAddress:
         f"no DANDI API answers at this address ({said}); check DANDI_API_URL or 'api_url', which ends in /api,"
         " or try again later; nothing was deleted"
     )
+
+
+def _page_before(answer: Json, expected: int) -> int:
+    """Return the number of the page before an answer, as its link says; the link to page 1 has no number."""
+    if "previous" not in answer:
+        return expected
+    link = answer["previous"]
+    found = _PAGE.search(link) if isinstance(link, str) else None
+    return int(found[1]) if found else int(link is not None)
+
+
+_PAGE = re.compile(r"[?&]page=(\d{1,9})(?:&|$)")
 
 
 def _has_next(answer: Json) -> bool:

@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from zlib import crc32
 
 from dandi_pipeline.errors import TornRead
+from dandi_pipeline.http.instants import instant, moment_of
 from dandi_pipeline.http.payload import integer, mapping
 from dandi_pipeline.platforms.contract import (
     Complete,
@@ -21,7 +23,7 @@ from dandi_pipeline.platforms.contract import (
 from dandi_pipeline.platforms.dandi.api import DandiApi, as_listed
 from dandi_pipeline.platforms.dandi.asset_reading import AssetReading, Shelf
 from dandi_pipeline.platforms.dandi.manifests import Manifests
-from dandi_pipeline.platforms.dandi.plan import VERSION_BYTES
+from dandi_pipeline.platforms.dandi.plan import OVERLAP, SHARES, VERSION_BYTES
 from dandi_pipeline.platforms.dandi.records import (
     ASSET,
     ASSETS,
@@ -53,6 +55,7 @@ class DandisetReading:
         self._listed = listed
         self._id = listed.key
         self._request = request
+        self._full = request.full and (request.round is None or in_turn(self._id, request.round))
         self._published_assets = published_assets and ASSETS in request.parts
         self._derives_facets = derives_facets
         self._cut_short = False
@@ -111,7 +114,23 @@ class DandisetReading:
     @property
     def _lists_versions(self) -> bool:
         wanted = DANDISETS in self._request.parts or self._published_assets
-        return wanted and (self._listed.row["published"] is not None or self._holds_published())
+        ever = self._listed.row["published"] is not None or self._holds_published()
+        return wanted and ever and not self._published_as_known
+
+    @property
+    def _published_as_known(self) -> bool:
+        """Whether the newest published version is as the mirror has it, so that nothing was published since.
+
+        Only older versions may have been corrected or deleted then: those are the sweep's. Where the assets of
+        published versions are mirrored too, all rows are wanted: zarrs may have changed in each.
+        """
+        newest, read = self._listed.row["published"], " " in (self._request.tokens.get(DANDISETS) or "")
+        if newest is None or not read or self._published_assets or self._request.full:
+            return False
+        known = self._request.known[VERSION.name]
+        # Versions are named after the minute of their publication.
+        latest = max((key for key in known if key != (DRAFT,)), default=None)
+        return (newest["version"],) == latest and self._shows(newest, known[latest])
 
     def _holds_published(self) -> bool:
         known = (*self._request.known[VERSION.name], *self._request.known[ASSET.name])
@@ -119,10 +138,13 @@ class DandisetReading:
 
     def _published_versions(self, published: Sequence[Json]) -> Iterator[Observation]:
         known = self._request.known[VERSION.name]
+        if self._published_as_known:
+            yield Unchanged(VERSION, [key for key in known if key != (DRAFT,)])
+            return
         stale = []
         for row in published:
             key = (row["version"],)
-            if not self._request.full and self._shows(row, known.get(key)):
+            if not self._full and self._shows(row, known.get(key)):
                 yield Unchanged(VERSION, [key])
             else:
                 stale.append(row)
@@ -149,7 +171,8 @@ class DandisetReading:
     # Assets
 
     def _draft_assets(self) -> Iterator[Observation]:
-        yield from self._assets_of(DRAFT, self._listed.record_count, full=self._embargo_changed())
+        since = None if self._embargo_changed() else self._known_until()
+        yield from self._assets_of(DRAFT, self._listed.record_count, since=since, full=self._embargo_changed())
 
     def _embargo_changed(self) -> bool:
         """Tell whether `access` in every asset's metadata may have changed, which moves no asset's `modified`.
@@ -159,6 +182,18 @@ class DandisetReading:
         stored = self._request.tokens.get(ASSETS) or ""
         same = stored.split(" ")[1:2] == [self._listed.row["embargo_status"]]
         return bool(self._request.known[ASSET.name]) and not same
+
+    def _known_until(self) -> str | None:
+        """Return from when on assets are modified that may have come since the draft was stored, if it is known so.
+
+        The stored token has the draft's `modified`, a time of the archive that had passed when the draft was read. A
+        draft whose time has gone back by more than changes can be late is not to be trusted with times.
+        """
+        stored, *details = (self._request.tokens.get(ASSETS) or "").split(" ")
+        if self._request.limit or self._request.full or not details:
+            return None
+        before, now = moment_of(stored), self._listed.modified
+        return None if now < before - OVERLAP else instant((before - OVERLAP).isoformat())
 
     def _assets_of_published(self, published: Sequence[Json]) -> Iterator[Observation]:
         """Read what is not surely held as it is. A published version's assets are fixed, but for zarrs.
@@ -170,7 +205,7 @@ class DandisetReading:
         held, digested = self._held_of_versions()
         for row in published:
             version, count = row["version"], integer(row, "asset_count", where=f"versions of dandiset {self._id}")
-            if digested[version] == held[version] == count and not self._request.full:
+            if digested[version] == held[version] == count and not self._full:
                 yield Unchanged(ASSET, [key for key in self._request.known[ASSET.name] if key[0] == version])
                 yield Complete(ASSET, (version,))
             else:
@@ -184,11 +219,22 @@ class DandisetReading:
         held = Counter(version for (version, _), _ in known)
         return held, Counter(version for (version, _), fingerprint in known if fingerprint[_SHA256] is not None)
 
-    def _assets_of(self, version: str, count: int, *, full: bool = False) -> Iterator[Observation]:
-        shelf = Shelf(self._id, version, count, self._listed.row["embargo_status"], self._derives_facets)
+    def _assets_of(
+        self, version: str, count: int, *, since: str | None = None, full: bool = False
+    ) -> Iterator[Observation]:
+        embargo = self._listed.row["embargo_status"]
+        shelf = Shelf(self._id, version, count, embargo, since, self._derives_facets)
         reading = AssetReading(self._api, self._manifests, self._request, shelf)
-        yield from reading.observations(full=full or self._request.full)
+        yield from reading.observations(full=full or self._full)
         self._cut_short = self._cut_short or reading.cut_short
 
+
+def in_turn(dandiset: str, round_of_sweeps: int) -> bool:
+    """Tell whether a dandiset's content is read in this round: in one of any `SHARES` that follow each other."""
+    return crc32(dandiset.encode()) // SPREAD % SHARES == round_of_sweeps % SHARES
+
+
+SPREAD = 1_000
+"""The day on which a dandiset has its turn is told by the same number's smaller digits."""
 
 _SHA256 = 1 + ASSET.fingerprint.index("sha256")

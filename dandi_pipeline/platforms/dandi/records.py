@@ -17,7 +17,9 @@ DANDISET = RecordKind("dandiset", DANDISETS, key=(), fingerprint=("draft_modifie
 VERSION = RecordKind(
     "version", DANDISETS, key=("version",), fingerprint=("modified", "status", "name", "asset_count", "size")
 )
-ASSET = RecordKind("asset", ASSETS, key=("version", "path"), fingerprint=("asset_id", "modified", "size", "sha256"))
+ASSET = RecordKind(
+    "asset", ASSETS, key=("version", "path"), fingerprint=("asset_id", "modified", "size", "sha256", "zarr")
+)
 
 DRAFT = "draft"
 

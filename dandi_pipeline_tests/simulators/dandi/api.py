@@ -1,16 +1,17 @@
 """The endpoints of the API: which addresses there are, who may read what, and what is answered."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
+from zlib import crc32
 
 import orjson
 
 from dandi_pipeline_tests.simulators.messages import GZIP_FROM, HTML, Reply
 
 from .messages import NOT_FOUND_PAGE, Rejection, Request, not_found
-from .paging import counted_page, lazy_page
+from .paging import counted_page, lazy_page, page_size
 from .records import OPEN, VERSION_PATTERN, Asset, Dandiset, User, Version
 from .views import asset_row, dandiset_detail, full_asset_row, listing_row, version_info, version_row
 from .world import World
@@ -168,9 +169,10 @@ class Api:
         dandiset, version = self._version(captured, user)
         full = _flag(request, "metadata", default=False)
         order = _order(request, _ASSET_ORDERS)
+        ties = "" if "path" in order else f"{request.query.get('page', '1')} of {page_size(request)}"
         rows = self.world.derived(
-            ("assets", dandiset.identifier, version.version, order),
-            lambda: _sorted(list(version.assets.values()), order, _ASSET_ORDERS),
+            ("assets", dandiset.identifier, version.version, order, ties),
+            lambda: _sorted(_in_no_order(version.assets.values(), ties), order, _ASSET_ORDERS),
         )
         return lazy_page(request, _filtered(request, version, rows), full_asset_row if full else self._bare_row)
 
@@ -266,6 +268,17 @@ def _sorted(rows: list[Row], order: str, known: Mapping[str, Callable[[Row], Any
     for name in reversed(order.split(",")):
         rows = sorted(rows, key=known[name.removeprefix("-")], reverse=name.startswith("-"))
     return rows
+
+
+def _in_no_order(assets: Iterable[Asset], ties: str) -> list[Asset]:
+    """Return assets so that those which tie in an order come in another one on each page.
+
+    The server adds no key of its own to `order` (api/views/asset.py), and PostgreSQL shows equal rows as the plan for
+    each LIMIT and OFFSET happens to find them.
+    """
+    if not ties:
+        return list(assets)
+    return sorted(assets, key=lambda asset: crc32(f"{ties} {asset.asset_id}".encode()))
 
 
 def _filtered(request: Request, version: Version, rows: list[Asset]) -> list[Asset]:
