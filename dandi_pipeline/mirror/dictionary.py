@@ -37,7 +37,9 @@ class PublicTable:
 INTERNAL = frozenset(
     [
         "change_log",
+        "dandiset_texts",
         "facet_states",
+        "first_syncs",
         "mirror_clock",
         "mirror_statistics",
         "partitions",

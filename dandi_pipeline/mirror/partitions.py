@@ -99,6 +99,12 @@ class PartitionRows:
             f"{synced}{cleared} {_THIS_PART}",
             {"part": part, "token": token, "visible": visible, "added": added},
         )
+        if token not in (None, HIDDEN_TOKEN):
+            self._execute(
+                "INSERT INTO first_syncs (source, partition, part, at) VALUES (:source, :partition, :part, :at)"
+                " ON CONFLICT (source, partition, part) DO NOTHING",
+                {"part": part},
+            )
 
     def fail(self, part: str, *, group: str, message: str) -> None:
         """Store that an attempt failed; what the mirror holds and its token stay as they are."""

@@ -93,6 +93,15 @@ class PostgresqlDialect:
         port = f":{self._url.port}" if self._url.port else ""
         return f"postgresql://{host}{port}/{self._url.database or ''}"
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """How psycopg2 connects, for a connection that is none of the engine's; with the password."""
+        return {
+            **self._url.translate_connect_args(username="user", database="dbname"),
+            **self._url.query,
+            "client_encoding": "utf8",
+        }
+
     def engine(self, *, read_only: bool) -> sa.Engine:
         """Return a pooled engine that tests a connection before it is used again."""
         engine = sa.create_engine(

@@ -167,6 +167,31 @@ partitions = sa.Table(
     sa.Column("error", sa.Text),
 )
 
+# Since when a partition's part has been held completely; kept when the partition is removed, for questions to the past.
+first_syncs = sa.Table(
+    "first_syncs",
+    METADATA,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Text, primary_key=True),
+    sa.Column("part", sa.Text, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+)
+
+# What people search dandisets by, from the draft's metadata; `texts` keeps an index of its words beside it.
+dandiset_texts = sa.Table(
+    "dandiset_texts",
+    METADATA,
+    sa.Column("number", SEQUENCE, primary_key=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("dandiset_id", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("keywords", sa.Text, nullable=False),
+    sa.Column("about", sa.Text, nullable=False),
+    sa.Column("contributors", sa.Text, nullable=False),
+    sa.UniqueConstraint("source", "dandiset_id", name="dandiset_texts_of_dandiset"),
+)
+
 # One row that counts the transactions which changed anything; it numbers the generations of `partitions`, so that
 # none ever comes back, not even when a partition is removed and stored anew.
 mirror_clock = sa.Table("mirror_clock", METADATA, sa.Column("commits", sa.BigInteger, nullable=False))
@@ -222,7 +247,8 @@ class RecordTable:
     """Where the records of one kind live.
 
     `partition` names the column that holds the partition's key. `scope` names the column that `name` is unique
-    within, if there is one; with `partition` they identify a row.
+    within, if there is one; with `partition` they identify a row. The columns in `moving` are no content: they are
+    brought up to date without an entry in the change log.
     """
 
     kind: str
@@ -230,6 +256,7 @@ class RecordTable:
     partition: str
     name: str
     scope: str | None = None
+    moving: tuple[str, ...] = ()
 
     @cached_property
     def key(self) -> tuple[str, ...]:
@@ -274,8 +301,8 @@ class RecordTable:
 RECORD_TABLES: Mapping[str, RecordTable] = {
     record.kind: record
     for record in (
-        RecordTable("dandiset", dandisets, partition="dandiset_id", name="dandiset_id"),
-        RecordTable("version", versions, partition="dandiset_id", name="version"),
+        RecordTable("dandiset", dandisets, partition="dandiset_id", name="dandiset_id", moving=("draft_modified",)),
+        RecordTable("version", versions, partition="dandiset_id", name="version", moving=("modified",)),
         RecordTable("asset", assets, partition="dandiset_id", scope="version", name="path"),
         RecordTable("schema", schemas, partition="partition", name="partition"),
         RecordTable("page", notion_pages, partition="data_source_id", name="page_id"),

@@ -22,6 +22,7 @@ from dandi_pipeline.mirror.partitions import HIDDEN_TOKEN, PartitionRows, Partit
 from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable
 from dandi_pipeline.mirror.shapes import ShapedViews, checked
 from dandi_pipeline.mirror.staging import StagingTable, checked_keys, staged_rows
+from dandi_pipeline.mirror.texts import renew_texts
 from dandi_pipeline.platforms.contract import Key, Known, Record, RecordKind, Shape
 
 
@@ -186,6 +187,8 @@ class PartitionSession:
                         f"{self._where}: another sync committed {part!r} meanwhile; nothing was written, read it again"
                     )
             counts = apply(rows, lambda record: Merge(self._connection, dialect, record, named))
+            if "version" in counts:
+                renew_texts(self._connection, self._source, self._partition)
             states = self._read_states()
         self._states = states
         self.discard()

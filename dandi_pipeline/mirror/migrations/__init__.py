@@ -7,9 +7,10 @@ import sqlalchemy as sa
 
 from dandi_pipeline.errors import DatabaseUnavailable
 from dandi_pipeline.mirror.database import Database
+from dandi_pipeline.mirror.texts import renew_all_texts
 from dandi_pipeline.mirror.views import create_views, drop_views
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every revision this version of the package knows, oldest first."""
 
 VERSION_TABLE = "mirror_schema"
@@ -49,6 +50,7 @@ def upgrade(database: Database) -> None:
                 drop_views(connection, database.dialect)
                 _run_alembic(connection)
                 create_views(connection, database.dialect)
+                renew_all_texts(connection)
 
 
 def _run_alembic(connection: sa.Connection) -> None:

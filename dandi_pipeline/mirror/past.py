@@ -1,0 +1,127 @@
+"""Reads what the mirror held at a moment in the past, from the rows as they are and the change log.
+
+A record of which no later change is logged is as it is now; any other was what the first later change replaced.
+"""
+
+import heapq
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+
+from dandi_pipeline.mirror.database import Database
+from dandi_pipeline.mirror.dialect import Dialect
+from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable, change_log
+from dandi_pipeline.platforms.contract import RecordKind
+
+PastRow = dict[str, Any]
+
+# Of each record the first change after the partition's last commit at or before the moment. Sequences decide and not
+# times, which go back where a clock is set.
+_LATER = """
+WITH cut AS (
+  SELECT partition, max(sequence) AS sequence FROM change_log
+  WHERE source = :source AND at <= :moment GROUP BY partition
+), later AS (
+  SELECT c.partition, c.scope, c.name, min(c.sequence) AS sequence
+  FROM change_log c LEFT JOIN cut ON cut.partition = c.partition
+  WHERE c.source = :source AND c.record = :record AND c.sequence > coalesce(cut.sequence, 0)
+  GROUP BY c.partition, c.scope, c.name
+), complete AS (
+  SELECT partition FROM first_syncs WHERE source = :source AND part = :part AND at <= :moment
+)
+"""
+
+# In an image, metadata and hash stand at the end. Within a text a quotation mark never follows a comma or a blank.
+_METADATA = re.compile(r',\s*"metadata"\s*:\s*')
+_HASH = re.compile(r',\s*"content_hash"\s*:\s*"[0-9a-f]*"\s*\}\s*\Z')
+
+
+class Past:
+    """The mirror as it was at a moment: an instant in canonical spelling. Made by `reading_past`."""
+
+    def __init__(self, connection: sa.Connection, dialect: Dialect, moment: str) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self._moment = moment
+
+    def first_syncs(self, part: str) -> Mapping[tuple[str, str], str]:
+        """Return since when each partition's part is held completely, by (source, partition)."""
+        columns = f"source, partition, {self._instant('at')}"
+        rows = self._connection.execute(
+            sa.text(f"SELECT {columns} FROM first_syncs WHERE part = :part"), {"part": part}
+        )
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    def rows(self, kind: RecordKind, source: str, partitions: Collection[str] | None = None) -> Iterator[PastRow]:
+        """Yield the records of a kind that a source held, those of a partition together.
+
+        Those of partitions that were not complete yet are left out. Columns that move without an entry in the log are
+        None: nobody knows what they were.
+        """
+        record = RECORD_TABLES[kind.name]
+        named = {"source": source, "moment": self._moment, "record": record.kind, "part": kind.part}
+        wanted = None if partitions is None else frozenset(partitions)
+        streams = (self._unchanged(record, named, wanted), self._replaced(record, named, wanted))
+        for row in heapq.merge(*streams, key=lambda row: str(row[record.partition])):
+            yield {**row, **dict.fromkeys(record.moving)}
+
+    def _unchanged(
+        self, record: RecordTable, named: Mapping[str, str], wanted: Collection[str] | None
+    ) -> Iterator[PastRow]:
+        names = [column.name for column in record.table.columns]
+        columns = ", ".join(self._dialect.as_text(record.table.columns[name], f"t.{name}") for name in names)
+        scope = f"t.{record.scope}" if record.scope else "''"
+        found = self._stream(
+            f"{_LATER} SELECT {columns} FROM {record.table.name} t LEFT JOIN later l"
+            f" ON l.partition = t.{record.partition} AND l.scope = {scope} AND l.name = t.{record.name}"
+            f" WHERE t.source = :source AND l.sequence IS NULL"
+            f" AND t.{record.partition} IN (SELECT partition FROM complete) ORDER BY t.{record.partition}",
+            named,
+        )
+        for values in found:
+            row = dict(zip(names, values, strict=True))
+            if wanted is None or row[record.partition] in wanted:
+                yield row
+
+    def _replaced(
+        self, record: RecordTable, named: Mapping[str, str], wanted: Collection[str] | None
+    ) -> Iterator[PastRow]:
+        before = self._dialect.as_text(change_log.columns["before"], "c.before")
+        found = self._stream(
+            f"{_LATER} SELECT c.partition, {before} FROM later l JOIN change_log c ON c.sequence = l.sequence"
+            " WHERE c.before IS NOT NULL AND c.partition IN (SELECT partition FROM complete) ORDER BY c.partition",
+            named,
+        )
+        for partition, image in found:
+            if wanted is None or partition in wanted:
+                yield {"source": named["source"], **image_row(image)}
+
+    def _stream(self, statement: str, named: Mapping[str, str]) -> Iterator[Any]:
+        streaming = self._connection.execution_options(stream_results=True, max_row_buffer=1000)
+        yield from streaming.execute(sa.text(statement), named)
+
+    def _instant(self, name: str) -> str:
+        return self._dialect.as_text(change_log.columns["at"], name)
+
+
+@contextmanager
+def reading_past(database: Database, moment: str) -> Iterator[Past]:
+    """Lend the past at a moment, as of one state of the mirror throughout."""
+    with database.connection() as connection, database.transaction(connection):
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        yield Past(connection, database.dialect, moment)
+
+
+def image_row(image: str) -> PastRow:
+    """Return the row that an image shows, its metadata to the letter."""
+    start, end = _METADATA.search(image), _HASH.search(image)
+    if start is None or end is None:
+        return dict(json.loads(image))
+    metadata = image[start.end() : end.start()]
+    row: PastRow = json.loads(image[: start.start()] + image[end.start() :])
+    return {**row, "metadata": None if metadata.strip() == "null" else metadata}
