@@ -15,6 +15,8 @@ PipelineError
 │   ├── QuotaExhausted        the account may send nothing more until its quota is renewed
 │   ├── PartitionUnknown      a named partition does not exist
 │   ├── DatabaseUnavailable   the mirror cannot be opened
+│   ├── QueryRefused          a question that is not answered: the message says why
+│   ├── QueryStopped          a question that took more time or memory than it may
 │   └── MassDeletionRefused   a guard: read what would go, then allow it or not
 └── ContractError             the platform answered something it never promised: read the message
     ├── ResourceMissing       404, in the API's own JSON, where something was promised
@@ -100,6 +102,14 @@ class PartitionUnknown(ConfigurationError):
 
 class DatabaseUnavailable(ConfigurationError):
     """The mirror's database cannot be opened, read or migrated."""
+
+
+class QueryRefused(ConfigurationError):
+    """A statement is wrong, or asks for what the door does not give."""
+
+
+class QueryStopped(ConfigurationError):
+    """A statement took more time, memory or disk than it may; nothing of it goes on."""
 
 
 class MassDeletionRefused(ConfigurationError):

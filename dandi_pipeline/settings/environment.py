@@ -27,6 +27,7 @@ class Settings:
     dandi_api_url: str
     dandi_manifest_url: str | None
     mirror_database_url: str = field(repr=False)
+    mirror_reader_url: str | None = field(repr=False)
     dagster_home: Path
     sources_path: Path | None
     _environ: Mapping[str, str] = field(repr=False)
@@ -46,6 +47,7 @@ class Settings:
             dandi_api_url=_address(given.get("DANDI_API_URL", DANDI_API_URL), "DANDI_API_URL"),
             dandi_manifest_url=_optional_address(given, "DANDI_MANIFEST_URL"),
             mirror_database_url=_database_url(given, cwd, home),
+            mirror_reader_url=given.get("MIRROR_READER_URL"),
             dagster_home=home,
             sources_path=_sources_path(given, cwd),
             _environ=given,

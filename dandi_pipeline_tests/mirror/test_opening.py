@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -109,13 +110,18 @@ def test_a_full_disk_is_called_one(tmp_path: Path) -> None:
     assert str(failure) == f"{tmp_path}/mirror.sqlite: the disk is full; free space there and sync again"
 
 
+def declared(name: str | None, kind: str, parents: Any) -> bool:
+    """Say whether a table is one that both databases have: the index of words is FTS5's tables or a tsvector's."""
+    return kind != "table" or not str(name).startswith("dandiset_words")
+
+
 def test_migrations_and_a_first_sync_lead_to_the_declared_schema(mirror_url: str) -> None:
     with opened(mirror_url) as mirror:
         mirror.complete()
     engine = engine_of(mirror_url)
     with engine.connect() as connection:
         context = MigrationContext.configure(
-            connection, opts={"version_table": migrations.VERSION_TABLE, "compare_type": True}
+            connection, opts={"version_table": migrations.VERSION_TABLE, "compare_type": True, "include_name": declared}
         )
         assert compare_metadata(context, METADATA) == []
     engine.dispose()

@@ -1,0 +1,1 @@
+"""Asking the mirror: the door, the past, frames, exports, search, and what serves them."""
