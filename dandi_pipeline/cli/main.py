@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from dandi_pipeline.cli.asking import explore, export, mcp, query
 from dandi_pipeline.cli.guides import cheatsheet, examples, quick
 from dandi_pipeline.cli.health import health
 from dandi_pipeline.cli.history import history
@@ -64,6 +65,10 @@ for _command in (
     inspect_sources,
     health,
     stats,
+    query,
+    export,
+    explore,
+    mcp,
     quick,
     cheatsheet,
     examples,

@@ -44,6 +44,11 @@ class Pages:
             raise AssertionError(f"{path} does not show {missing} but:\n{self.text}") from None
 
     @property
+    def browser(self) -> WebDriver:
+        """The browser itself, for what only it can tell."""
+        return self._browser
+
+    @property
     def text(self) -> str:
         """All that the page shows."""
         return self._browser.find_element(By.TAG_NAME, "body").text
