@@ -17,8 +17,8 @@ COMMANDS = sorted({command for document in documents() for command in document.c
 CHECKS = ("make test", "make check", "make browser")
 """What would run these tests within themselves: make is asked what it would do."""
 
-AFTER_A_SYNC = ("verify",)
-"""What ends with 1 before anything was synced."""
+AFTER_A_SYNC = ("verify", "query", "export")
+"""What fails before anything was synced."""
 
 ELSEWHERE = ("make ui", "make demo", "dandi-pipeline sync library", "dandi-pipeline inspect library")
 """What has a test of its own."""
