@@ -692,10 +692,10 @@ def _stored(
     width = len(record.key)
     for row in rows:
         columns = dict(zip(record.values, row[width:-1], strict=True))
-        yield tuple(row[:width]), columns, _parsed(row[-1])
+        yield tuple(row[:width]), columns, stored_json(row[-1])
 
 
-def _parsed(metadata: str | None) -> Any:
+def stored_json(metadata: str | None) -> Any:
     """Return stored metadata as a sync has it; what cannot be read has no facets."""
     try:
         return None if metadata is None else parsed(metadata.encode())

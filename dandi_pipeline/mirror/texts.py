@@ -4,7 +4,6 @@ Words are cut and folded here and not by the database, so that both find the sam
 table of texts: FTS5 in SQLite, a tsvector in PostgreSQL.
 """
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+
+from dandi_pipeline.mirror.facets import stored_json
 
 FIELDS = ("name", "about", "keywords", "contributors", "description")
 """What is searched, that which counts most first."""
@@ -87,7 +88,7 @@ def renew_texts(connection: sa.Connection, source: str, dandiset_id: str) -> Non
         sa.text(f"SELECT CAST(metadata AS TEXT) FROM versions {here} AND version = 'draft'"), named
     ).scalar()
     if metadata is not None:
-        _insert(connection, {**named, **texts_of(_parsed(metadata))})
+        _insert(connection, {**named, **texts_of(stored_json(metadata))})
 
 
 def renew_all_texts(connection: sa.Connection) -> None:
@@ -256,10 +257,3 @@ def _storable(value: Any) -> str:
     if not isinstance(value, str):
         return ""
     return value.replace("\0", " ").encode(errors="replace").decode()
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None  # It is kept to the letter in any case, and found by other means.

@@ -206,6 +206,8 @@ def _process(request: dict[str, Any], bounds: Bounds) -> Iterator[Reading]:
 def _lines(output: IO[bytes], killed: threading.Event, bounds: Bounds) -> Iterator[dict[str, Any]]:
     """Yield what the worker says; raise what it says of a failure, or what its silence means."""
     for line in output:
+        if not line.endswith(b"\n"):
+            break  # It was ended in the middle of a line.
         said: dict[str, Any] = json.loads(line)
         if "error" in said:
             raise _failure(said["error"], said["message"], bounds)

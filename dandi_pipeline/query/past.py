@@ -4,7 +4,6 @@ Rows are read back from the change log. For questions in SQL they are put into a
 file, so that facets, views and search are made of them by the same code as ever.
 """
 
-import json
 import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from dandi_pipeline.errors import QueryRefused
 from dandi_pipeline.mirror.database import Database
-from dandi_pipeline.mirror.facets import rules_of
+from dandi_pipeline.mirror.facets import rules_of, stored_json
 from dandi_pipeline.mirror.mirror import Mirror
 from dandi_pipeline.mirror.past import Past, PastRow, reading_past
 from dandi_pipeline.mirror.schema import RECORD_TABLES
@@ -107,11 +106,10 @@ def _record(kind: RecordKind, row: PastRow) -> Record:
     columns = {name: row.get(name) for name in table.values}
     if "visible" in columns:
         columns["visible"] = bool(columns["visible"])
-    metadata = row.get("metadata")
     rules = rules_of([kind.name])
     derive = rules.derive.get(kind.name) if rules else None
-    facets = derive(key, columns, None if metadata is None else json.loads(metadata)) if derive else None
-    return Record(kind, key, columns, metadata, row["content_hash"], facets)
+    facets = derive(key, columns, stored_json(row.get("metadata"))) if derive else None
+    return Record(kind, key, columns, row.get("metadata"), row["content_hash"], facets)
 
 
 def _sources(

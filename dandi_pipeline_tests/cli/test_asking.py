@@ -1,6 +1,7 @@
 """The commands that ask the mirror, from a shell."""
 
 import json
+
 import pytest
 
 from dandi_pipeline_tests.cli.conftest import Shell
