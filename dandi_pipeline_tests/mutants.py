@@ -229,13 +229,6 @@ MUTANTS = (
         f"{NEWEST}::test_one_that_left_a_large_draft_is_searched_for",
     ),
     Mutant(
-        "newest first: what is held is listed again",
-        "platforms/dandi/asset_reading.py",
-        "if path in held and _rows_agree(held[path], record):",
-        "if False:",
-        f"{NEWEST}::test_what_was_read_with_the_newest_is_not_listed_twice_where_all_must_be_listed",
-    ),
-    Mutant(
         "sweeps: no dandiset has its turn",
         "platforms/dandi/reading.py",
         "self._full = request.full and (request.round is None or in_turn(self._id, request.round))",

@@ -9,7 +9,7 @@ from typing import Any
 
 from dandi_pipeline.http.client import Limits
 from dandi_pipeline.mirror import Mirror
-from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE, Manner
+from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE, SHARES, Manner
 from dandi_pipeline.sync.report import PartitionReport
 from dandi_pipeline_tests.end_to_end.equality import Rows, differences, held_rows
 from dandi_pipeline_tests.end_to_end.replay import all_changes, replay_problems
@@ -191,8 +191,9 @@ class WorldRun:
             self._sync_quietly()
             self._split_off_silent(self._differences())
         if self._differences() or self.chance.random() < 0.5:
-            self._sync_quietly(full=True)
-            self.tally["sweeps"] += 1
+            for turn in self.chance.choice([(None,), range(SHARES)]):
+                self._sync_quietly(full=True, round=turn)
+                self.tally["sweeps"] += 1
         self._require(self._differences(), "a sweep did not converge")
         sequence = self._sequence
         self._archive.requests.reset()
@@ -248,7 +249,7 @@ class WorldRun:
             keys = sorted(self._archive.world.dandisets)
             options |= {"partitions": tuple(chance.sample(keys, min(2, len(keys)))), "ignore_unknown": True}
         if chance.random() < 0.3:
-            options["full"] = True
+            options |= {"full": True, "round": chance.choice([None, chance.randint(0, 9)])}
         if chance.random() < 0.2:
             options["max_records"] = chance.randint(1, 4)
         if chance.random() < 0.3:
