@@ -16,6 +16,9 @@ EDITED = (0, 1, 10, 100, 1_000)
 AT_A_TIME = 10
 """Assets that are edited in the same dandiset: people work on one, not on all of them."""
 
+LARGE = {Scale.QUICK: 3_000, Scale.FULL: 60_000}
+"""Assets of one large draft, of which one is edited."""
+
 _SIZES = {Scale.QUICK: (130, 75), Scale.FULL: (240, 500)}
 """Dandisets, and about how many assets each has: a sixth of them is empty, so 8,000 or 100,000 in all."""
 
@@ -31,6 +34,7 @@ def measure(scale: Scale) -> Table:
         rows = tuple(_row(copy, edited) for edited in EDITED)
         if scale is Scale.QUICK:
             copy.require_equal()
+    rows += (_row_of_large(LARGE[scale]),)
     return Table(
         title="What changed, and what its sync costs",
         command=scale.command("incremental"),
@@ -38,9 +42,22 @@ def measure(scale: Scale) -> Table:
         rows=rows,
         notes=(
             f"Of {held:,} assets in {dandisets} dandisets, {AT_A_TIME} edited at a time in one dandiset; SQLite. A"
-            " dandiset takes two requests for its assets and its draft's row, and one for its versions if it has any.",
+            " dandiset takes two requests, for its newest assets and its draft's row, and one for its zarrs if it has"
+            " any. The last row is of an archive of its own.",
         ),
     )
+
+
+def _row_of_large(assets: int) -> tuple[str, ...]:
+    """Measure one edit in a draft of so many assets."""
+    with (
+        ServedArchive(quiet_world(dandisets=2, assets=4, large=assets)) as archive,
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+    ):
+        copy = Copy(archive, f"sqlite:///{Path(folder) / 'mirror.sqlite'}", manifests=True)
+        copy.sync()
+        _, *row = _row(copy, 1)
+    return (f"1 in a draft of {assets:,}", *row)
 
 
 def _row(copy: Copy, edited: int) -> tuple[str, ...]:

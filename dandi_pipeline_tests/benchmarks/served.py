@@ -105,12 +105,12 @@ class Copy:
             raise AssertionError(f"{len(found)} rows differ, the first: {found[0]}")
 
 
-def quiet_world(*, dandisets: int, assets: int) -> World:
+def quiet_world(*, dandisets: int, assets: int, large: int = 0) -> World:
     """Return an archive as years of quiet leave it: every digest is there, the bulk files were written long after.
 
-    Of 22,553 real assets not one lacked its digest.
+    Of 22,553 real assets not one lacked its digest. With `large`, the first dandiset has that many assets.
     """
-    world = generated_world(dandisets=dandisets, assets=assets, digested=True)
+    world = generated_world(dandisets=dandisets, assets=assets, large=large, digested=True)
     for dandiset in world.dandisets.values():
         for version in dandiset.versions.values():
             world.rewrite_version(dandiset.identifier, version.version, modified=version.modified + DAY)
