@@ -95,7 +95,8 @@ class Upstream:
         if len(paths) < 3:
             return False
         chosen = self._chance.sample(paths, self._chance.randint(2, len(paths)))
-        edited = [self._world.edit_asset(identifier, path, metadata={"keywords": ["many"]}) for path in chosen]
+        metadata = {"keywords": [f"many {self._next()}"]}
+        edited = [self._world.edit_asset(identifier, path, metadata=metadata) for path in chosen]
         for asset in edited[: len(edited) // 2]:
             self._world.rewrite_asset(asset.asset_id, modified=edited[0].modified)
         return True
