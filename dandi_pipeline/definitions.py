@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from dandi_pipeline.orchestration.assembly import assemble
-from dandi_pipeline.orchestration.connections import Connections, Watcher
+from dandi_pipeline.orchestration.resources import Connections, Watcher
 from dandi_pipeline.orchestration.sources import mirrored
 from dandi_pipeline.platforms.registry import SETTINGS
 from dandi_pipeline.settings import Settings, load_sources

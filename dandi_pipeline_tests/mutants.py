@@ -42,14 +42,14 @@ MUTANTS = (
     ),
     Mutant(
         "listed assets missing from their metadata page are tolerated",
-        "platforms/dandi/asset_reading.py",
+        "platforms/dandi/reading.py",
         "        if wanted:\n",
         "        if not wanted and wanted:\n",
         f"{GUARDS}::test_an_asset_that_its_page_with_metadata_lacks_is_not_deleted",
     ),
     Mutant(
         "an empty zarr is taken as unchanged",
-        "platforms/dandi/asset_reading.py",
+        "platforms/dandi/reading.py",
         'columns["zarr"] is None else known[_SIZE] != 0',
         'columns["zarr"] is None else True',
         f"{GUARDS}::test_an_empty_zarr_is_never_taken_for_unchanged",
@@ -96,14 +96,20 @@ MUTANTS = (
         "                share.queue.remove(task)\n",
         "dandi_pipeline_tests/sync/test_workers.py::test_what_an_error_withdrew_counts_no_more",
     ),
-    Mutant("the floor of records", "sync/guard.py", "going > RECORD_FLOOR", "going >= RECORD_FLOOR", LIMITS),
+    Mutant("the floor of records", "sync/planning.py", "going > RECORD_FLOOR", "going >= RECORD_FLOOR", LIMITS),
     Mutant(
-        "the share of records", "sync/guard.py", "going > held * RECORD_SHARE", "going >= held * RECORD_SHARE", LIMITS
+        "the share of records",
+        "sync/planning.py",
+        "going > held * RECORD_SHARE",
+        "going >= held * RECORD_SHARE",
+        LIMITS,
     ),
-    Mutant("the floor of partitions", "sync/guard.py", "going > PARTITION_FLOOR", "going >= PARTITION_FLOOR", LIMITS),
+    Mutant(
+        "the floor of partitions", "sync/planning.py", "going > PARTITION_FLOOR", "going >= PARTITION_FLOOR", LIMITS
+    ),
     Mutant(
         "the share of partitions",
-        "sync/guard.py",
+        "sync/planning.py",
         "going > held * PARTITION_SHARE",
         "going >= held * PARTITION_SHARE",
         LIMITS,
@@ -117,7 +123,7 @@ MUTANTS = (
     ),
     Mutant(
         "the largest partitions first",
-        "orchestration/sensors.py",
+        "orchestration/automation.py",
         "for item in reversed(due)]",
         "for item in due]",
         "dandi_pipeline_tests/orchestration/test_sensor.py::test_the_largest_partition_waits_for_the_last_run",
@@ -188,21 +194,21 @@ MUTANTS = (
     ),
     Mutant(
         "newest first: the count",
-        "platforms/dandi/asset_reading.py",
+        "platforms/dandi/reading.py",
         "surplus = len(paths) - newest.count",
         "surplus = 0",
         f"{NEWEST}::test_what_has_left_is_found_by_the_count",
     ),
     Mutant(
         "newest first: blobs without sha256",
-        "platforms/dandi/asset_reading.py",
+        "platforms/dandi/reading.py",
         "if known[_SHA256] is None and known[_ZARR] is None]",
         "if False]",
         f"{NEWEST}::test_a_sha256_that_comes_is_seen_when_its_draft_moves",
     ),
     Mutant(
         "newest first: zarrs",
-        "platforms/dandi/asset_reading.py",
+        "platforms/dandi/reading.py",
         "if self._is_known_zarr(path) and path not in newest.ids}",
         "if False}",
         f"{NEWEST}::test_a_zarr_that_is_opened_again_is_seen_when_its_draft_moves",
@@ -223,7 +229,7 @@ MUTANTS = (
     ),
     Mutant(
         "newest first: a count that is not the row's",
-        "platforms/dandi/asset_reading.py",
+        "platforms/dandi/reading.py",
         "newest.count != self._shelf.asset_count or",
         "False or",
         f"{NEWEST}::test_one_that_left_a_large_draft_is_searched_for",

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dandi_pipeline.cli.arguments import instant, positive_number
-from dandi_pipeline.cli.tables import table
-from dandi_pipeline.cli.terminal import plain, quantity, screen_width, tell
+from dandi_pipeline.cli.options import instant, positive_number
+from dandi_pipeline.cli.output import plain, quantity, screen_width, table, tell
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dandi_pipeline.cli.listing import LABELS, labelled
-from dandi_pipeline.cli.terminal import screen_width, tell
+from dandi_pipeline.cli.output import screen_width, tell
 
 if TYPE_CHECKING:
     from dandi_pipeline.settings import Source
@@ -41,7 +41,7 @@ def examples() -> int:
 
 def _show(guide: "Callable[[Sequence[Source]], Entries]") -> int:
     # Imported here, so that --help does not wait for pydantic.
-    from dandi_pipeline.cli.configured import configured_sources
+    from dandi_pipeline.cli.sources import configured_sources
 
     _, sources = configured_sources()
     enabled = [source for source in sources if source.enabled] or list(sources)

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dandi_pipeline.cli import arguments
-from dandi_pipeline.cli.spans import in_words, why
-from dandi_pipeline.cli.terminal import one_line, quantity, tell
+from dandi_pipeline.cli import options as arguments
+from dandi_pipeline.cli.output import in_words, one_line, quantity, tell, why
 
 if TYPE_CHECKING:
-    from dandi_pipeline.cli.quota import Used
-    from dandi_pipeline.orchestration.history import PastSync
-    from dandi_pipeline.orchestration.standing import Standing
+    from dandi_pipeline.cli.forecast import Used
+    from dandi_pipeline.orchestration.history import Freshness, PastSync
     from dandi_pipeline.settings import Source
 
 _LOOKED_AT = 20
@@ -40,11 +38,10 @@ def health(*, hours: int, as_json: bool) -> int:
     Exit codes: 0 healthy; 1 not; 2 wrong usage or configuration.
     """
     # Imported here, so that --help does not wait for Dagster.
-    from dandi_pipeline.cli.configured import configured_sources
-    from dandi_pipeline.cli.quota import used
+    from dandi_pipeline.cli.forecast import used
+    from dandi_pipeline.cli.sources import configured_sources
     from dandi_pipeline.mirror import Mirror
-    from dandi_pipeline.orchestration.history import latest_syncs, past_syncs
-    from dandi_pipeline.orchestration.standing import standings
+    from dandi_pipeline.orchestration.history import freshness_of, latest_syncs, past_syncs
 
     settings, sources = configured_sources()
     enabled = [source for source in sources if source.enabled]
@@ -54,7 +51,7 @@ def health(*, hours: int, as_json: bool) -> int:
     with ExitStack() as stack:
         if mirror := Mirror.peek(settings.mirror_database_url):
             stack.enter_context(mirror)
-        standing = standings(home, enabled, mirror, now)
+        standing = freshness_of(home, enabled, mirror, now)
         quotas = used(enabled, settings, mirror.usage() if mirror else {})
     problems = [*_overdue(enabled, standing, now), *_failing(latest, now), *_nearly_used(quotas)]
     result = {"healthy": not problems, "hours": hours, **_sums(syncs)}
@@ -82,7 +79,7 @@ def _sums(syncs: "Sequence[PastSync]") -> dict[str, Any]:
     }
 
 
-def _overdue(sources: "Sequence[Source]", standing: "Mapping[str, Standing]", now: datetime) -> Iterator[str]:
+def _overdue(sources: "Sequence[Source]", standing: "Mapping[str, Freshness]", now: datetime) -> Iterator[str]:
     for source in sources:
         if standing[source.alias].is_overdue(now):
             yield (

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dandi_pipeline.cli.arguments import positive_number
-from dandi_pipeline.cli.tables import table
-from dandi_pipeline.cli.terminal import plain, screen_width, tell
+from dandi_pipeline.cli.options import positive_number
+from dandi_pipeline.cli.output import plain, screen_width, table, tell
 
 if TYPE_CHECKING:
     from dandi_pipeline.orchestration.history import PastSync

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread, Timer, current_thread, main_thread
 
-from dandi_pipeline.cli.terminal import tell
+from dandi_pipeline.cli.output import tell
 
 INTERRUPTED = 130
 """The exit code of what was interrupted."""

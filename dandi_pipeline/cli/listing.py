@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dandi_pipeline.cli.spans import in_words
-from dandi_pipeline.cli.tables import table
-from dandi_pipeline.cli.terminal import screen_width, tell
+from dandi_pipeline.cli.output import in_words, screen_width, table, tell
 
 if TYPE_CHECKING:
     from dandi_pipeline.settings import Source
@@ -31,7 +29,7 @@ _HEADINGS = ("SOURCE", "PLATFORM", "APPLICATION", "COMPONENT", "VAULT", "USER", 
 def list_targets(*, as_json: bool) -> int:
     """List the sources of sources.yaml, disabled ones too, and the names that `sync` takes as targets and filters."""
     # Imported here, so that --help does not wait for pydantic.
-    from dandi_pipeline.cli.configured import configured_sources
+    from dandi_pipeline.cli.sources import configured_sources
 
     _, sources = configured_sources()
     tell(json.dumps(_as_json(sources), indent=2) if as_json else _text(sources), to=sys.stdout)

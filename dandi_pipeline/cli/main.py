@@ -15,12 +15,12 @@ from dandi_pipeline.cli.asking import explore, export, mcp, query
 from dandi_pipeline.cli.guides import cheatsheet, examples, quick
 from dandi_pipeline.cli.health import health
 from dandi_pipeline.cli.history import history
-from dandi_pipeline.cli.inspecting import inspect_sources
+from dandi_pipeline.cli.inspect import inspect_sources
 from dandi_pipeline.cli.interrupts import INTERRUPTED
 from dandi_pipeline.cli.listing import list_targets
+from dandi_pipeline.cli.output import one_line, tell, tolerate_any_encoding
 from dandi_pipeline.cli.stats import stats
 from dandi_pipeline.cli.sync import sync
-from dandi_pipeline.cli.terminal import one_line, tell, tolerate_any_encoding
 from dandi_pipeline.cli.ui import ui
 from dandi_pipeline.cli.verify import verify
 from dandi_pipeline.errors import PipelineError, PlatformUnreachable

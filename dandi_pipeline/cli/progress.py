@@ -1,17 +1,16 @@
-"""How far a sync is, shown on standard error: bars on a terminal, lines everywhere else.
+"""How far a sync is, shown on standard error: bars on a terminal, lines everywhere else, warnings beside them."""
 
-Both are told by several threads at once, and both say the same steps in the same words.
-"""
-
+import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import RLock, Timer
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeAlias
 
-from dandi_pipeline.cli.terminal import plain, quantity, tell
+from dandi_pipeline.cli.output import one_line, plain, quantity, tell
 from dandi_pipeline.sync.progress import Stage
 
 if TYPE_CHECKING:
@@ -266,3 +265,32 @@ def _screen() -> dict[str, Any]:
     except OSError:
         known = False
     return {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}
+
+
+_OURS = "dandi_pipeline"
+
+
+@contextmanager
+def warnings_beside(watcher: Display, *, of_libraries: bool) -> Iterator[None]:
+    """Show the project's warnings as lines of `watcher` meanwhile, and those of libraries if they are asked for.
+
+    Written by themselves they would tear the bars apart, and a library's may be a stack trace: SQLAlchemy logs one
+    for an interrupt that meets it closing a connection, which is raised as well.
+    """
+    root, handler = logging.getLogger(), _Beside(watcher)
+    if not of_libraries:
+        handler.addFilter(logging.Filter(_OURS))
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+
+
+class _Beside(logging.Handler):
+    def __init__(self, watcher: Display) -> None:
+        super().__init__(logging.WARNING)
+        self._watcher = watcher
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._watcher.say(one_line(record.getMessage()))

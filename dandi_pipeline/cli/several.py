@@ -6,25 +6,228 @@ is a recorded run like any other; the platforms' rates are kept by all of them t
 """
 
 import json
+import signal
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from threading import Lock
+from typing import Any
 
 import click
 
-from dandi_pipeline.cli.children import Child, Children
-from dandi_pipeline.cli.interrupts import interrupts_heeded
-from dandi_pipeline.cli.merged import merged_json, merged_summary
-from dandi_pipeline.cli.outlook import outlook_json, outlook_table, outlooks
-from dandi_pipeline.cli.spans import why
-from dandi_pipeline.cli.terminal import plain, tell
+from dandi_pipeline.cli.forecast import forecast_json, forecast_table, forecasts
+from dandi_pipeline.cli.interrupts import INTERRUPTED, interrupts_heeded
+from dandi_pipeline.cli.output import RULE, byte_size, heading, one_line, plain, quantity, tell, why
 from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.orchestration.history import Freshness, freshness_of
 from dandi_pipeline.orchestration.launch import sigterm_interrupts
-from dandi_pipeline.orchestration.standing import Standing, standings
 from dandi_pipeline.settings import Settings, Source
 from dandi_pipeline.sync.options import SyncOptions
+
+_ERROR = "Error: "
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """The sync of one source; `arguments` are those it shares with the others."""
+
+    alias: str
+    platform: str
+    arguments: Sequence[str]
+
+    @property
+    def command(self) -> list[str]:
+        """What is run, with this very Python."""
+        own = ["sync", "--source", self.alias, "--json", "--no-progress"]
+        return [sys.executable, "-m", "dandi_pipeline", *own, *self.arguments]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the sync of one source ended: with its report, or with the error that stopped it."""
+
+    platform: str
+    code: int
+    report: dict[str, Any] | None
+    error: str
+
+
+class Children:
+    """Some processes, `at_once` at a time; their lines are shown on standard error, behind their sources' names."""
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._lock = Lock()
+        self._at_work: set[subprocess.Popen[str]] = set()
+        self._interrupted = False
+
+    def run(self, children: Sequence[Child]) -> dict[str, Ended]:
+        """Run all and return how each ended, by its source's alias.
+
+        An interrupt is passed on to those at work, and raised again when they have ended in order.
+        """
+        with ThreadPoolExecutor(self._at_once, thread_name_prefix="source") as threads:
+            futures = {child.alias: threads.submit(self._run, child) for child in children}
+            try:
+                return {alias: future.result() for alias, future in futures.items()}
+            except KeyboardInterrupt:
+                self._interrupt()
+                raise
+
+    def kill(self) -> None:
+        """End those at work at once."""
+        with self._lock:
+            self._interrupted = True
+            for process in self._at_work:
+                process.kill()
+
+    def _run(self, child: Child) -> Ended:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+            process = self._start(child, output.fileno())
+            if process is None:
+                return Ended(child.platform, INTERRUPTED, None, "not begun")
+            with process:
+                error = self._show(child, process)
+                code = process.wait()
+            with self._lock:
+                self._at_work.discard(process)
+            output.seek(0)
+            text = output.read()
+        if not text:
+            code = code if code > 0 else 1
+            return Ended(child.platform, code, None, error or f"ended without a report, exit code {process.returncode}")
+        return Ended(child.platform, code, json.loads(text), "")
+
+    def _start(self, child: Child, output: int) -> "subprocess.Popen[str] | None":
+        """Start a process, unless nothing is to be started any more.
+
+        In a session of its own: Ctrl-C in the terminal reaches it once, from here, and not twice.
+        """
+        with self._lock:
+            if self._interrupted:
+                return None
+            process = subprocess.Popen(  # noqa: S603 - this very command, with options that it has checked itself
+                child.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            )
+            self._at_work.add(process)
+        return process
+
+    def _show(self, child: Child, process: "subprocess.Popen[str]") -> str:
+        """Show a process's lines as they come; return the error it ended with, if it did."""
+        error = ""
+        assert process.stderr is not None
+        for line in process.stderr:
+            text = plain(line.rstrip("\n"))
+            if not self._interrupted:
+                tell(f"{child.alias}: {text}")
+            error = text.removeprefix(_ERROR) if text.startswith(_ERROR) else ""
+        return error
+
+    def _interrupt(self) -> None:
+        with self._lock:
+            self._interrupted = True
+            for process in self._at_work:
+                process.send_signal(signal.SIGINT)
+
+
+_CHANGES = ("added", "updated", "deleted")
+
+
+def merged_json(ends: Mapping[str, Ended], seconds: float) -> dict[str, Any]:
+    """Return each source's own report by its alias, and the total.
+
+    A source whose sync was stopped has `error` and `exit_code` in place of a report.
+    """
+    sources = {
+        alias: end.report if end.report is not None else {"error": end.error, "exit_code": end.code}
+        for alias, end in ends.items()
+    }
+    return {"sources": sources, "total": _total(ends, seconds)}
+
+
+def merged_summary(ends: Mapping[str, Ended], seconds: float) -> str:
+    """Return the SYNC SUMMARY block: a line a source, the total, and what did not come through."""
+    total = _total(ends, seconds)
+    lines = ["", RULE, "SYNC SUMMARY", RULE]
+    lines += [f"{alias} ({end.platform}): {_in_words(end)}" for alias, end in ends.items()]
+    lines += [f"{heading(name)[:-1]}: {value}" for name, value in total.items() if name not in _WORDED]
+    lines.insert(-1, f"Data received: {byte_size(total['bytes_received'])}")
+    return "\n".join([*lines, *_verdict(ends)])
+
+
+_WORDED = ("bytes_received", "duration_seconds")
+
+
+def _total(ends: Mapping[str, Ended], seconds: float) -> dict[str, Any]:
+    reports = [end.report for end in ends.values() if end.report is not None]
+    return {
+        "duration_seconds": round(seconds, 3),
+        "sources_synced": len(reports),
+        "sources_failed": len(ends) - len(reports),
+        "records_changed": sum(_changed(report) for report in reports),
+        "requests": sum(report["requests"] for report in reports),
+        "bytes_received": sum(report["bytes_received"] for report in reports),
+        "errors": len(ends) - len(reports) + sum(len(report["errors"]) for report in reports),
+    }
+
+
+def _in_words(end: Ended) -> str:
+    if end.report is None:
+        return f"failed, exit code {end.code}"
+    counts = [_counted(noun, tally) for noun, tally in _tallies(end.report).items()]
+    failed = quantity(len(end.report["errors"]), "error")
+    took = f"{quantity(end.report['requests'], 'request')}, {end.report['duration_seconds']:.2f} seconds"
+    return "; ".join([*counts, *([failed] if end.report["errors"] else []), took])
+
+
+def _counted(nouns: str, tally: Mapping[str, int]) -> str:
+    changes = [f"{tally[verb]:,} {verb}" for verb in _CHANGES if tally[verb]]
+    noun = nouns.replace("_", " ").removesuffix("s")
+    return ", ".join([f"{quantity(tally['checked'], noun)} checked", *changes])
+
+
+def _tallies(report: Mapping[str, Any]) -> dict[str, Mapping[str, int]]:
+    """Return the two tallies of a report, the partitions' and the records', by their nouns."""
+    return {name: value for name, value in report.items() if isinstance(value, dict) and "checked" in value}
+
+
+def _changed(report: Mapping[str, Any]) -> int:
+    *_, records = _tallies(report).values()
+    return sum(records[verb] for verb in _CHANGES)
+
+
+def _verdict(ends: Mapping[str, Ended]) -> Iterator[str]:
+    problems = [line for alias, end in ends.items() for line in _problems(alias, end)]
+    if not ends:
+        yield "Nothing was due"
+        return
+    if not problems:
+        yield "Sync completed successfully"
+        return
+    yield f"Sync completed with {quantity(len(problems), 'error')}:"
+    yield from (f"  {problem}" for problem in problems)
+
+
+def _problems(alias: str, end: Ended) -> Iterator[str]:
+    if end.report is None:
+        yield f"{alias}: {one_line(end.error)}"
+        return
+    for error in end.report["errors"]:
+        yield f"{alias}: {error['partition']} ({error['group']}): {one_line(error['message'])}"
+
 
 _NOT_PASSED_ON = {
     "target", "platform", "app", "source", "component", "vault", "user", "only_enabled", "only_due",
@@ -54,10 +257,10 @@ def sync_several(
     # A sync may have to upgrade the mirror; a dry run only looks.
     look = Mirror.peek if dry_run else Mirror.open
     with look(settings.mirror_database_url) or nullcontext() as mirror:
-        standing = standings(settings.dagster_home, sources, mirror, now)
+        standing = freshness_of(settings.dagster_home, sources, mirror, now)
     if dry_run:
-        found = outlooks(sources, settings, options_of, standing, now, only_due=only_due)
-        tell(json.dumps(outlook_json(found), indent=2) if as_json else outlook_table(found), to=sys.stdout)
+        found = forecasts(sources, settings, options_of, standing, now, only_due=only_due)
+        tell(json.dumps(forecast_json(found), indent=2) if as_json else forecast_table(found), to=sys.stdout)
         return max((outlook.exit_code for outlook in found), default=0)
     left_out = [source for source in sources if not standing[source.alias].is_due(now)]
     _say_left_out(left_out, standing, now)
@@ -77,7 +280,7 @@ def _sync(sources: Sequence[Source], arguments: Sequence[str], *, at_once: int, 
     return max((end.code for end in ordered.values()), default=0)
 
 
-def _say_left_out(sources: Sequence[Source], standing: Mapping[str, Standing], now: datetime) -> None:
+def _say_left_out(sources: Sequence[Source], standing: Mapping[str, Freshness], now: datetime) -> None:
     for source in sources:
         tell(plain(f"{source.alias}: not due ({why(standing[source.alias], now)})"))
 

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dandi_pipeline.cli import arguments
-from dandi_pipeline.cli.selecting import selection_of, selection_options
-from dandi_pipeline.cli.summary import byte_size, counter_heading
-from dandi_pipeline.cli.tables import table
-from dandi_pipeline.cli.terminal import plain, quantity, screen_width, tell
+from dandi_pipeline.cli import options as arguments
+from dandi_pipeline.cli.options import selection_of, selection_options
+from dandi_pipeline.cli.output import byte_size, counter_heading, plain, quantity, screen_width, table, tell
 
 if TYPE_CHECKING:
     from dandi_pipeline.http import Traffic
@@ -32,7 +30,7 @@ def stats(*, hours: int, as_json: bool, **given: Any) -> int:
     for the rate, and the seconds that were waited. TARGET and the filters are those of `sync`.
     """
     # Imported here, so that --help does not wait for Dagster.
-    from dandi_pipeline.cli.configured import configured_sources
+    from dandi_pipeline.cli.sources import configured_sources
     from dandi_pipeline.http import Traffic
     from dandi_pipeline.orchestration.history import past_syncs
 

@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dandi_pipeline.cli.arguments import instant, positive_number
-from dandi_pipeline.cli.grouped import Grouped
 from dandi_pipeline.cli.interrupts import interrupts_heeded
-from dandi_pipeline.cli.log import warnings_beside
-from dandi_pipeline.cli.modes import mode_of, mode_options
-from dandi_pipeline.cli.progress import Display, display
-from dandi_pipeline.cli.selecting import selection_of, selection_options
-from dandi_pipeline.cli.summary import summary
-from dandi_pipeline.cli.terminal import tell
+from dandi_pipeline.cli.options import (
+    Grouped,
+    instant,
+    positive_number,
+    selection_of,
+    selection_options,
+    tuning_of,
+    tuning_options,
+)
+from dandi_pipeline.cli.output import summary, tell
+from dandi_pipeline.cli.progress import Display, display, warnings_beside
 
 if TYPE_CHECKING:
-    from dandi_pipeline.settings import Mode, Settings, Source
+    from dandi_pipeline.settings import Settings, Source, Tuning
     from dandi_pipeline.sync.options import SyncOptions
     from dandi_pipeline.sync.report import SyncReport
 
@@ -108,7 +111,7 @@ class Asked:
     is_flag=True,
     help="Let a sync delete most of a dandiset's assets, or many dandisets, at once.",
 )
-@mode_options
+@tuning_options
 @click.option("--verbose", is_flag=True, help="Show the run's log: each dandiset, why, how it was read, every error.")
 @click.option("--no-progress", is_flag=True, help="Plain lines in place of progress bars, e.g. for a log file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, and nothing else, on standard output.")
@@ -128,9 +131,9 @@ def sync(context: click.Context, /, **given: Any) -> int:
     if asked.dandisets_only and asked.assets_only:
         raise click.UsageError("--dandisets-only and --assets-only exclude each other: give one, or none for both.")
     # Imported here, so that --help and a misspelled option do not wait for pydantic or the engine.
-    from dandi_pipeline.cli.configured import configured_sources
+    from dandi_pipeline.cli.sources import configured_sources
 
-    selection, mode = selection_of(given), mode_of(**given)
+    selection, mode = selection_of(given), tuning_of(**given)
     settings, sources = configured_sources()
     chosen = selection.of(sources)
     _refuse_for_others(context, chosen)
@@ -159,8 +162,8 @@ def _refuse_for_others(context: click.Context, chosen: "Sequence[Source]") -> No
         )
 
 
-def _sync_one(source: "Source", settings: "Settings", asked: Asked, mode: "Mode") -> int:
-    from dandi_pipeline.cli.wording import wording_of
+def _sync_one(source: "Source", settings: "Settings", asked: Asked, mode: "Tuning") -> int:
+    from dandi_pipeline.cli.sources import wording_of
 
     options = _options(source, settings, asked, mode)
     wording = wording_of(source, settings, options.parts, dry_run=asked.dry_run)
@@ -176,8 +179,8 @@ def _sync_one(source: "Source", settings: "Settings", asked: Asked, mode: "Mode"
     return report.exit_code
 
 
-def _options(source: "Source", settings: "Settings", asked: Asked, mode: "Mode") -> "SyncOptions":
-    from dandi_pipeline.cli import dandi
+def _options(source: "Source", settings: "Settings", asked: Asked, mode: "Tuning") -> "SyncOptions":
+    from dandi_pipeline.cli import sources as dandi
     from dandi_pipeline.sync.options import SyncOptions
 
     return SyncOptions(
@@ -195,7 +198,7 @@ def _options(source: "Source", settings: "Settings", asked: Asked, mode: "Mode")
 def _preview(
     source: "Source", settings: "Settings", options: "SyncOptions", watcher: Display, *, quiet: bool
 ) -> "SyncReport":
-    from dandi_pipeline.cli.preview import preview
+    from dandi_pipeline.cli.forecast import preview
 
     return preview(source, settings, options, watcher, quiet=quiet)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dandi_pipeline.cli.terminal import tell
+from dandi_pipeline.cli.output import tell
 
 
 @click.command(short_help="Open Dagster's UI on the mirror.")
@@ -17,7 +17,7 @@ def ui(*, host: str, port: int) -> int:
 
     The sensor begins to keep the mirror fresh at once; it can be stopped in the UI, under Automation.
     """
-    from dandi_pipeline.orchestration.home import prepare_home
+    from dandi_pipeline.orchestration.instance import prepare_home
     from dandi_pipeline.settings import Settings
 
     settings = Settings.from_environment(os.environ, Path.cwd())

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dandi_pipeline.cli.interrupts import interrupts_heeded
-from dandi_pipeline.cli.log import warnings_beside
-from dandi_pipeline.cli.progress import Display, display
-from dandi_pipeline.cli.terminal import one_line, plain, quantity, tell
+from dandi_pipeline.cli.output import one_line, plain, quantity, tell
+from dandi_pipeline.cli.progress import Display, display, warnings_beside
 
 if TYPE_CHECKING:
     from dandi_pipeline.settings import Settings, Source
@@ -41,8 +40,8 @@ def verify(*, dandiset_ids: tuple[str, ...], repair: bool, no_progress: bool, as
     Exit codes: 0 equal, or repaired; 1 differences remain; 2 wrong usage or configuration; 3 the archive could not be
     reached.
     """
-    from dandi_pipeline.cli import dandi
-    from dandi_pipeline.cli.wording import wording_of
+    from dandi_pipeline.cli import sources as dandi
+    from dandi_pipeline.cli.sources import wording_of
     from dandi_pipeline.sync.options import SyncOptions
 
     settings, source = dandi.configured_archive()

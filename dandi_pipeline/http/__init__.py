@@ -5,11 +5,9 @@ What a platform's answers mean stays in `platforms`; here is only how they are g
 
 from dandi_pipeline.http.addresses import path
 from dandi_pipeline.http.client import USER_AGENT, Answer, ErrorAnswer, HttpClient, Limits, Refusal
-from dandi_pipeline.http.grants import RateLimit
-from dandi_pipeline.http.instants import instant
-from dandi_pipeline.http.metrics import TOTALS, Metrics, Traffic
 from dandi_pipeline.http.paging import Turning, follow, next_link
-from dandi_pipeline.http.rate import Budgets, CappedBudgets, LocalBudgets, RateBudget, pseudonym
+from dandi_pipeline.http.rate_limits import Budgets, CappedBudgets, LocalBudgets, RateBudget, RateLimit, pseudonym
+from dandi_pipeline.http.traffic import TOTALS, Metrics, Traffic
 
 __all__ = [
     "TOTALS",
@@ -28,7 +26,6 @@ __all__ = [
     "Traffic",
     "Turning",
     "follow",
-    "instant",
     "next_link",
     "path",
     "pseudonym",

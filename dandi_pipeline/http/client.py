@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from dandi_pipeline.canonical import NotJson, parsed
 from dandi_pipeline.errors import (
     AccessRefused,
     ConfigurationError,
@@ -29,14 +30,11 @@ from dandi_pipeline.errors import (
     UnexpectedPayload,
     WrongAddress,
 )
-from dandi_pipeline.http.addresses import BaseUrl, Parameters
-from dandi_pipeline.http.exact_json import NotJson, parsed
+from dandi_pipeline.http.addresses import BaseUrl, Parameters, Quoting
 from dandi_pipeline.http.exchange import WANTS_USER, AttemptFailed, Connection, Reply, Timeouts
-from dandi_pipeline.http.grants import LONGEST_PAUSE
-from dandi_pipeline.http.metrics import Metrics, Traffic
-from dandi_pipeline.http.quoting import Quoting
-from dandi_pipeline.http.rate import LocalBudgets, RateBudget
-from dandi_pipeline.http.retry_after import http_date, last_modified, retry_after, server_date
+from dandi_pipeline.http.headers import http_date, last_modified, retry_after, server_date
+from dandi_pipeline.http.rate_limits import LONGEST_PAUSE, LocalBudgets, RateBudget
+from dandi_pipeline.http.traffic import Metrics, Traffic
 
 _log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from dandi_pipeline.errors import ConfigurationError, ContractError
-from dandi_pipeline.http.metrics import Metrics
-from dandi_pipeline.http.quoting import Quoting
+from dandi_pipeline.http.addresses import Quoting
+from dandi_pipeline.http.traffic import Metrics
 
 _CHUNK = 64 * 1024
 _COMPRESSED = {"Accept-Encoding": "gzip"}

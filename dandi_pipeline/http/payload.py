@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from dandi_pipeline.canonical import ExactNumber
 from dandi_pipeline.errors import UnexpectedPayload
-from dandi_pipeline.http.exact_json import ExactNumber
-from dandi_pipeline.http.instants import instant as canonical_instant
+from dandi_pipeline.instants import canonical_instant
 
 Kind = TypeVar("Kind")
 

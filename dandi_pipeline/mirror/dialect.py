@@ -6,7 +6,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from dandi_pipeline.errors import PipelineError
-from dandi_pipeline.platforms.contract import CellType
+from dandi_pipeline.model import CellType
 
 Row = tuple[str | int | float | bool | None, ...]
 

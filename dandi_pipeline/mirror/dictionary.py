@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dandi_pipeline.mirror.facets import ALL_RULES, FACET_TABLES
 from dandi_pipeline.mirror.schema import METADATA
-from dandi_pipeline.platforms.facets import FacetColumn, FacetRules, FacetTable
+from dandi_pipeline.model import FacetColumn, FacetRules, FacetTable
 
 
 @dataclass(frozen=True, slots=True)

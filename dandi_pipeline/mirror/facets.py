@@ -1,6 +1,6 @@
 """Keeps the facets of records: their tables, and their rows in step with the records, in the records' transaction.
 
-What facets there are, and what they mean, the platforms say (`platforms/facets.py`). Facets hold nothing that could
+What facets there are, and what they mean, the platforms say (`model.py`). Facets hold nothing that could
 not be derived again from stored metadata, so they are not in the change feed, and new rules rebuild them.
 """
 
@@ -16,14 +16,11 @@ from typing import IO, Any
 
 import sqlalchemy as sa
 
+from dandi_pipeline.canonical import NotJson, canonical, parsed
 from dandi_pipeline.errors import UnexpectedPayload
-from dandi_pipeline.http.exact_json import NotJson, parsed
-from dandi_pipeline.mirror.columns import Instant
 from dandi_pipeline.mirror.dialect import Dialect, Row
-from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES
-from dandi_pipeline.platforms.canonical import canonical
-from dandi_pipeline.platforms.contract import Key, Record
-from dandi_pipeline.platforms.facets import FacetColumn, FacetRules, Facets, FacetTable, RollUp, Shared
+from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES, Instant
+from dandi_pipeline.model import FacetColumn, FacetRules, Facets, FacetTable, Key, Record, RollUp, Shared
 from dandi_pipeline.platforms.registry import PLATFORMS
 
 BATCH = 1000

@@ -1,23 +1,75 @@
 """The mirror as the rest of the project sees it: open it, ask what it knows, change one partition at a time."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
 
-from dandi_pipeline.errors import DatabaseUnavailable, MirrorLost
+import sqlalchemy as sa
+
+from dandi_pipeline.errors import DatabaseUnavailable, MirrorLost, TransientError
 from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
-from dandi_pipeline.http.rate import LedgerBudget
-from dandi_pipeline.mirror.budgets import MirrorLedger, Usage
+from dandi_pipeline.http.rate_limits import LedgerBudget
 from dandi_pipeline.mirror.database import Database, dialect_of
-from dandi_pipeline.mirror.facets import ALL_RULES, outdated, rebuild_partition
-from dandi_pipeline.mirror.feed import Change, read_changes
-from dandi_pipeline.mirror.known import read_known
-from dandi_pipeline.mirror.lookups import build_lookups, take_statistics
+from dandi_pipeline.mirror.facets import ALL_RULES, lookups, outdated, rebuild_partition
 from dandi_pipeline.mirror.migrations import is_current, revision, upgrade
 from dandi_pipeline.mirror.partitions import PartitionRows, PartitionState, now, read_states
-from dandi_pipeline.mirror.session import PartitionSession, open_session
+from dandi_pipeline.mirror.rate_ledger import MirrorLedger, Usage
+from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES
+from dandi_pipeline.mirror.session import PartitionSession, open_session, read_known
 from dandi_pipeline.mirror.sqlite import SqliteDialect
-from dandi_pipeline.platforms.contract import Fingerprint, Key, RecordKind
+from dandi_pipeline.mirror.views import Change, read_changes
+from dandi_pipeline.model import Fingerprint, Key, RecordKind
+
+
+def build_lookups(database: Database) -> None:
+    """Build those that are missing, in one transaction; where others hold the database, the next sync does it."""
+    with suppress(TransientError), database.connection() as connection:
+        with database.transaction(connection):
+            complete = not _missing(connection)
+        if not complete:
+            with database.writing(connection):
+                for index in _missing(connection):
+                    index.create(connection)
+
+
+GROWTH = 0.1
+"""By what share the records may grow or shrink before statistics are taken again."""
+
+_ANALYZED = tuple(METADATA.tables)
+
+
+def take_statistics(database: Database) -> None:
+    """Take the database's statistics where the records have changed much since; what is busy, the next sync does.
+
+    Without them no plan is good: keys begin with the source, which is the same in most rows.
+    """
+    with suppress(TransientError), database.connection() as connection:
+        with database.transaction(connection):
+            fit = _are_fit(connection)
+        if not fit:
+            with database.writing(connection):
+                database.dialect.analyze(connection, _ANALYZED)
+                connection.execute(sa.text("DELETE FROM mirror_statistics"))
+                connection.execute(sa.text(f"INSERT INTO mirror_statistics SELECT {_RECORDS}"))
+
+
+_RECORDS = "(SELECT coalesce(sum(records), 0) FROM partitions)"
+
+
+def _are_fit(connection: sa.Connection) -> bool:
+    records, then = connection.execute(sa.text(f"SELECT {_RECORDS}, (SELECT records FROM mirror_statistics)")).one()
+    return then is not None and abs(records - then) <= GROWTH * then
+
+
+def _missing(connection: sa.Connection) -> list[sa.Index]:
+    there = sa.inspect(connection)
+    own = (index for record in RECORD_TABLES.values() for index in record.table.indexes)
+    return [
+        index
+        for index in (*own, *lookups())
+        if index.table is not None and not there.has_index(index.table.name, str(index.name))
+    ]
+
 
 PATIENCE = 60.0
 """Seconds a writer waits for others before it gives up with `MirrorBusy`."""

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from dandi_pipeline.mirror.database import Database
 from dandi_pipeline.mirror.dialect import Dialect
 from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable, change_log
-from dandi_pipeline.platforms.contract import RecordKind
+from dandi_pipeline.model import RecordKind
 
 PastRow = dict[str, Any]
 

@@ -7,16 +7,10 @@ from typing import Any
 import psycopg2
 import sqlalchemy as sa
 
-from dandi_pipeline.errors import (
-    DatabaseUnavailable,
-    MirrorBusy,
-    MirrorLost,
-    PipelineError,
-    UnexpectedPayload,
-)
-from dandi_pipeline.mirror.columns import Document, Instant
+from dandi_pipeline.errors import DatabaseUnavailable, MirrorBusy, MirrorLost, PipelineError, UnexpectedPayload
 from dandi_pipeline.mirror.dialect import Row
-from dandi_pipeline.platforms.contract import CellType
+from dandi_pipeline.mirror.schema import Instant, JsonText
+from dandi_pipeline.model import CellType
 
 # Any number that others who use the same database are unlikely to lock; advisory locks are per database.
 _WRITERS_LOCK = 0x64616E6469
@@ -147,7 +141,7 @@ class PostgresqlDialect:
 
     def as_text(self, column: sa.Column[Any], expression: str) -> str:
         """Spell instants as SQLite stores them, and leave documents unparsed."""
-        if isinstance(column.type, Document):
+        if isinstance(column.type, JsonText):
             return f"{expression}::text"
         if not isinstance(column.type, Instant):
             return expression
@@ -156,14 +150,14 @@ class PostgresqlDialect:
     def json_object(self, members: Sequence[tuple[sa.Column[Any], str]]) -> str:
         """Build the object with `json_build_object`, which keeps nested documents to the letter."""
         pairs = (
-            f"'{column.name}', {value if isinstance(column.type, Document) else self.as_text(column, value)}"
+            f"'{column.name}', {value if isinstance(column.type, JsonText) else self.as_text(column, value)}"
             for column, value in members
         )
         return f"json_build_object({', '.join(pairs)})"
 
     def differs(self, column: sa.Column[Any], left: str, right: str) -> str:
         """JSON has no equality; its text has."""
-        if isinstance(column.type, Document):
+        if isinstance(column.type, JsonText):
             left, right = self.as_text(column, left), self.as_text(column, right)
         return f"{left} IS DISTINCT FROM {right}"
 

@@ -1,15 +1,48 @@
-"""The mirror's tables as they are now; `migrations` brings a database there, step by step.
-
-A kind of record is one `RecordTable` here and one migration; nothing else in this package names a kind.
-"""
+"""The mirror's tables as they are now; `migrations` brings a database there, step by step."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
-from dandi_pipeline.mirror.columns import Cells, Document, Instant
+
+class Instant(sa.types.TypeDecorator[str]):
+    """A moment: TIMESTAMPTZ in PostgreSQL; in SQLite text in canonical spelling, which sorts as time does."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Return the database's own type."""
+        own = postgresql.TIMESTAMP(timezone=True) if dialect.name == "postgresql" else sa.Text()
+        return dialect.type_descriptor(own)
+
+
+class JsonText(sa.types.TypeDecorator[str]):
+    r"""JSON as the platform wrote it: JSON in PostgreSQL (JSONB would reorder it and refuse \u0000), text in SQLite."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Return the database's own type."""
+        own = postgresql.JSON() if dialect.name == "postgresql" else sa.Text()
+        return dialect.type_descriptor(own)
+
+
+class Cells(JsonText):
+    """JSON that is read cell by cell in SQL, not kept to the letter: JSONB in PostgreSQL, text in SQLite."""
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Return the database's own type."""
+        own = postgresql.JSONB() if dialect.name == "postgresql" else sa.Text()
+        return dialect.type_descriptor(own)
+
 
 METADATA = sa.MetaData()
 
@@ -47,7 +80,7 @@ versions = sa.Table(
     sa.Column("size", sa.BigInteger),
     sa.Column("license", sa.Text),
     sa.Column("doi", sa.Text),
-    sa.Column("metadata", Document),
+    sa.Column("metadata", JsonText),
     sa.Column("content_hash", sa.Text, nullable=False),
     sa.Index("versions_by_dandiset_id", "dandiset_id"),
 )
@@ -68,7 +101,7 @@ assets = sa.Table(
     sa.Column("zarr", sa.Text),
     sa.Column("created", Instant),
     sa.Column("modified", Instant),
-    sa.Column("metadata", Document),
+    sa.Column("metadata", JsonText),
     sa.Column("content_hash", sa.Text, nullable=False),
     sa.Index("assets_by_dandiset_id", "dandiset_id"),
     sa.Index("assets_by_asset_id", "asset_id"),
@@ -98,7 +131,7 @@ notion_pages = sa.Table(
     sa.Column("url", sa.Text),
     sa.Column("in_trash", sa.Boolean, nullable=False),
     sa.Column("cells", Cells, nullable=False),
-    sa.Column("metadata", Document),
+    sa.Column("metadata", JsonText),
     sa.Column("content_hash", sa.Text, nullable=False),
 )
 
@@ -110,8 +143,8 @@ airtable_records = sa.Table(
     sa.Column("record_id", sa.Text, primary_key=True),
     sa.Column("created", Instant),
     sa.Column("cells", Cells, nullable=False),
-    sa.Column("errors", Document),
-    sa.Column("metadata", Document),
+    sa.Column("errors", JsonText),
+    sa.Column("metadata", JsonText),
     sa.Column("content_hash", sa.Text, nullable=False),
 )
 
@@ -124,7 +157,7 @@ items = sa.Table(
     sa.Column("item_id", sa.Text, primary_key=True),
     sa.Column("modified", Instant),
     sa.Column("cells", Cells, nullable=False),
-    sa.Column("metadata", Document),
+    sa.Column("metadata", JsonText),
     sa.Column("content_hash", sa.Text, nullable=False),
 )
 
@@ -135,7 +168,7 @@ schemas = sa.Table(
     sa.Column("source", sa.Text, primary_key=True),
     sa.Column("partition", sa.Text, primary_key=True),
     sa.Column("name", sa.Text),
-    sa.Column("metadata", Document),
+    sa.Column("metadata", JsonText),
     sa.Column("content_hash", sa.Text, nullable=False),
 )
 
@@ -146,7 +179,7 @@ shapes = sa.Table(
     sa.Column("source", sa.Text, primary_key=True),
     sa.Column("partition", sa.Text, primary_key=True),
     sa.Column("view_name", sa.Text, nullable=False),
-    sa.Column("shape", Document, nullable=False),
+    sa.Column("shape", JsonText, nullable=False),
 )
 
 partitions = sa.Table(
@@ -213,7 +246,7 @@ change_log = sa.Table(
     sa.Column("scope", sa.Text, nullable=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("before", Document),
+    sa.Column("before", JsonText),
     sa.Index(
         "change_log_before",
         "source",

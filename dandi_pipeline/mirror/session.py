@@ -1,13 +1,16 @@
 """One sync of one partition: what is known before, what is staged meanwhile, and the one transaction at the end."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import astuple, dataclass
+from itertools import count, islice
 
 import sqlalchemy as sa
 
-from dandi_pipeline.errors import MirrorLost, PartitionMoved
+from dandi_pipeline.errors import MirrorLost, PartitionMoved, UnexpectedPayload
 from dandi_pipeline.mirror.database import Database
-from dandi_pipeline.mirror.dialect import Row
+from dandi_pipeline.mirror.dialect import Dialect, Row
 from dandi_pipeline.mirror.facets import (
     FacetChanges,
     forget_facets,
@@ -16,14 +19,282 @@ from dandi_pipeline.mirror.facets import (
     rebuild_partition,
     rules_of,
 )
-from dandi_pipeline.mirror.known import read_known
-from dandi_pipeline.mirror.merge import Counts, Merge
 from dandi_pipeline.mirror.partitions import HIDDEN_TOKEN, PartitionRows, PartitionState, now, read_states
 from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable
-from dandi_pipeline.mirror.shapes import ShapedViews, checked
-from dandi_pipeline.mirror.staging import StagingTable, checked_keys, staged_rows
 from dandi_pipeline.mirror.texts import renew_texts
-from dandi_pipeline.platforms.contract import Key, Known, Record, RecordKind, Shape
+from dandi_pipeline.mirror.views import ShapedViews, checked, image
+from dandi_pipeline.model import Column, Fingerprint, Key, Known, Record, RecordKind, Shape
+
+
+def read_known(
+    connection: sa.Connection, dialect: Dialect, source: str, partition: str, kind: RecordKind
+) -> dict[Key, Fingerprint]:
+    """Return the fingerprint of every record of a kind in a partition, by key."""
+    record = RECORD_TABLES[kind.name]
+    wanted = [record.table.columns[name] for name in (*record.key, "content_hash", *kind.fingerprint)]
+    columns = ", ".join(dialect.as_text(column, column.name) for column in wanted)
+    rows = connection.execute(
+        sa.text(
+            f"SELECT {columns} FROM {record.table.name} WHERE source = :source AND {record.partition} = :partition"
+        ),
+        {"source": source, "partition": partition},
+    )
+    width = len(record.key)
+    return {tuple(row[:width]): tuple(row[width:]) for row in rows}
+
+
+BATCH = 1000
+"""Rows sent at a time: bounds memory, whatever a caller hands over."""
+
+_UNREADABLE = re.compile(r"(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})")
+"""A NUL or half a surrogate pair, which are escapes in canonical JSON."""
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_HUGE = re.compile(r"\d{6000}|[eE][+-]?\d{5}", re.ASCII)
+"""Beyond what PostgreSQL's NUMERIC, and with it JSONB, can hold: 131,072 digits before the point, 16,383 behind it."""
+
+LONGEST_KEY = 2000
+"""Bytes of UTF-8. PostgreSQL indexes rows of at most 2,704 bytes (a third of a page); a DANDI path ends at 512."""
+
+
+class StagingTable:
+    """A temporary table that takes rows in order; where a key comes twice, the later row counts."""
+
+    def __init__(
+        self, connection: sa.Connection, dialect: Dialect, name: str, record: RecordTable, columns: Sequence[str]
+    ):
+        self.name = name
+        self._connection = connection
+        self._dialect = dialect
+        self._columns = ("ordinal", *columns)
+        self._ordinals = count()
+        self._key = record.key
+        dialect.create_staging(connection, name, [record.table.columns[column] for column in columns])
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Append rows, a batch at a time."""
+        for batch in _batches((next(self._ordinals), *row) for row in rows):
+            self._dialect.load(self._connection, self.name, self._columns, batch)
+
+    def settle(self) -> None:
+        """Index the rows by key, which also keeps the database from guessing, and drop those staged again later."""
+        if self._key:
+            keys = ", ".join(self._key)
+            self._connection.execute(
+                sa.text(f"CREATE INDEX IF NOT EXISTS {self.name}_by_key ON {self.name} ({keys}, ordinal)")
+            )
+        same = " AND ".join(["true", *(f"later.{column} = {self.name}.{column}" for column in self._key)])
+        self._connection.execute(
+            sa.text(
+                f"DELETE FROM {self.name} WHERE EXISTS"
+                f" (SELECT 1 FROM {self.name} later WHERE {same} AND later.ordinal > {self.name}.ordinal)"
+            )
+        )
+
+
+def staged_rows(record_table: RecordTable, records: Iterable[Record], where: str) -> Iterator[Row]:
+    """Yield the records as rows of `RecordTable.staged`.
+
+    Raises `UnexpectedPayload` for what a database cannot hold: NUL and lone surrogates in text, integers beyond
+    64 bits, keys and other values too long to index.
+    """
+    document, cellular = record_table.has_metadata, "cells" in record_table.values
+    for record in records:
+        columns = _readable(record.columns) if cellular else record.columns
+        values = [columns[name] for name in record_table.values]
+        row = (*record.key, *values, *((record.metadata,) if document else ()), record.content_hash)
+        problem = (
+            _problem(row)
+            or _key_problem(record.key)
+            or _lookup_problem(record, record_table.lookups)
+            or (_cells_problem(columns["cells"]) if cellular else None)
+        )
+        if problem:
+            _refuse(problem, record.kind.name, record.key, where)
+        yield row
+
+
+def checked_keys(kind: str, keys: Iterable[Key], where: str) -> Iterator[Row]:
+    """Yield keys as rows; raises `UnexpectedPayload` like `staged_rows`."""
+    for key in keys:
+        if problem := _problem(key) or _key_problem(key):
+            _refuse(problem, kind, key, where)
+        yield key
+
+
+def _readable(columns: Mapping[str, Column]) -> Mapping[str, Column]:
+    """Return the columns with each NUL and each half of a surrogate pair in the cells replaced.
+
+    JSONB takes neither, and SQLite's functions stop at a NUL. The metadata beside the cells keeps them.
+    """
+    return {**columns, "cells": _UNREADABLE.sub(r"\1\\ufffd", str(columns["cells"]))}
+
+
+def _cells_problem(cells: Column) -> str | None:
+    if isinstance(cells, str) and _HUGE.search(cells) and _HUGE.search(_STRING.sub("", cells)):
+        return "has a number in its cells that PostgreSQL cannot hold"
+    return None
+
+
+def _refuse(problem: str, kind: str, key: Key, where: str) -> None:
+    raise UnexpectedPayload(f"{where}: {kind} {'/'.join(key)[:200]!r} {problem}; nothing was written for it")
+
+
+def _problem(row: Row) -> str | None:
+    for value in row:
+        if isinstance(value, str):
+            if "\0" in value:
+                return "has a NUL character in a text"
+            if not value.isascii() and not _encodable(value):
+                return "has a text that is no valid Unicode"
+        elif value is not None and not -(2**63) <= value < 2**63:
+            return f"has an integer beyond 64 bits ({len(str(value))} digits)"
+    return None
+
+
+def _key_problem(key: Key) -> str | None:
+    return f"has a key of more than {LONGEST_KEY} bytes" if _is_too_long(*key) else None
+
+
+def _lookup_problem(record: Record, columns: Sequence[str]) -> str | None:
+    for column in columns:
+        value = record.columns[column]
+        if isinstance(value, str) and len(value) * 4 > LONGEST_KEY and _is_too_long(value):
+            return f"has a {column!r} of more than {LONGEST_KEY} bytes"
+    return None
+
+
+def _is_too_long(*texts: str) -> bool:
+    return sum(map(len, texts)) * 4 > LONGEST_KEY and len("".join(texts).encode()) > LONGEST_KEY
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many records of a kind a transaction changed.
+
+    `touched`: same content, but a column beside it moved; rewritten without an entry in the change feed.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    touched: int = 0
+
+    @property
+    def growth(self) -> int:
+        """By how many the records have become more."""
+        return self.inserted - self.deleted
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*(ours + theirs for ours, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+
+class Merge:
+    """Changes the records of one kind in one partition; every number it returns was counted by the database."""
+
+    def __init__(
+        self, connection: sa.Connection, dialect: Dialect, record: RecordTable, named: Mapping[str, str]
+    ) -> None:
+        """Take `named`: the values of source, partition, run_id and at."""
+        self._connection = connection
+        self._dialect = dialect
+        self._record = record
+        self._named = named
+        self._table = record.table.name
+        self._here = f"t.source = :source AND t.{record.partition} = :partition"
+
+    def delete_staged(self, staging: str) -> int:
+        """Delete the rows whose keys `staging` holds; return how many there were."""
+        deleted = self._log("delete", f"FROM {staging} s CROSS JOIN {self._table} t WHERE {self._same_row}")
+        if deleted:
+            self._execute(
+                f"DELETE FROM {self._table} AS t WHERE {self._here} AND EXISTS"
+                f" (SELECT 1 FROM {staging} s WHERE {self._same_row})"
+            )
+        return deleted
+
+    def delete_all(self) -> int:
+        """Delete the partition's every row; return how many there were."""
+        deleted = self._log("delete", f"FROM {self._table} t WHERE {self._here}")
+        if deleted:
+            self._execute(f"DELETE FROM {self._table} AS t WHERE {self._here}")
+        return deleted
+
+    def upsert_staged(self, staging: str) -> Counts:
+        """Insert what is new of `staging`, update what differs, leave the rest unwritten."""
+        pairs = f"FROM {staging} s CROSS JOIN {self._table} t WHERE {self._same_row}"
+        updated = self._log("update", f"{pairs} AND ({self._content_differs})")
+        absent = f"NOT EXISTS (SELECT 1 FROM {self._table} t WHERE {self._same_row})"
+        inserted = self._log("insert", f"FROM {staging} s WHERE {absent}")
+        written = self._execute(self._upsert(staging))
+        return Counts(inserted=inserted, updated=updated, touched=written - inserted - updated)
+
+    def mark(self, column: str, value: bool) -> int:
+        """Give all rows one value in a column; return how many had another one before."""
+        others = f"FROM {self._table} t WHERE {self._here} AND t.{column} = {str(not value).lower()}"
+        changed = self._log("update", others)
+        if changed:
+            self._execute(f"UPDATE {self._table} AS t SET {column} = {str(value).lower()} WHERE {self._here}")
+        return changed
+
+    @property
+    def _content_differs(self) -> str:
+        """The hash tells; but whether a row is visible it cannot, since the mirror itself marks rows so."""
+        marked = (f" OR t.{column} <> s.{column}" for column in self._record.markable)
+        return f"t.content_hash <> s.content_hash{''.join(marked)}"
+
+    @property
+    def _same_row(self) -> str:
+        return " AND ".join([self._here, *(f"t.{column} = s.{column}" for column in self._record.key)])
+
+    def _log(self, kind: str, origin: str) -> int:
+        """Log one change for each row of `origin`, where `t` is a row before it (or `s` one to be inserted)."""
+        alias, before = ("s", "NULL") if kind == "insert" else ("t", image(self._record, self._dialect, "t"))
+        return self._execute(
+            "INSERT INTO change_log (at, run_id, source, partition, record, scope, name, kind, before)"
+            f" SELECT :at, :run_id, :source, :partition, '{self._record.kind}',"
+            f" {self._identity(self._record.scope, alias)}, {self._identity(self._record.name, alias)},"
+            f" '{kind}', {before} {origin}"
+        )
+
+    def _identity(self, column: str | None, alias: str) -> str:
+        if column is None:
+            return "''"
+        return ":partition" if column == self._record.partition else f"{alias}.{column}"
+
+    def _upsert(self, staging: str) -> str:
+        record = self._record
+        columns = ", ".join(record.staged)
+        mutable = record.staged[len(record.key) :]
+        differs = " OR ".join(
+            self._dialect.differs(record.table.columns[name], f"{self._table}.{name}", f"excluded.{name}")
+            for name in mutable
+        )
+        # "WHERE true" keeps SQLite from reading ON CONFLICT as a join's ON.
+        return (
+            f"INSERT INTO {self._table} (source, {record.partition}, {columns})"
+            f" SELECT :source, :partition, {columns} FROM {staging} WHERE true"
+            f" ON CONFLICT ({', '.join(('source', record.partition, *record.key))}) DO UPDATE"
+            f" SET {', '.join(f'{name} = excluded.{name}' for name in mutable)}"
+            f" WHERE {differs}"
+        )
+
+    def _execute(self, statement: str) -> int:
+        return self._connection.execute(sa.text(statement), self._named).rowcount
 
 
 class PartitionSession:
@@ -274,6 +545,6 @@ def _by_kind(records: Sequence[Record]) -> Iterator[tuple[RecordKind, list[Recor
 def _sum(*counted: Mapping[str, Counts]) -> dict[str, Counts]:
     total: dict[str, Counts] = {}
     for counts in counted:
-        for name, count in counts.items():
-            total[name] = total.get(name, Counts()) + count
+        for name, more in counts.items():
+            total[name] = total.get(name, Counts()) + more
     return total

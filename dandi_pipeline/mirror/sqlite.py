@@ -13,15 +13,10 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from dandi_pipeline.errors import (
-    DatabaseUnavailable,
-    MirrorBusy,
-    PipelineError,
-    UnexpectedPayload,
-)
-from dandi_pipeline.mirror.columns import Document
+from dandi_pipeline.errors import DatabaseUnavailable, MirrorBusy, PipelineError, UnexpectedPayload
 from dandi_pipeline.mirror.dialect import Row
-from dandi_pipeline.platforms.contract import CellType
+from dandi_pipeline.mirror.schema import JsonText
+from dandi_pipeline.model import CellType
 
 _BEGIN = "mirror_begin"
 
@@ -217,7 +212,7 @@ class SqliteDialect:
 
 
 def _json(column: sa.Column[Any], value: str) -> str:
-    if isinstance(column.type, Document):
+    if isinstance(column.type, JsonText):
         return f"json({value})"
     if isinstance(column.type, sa.Boolean):
         return f"json(CASE WHEN {value} THEN 'true' ELSE 'false' END)"

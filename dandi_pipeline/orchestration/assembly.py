@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from dandi_pipeline.orchestration.assets import build_assets
-from dandi_pipeline.orchestration.console import silent_logger
-from dandi_pipeline.orchestration.jobs import build_job, build_schedule
-from dandi_pipeline.orchestration.sensors import build_sensor
+from dandi_pipeline.orchestration.automation import build_job, build_schedule, build_sensor, build_sweep
+from dandi_pipeline.orchestration.resources import silent_logger
 from dandi_pipeline.orchestration.sources import MirroredSource
-from dandi_pipeline.orchestration.sweep import build_sweep
 
 
 def assemble(sources: Sequence[MirroredSource], resources: Mapping[str, object]) -> dg.Definitions:

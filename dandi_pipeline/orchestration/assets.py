@@ -14,14 +14,10 @@ from typing import NoReturn
 import dagster as dg
 
 from dandi_pipeline.errors import ConfigurationError, PipelineError, UnforeseenError
-from dandi_pipeline.orchestration.config import SyncConfig
-from dandi_pipeline.orchestration.connections import Connection, Connections, Watcher
-from dandi_pipeline.orchestration.events import printable
-from dandi_pipeline.orchestration.journal import Journal, failure_of, stopped
-from dandi_pipeline.orchestration.liveness import at_work
-from dandi_pipeline.orchestration.partition_set import partitions_of
-from dandi_pipeline.orchestration.run_tags import INTERRUPTED, STOPPED_BY
-from dandi_pipeline.orchestration.sources import MirroredSource
+from dandi_pipeline.orchestration.instance import at_work
+from dandi_pipeline.orchestration.recording import INTERRUPTED, STOPPED_BY, Journal, failure_of, printable, stopped
+from dandi_pipeline.orchestration.resources import Connection, Connections, SyncConfig, Watcher
+from dandi_pipeline.orchestration.sources import MirroredSource, partitions_of
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.progress import Progress

@@ -9,11 +9,8 @@ from typing import NoReturn
 import dagster as dg
 
 from dandi_pipeline.orchestration.assembly import assemble
-from dandi_pipeline.orchestration.config import SyncConfig
-from dandi_pipeline.orchestration.connections import Connections, Watcher
-from dandi_pipeline.orchestration.console import sync_log
-from dandi_pipeline.orchestration.home import open_instance, prepare_home
-from dandi_pipeline.orchestration.liveness import end_abandoned_runs
+from dandi_pipeline.orchestration.instance import end_abandoned_runs, open_instance, prepare_home
+from dandi_pipeline.orchestration.resources import Connections, SyncConfig, Watcher, sync_log
 from dandi_pipeline.orchestration.sources import MirroredSource, mirrored
 from dandi_pipeline.settings import Settings, Source
 from dandi_pipeline.sync.options import SyncOptions

@@ -1,13 +1,13 @@
-"""A source as Dagster shows it: its names, its parts and what people select it by."""
+"""A source as Dagster shows it: its names, its parts, its partitions, and what people select it by."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import dagster as dg
 
-from dandi_pipeline.platforms.contract import RecordKind
+from dandi_pipeline.model import RecordKind
 from dandi_pipeline.platforms.registry import described
 from dandi_pipeline.settings import Settings, Source
 
@@ -121,3 +121,43 @@ def mirrored(source: Source, settings: Settings) -> MirroredSource:
             user=source.user,
             labels={name: label for name, label in labels.items() if label is not None},
         )
+
+
+def partitions_of(source: MirroredSource) -> dg.DynamicPartitionsDefinition:
+    """Return the definition of the source's partition set: one partition a dandiset, never one a record."""
+    return dg.DynamicPartitionsDefinition(name=source.partition_set)
+
+
+def add_partitions(instance: dg.DagsterInstance, source: MirroredSource, keys: Iterable[str]) -> None:
+    """Add what is missing; an event of a partition that is not in the set would not be shown."""
+    existing = set(instance.get_dynamic_partitions(source.partition_set))
+    if missing := sorted(set(keys) - existing):
+        instance.add_dynamic_partitions(source.partition_set, missing)
+
+
+def remove_partition(instance: dg.DagsterInstance, source: MirroredSource, key: str) -> None:
+    """Take out a partition that is gone; its events stay readable in the asset's history."""
+    instance.delete_dynamic_partition(source.partition_set, key)
+
+
+@dataclass(frozen=True, slots=True)
+class SetChanges:
+    """How the set differs from the partitions there are."""
+
+    missing: Sequence[str]
+    gone: Sequence[str]
+
+    def requests(
+        self, source: MirroredSource
+    ) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
+        """Return what a sensor asks Dagster for to make them equal."""
+        definition = partitions_of(source)
+        adding = [definition.build_add_request(self.missing)] if self.missing else []
+        removing = [definition.build_delete_request(self.gone)] if self.gone else []
+        return [*adding, *removing]
+
+
+def compare_set(instance: dg.DagsterInstance, source: MirroredSource, keys: Iterable[str]) -> SetChanges:
+    """Compare the set with the `keys` there are now."""
+    existing, present = set(instance.get_dynamic_partitions(source.partition_set)), set(keys)
+    return SetChanges(missing=sorted(present - existing), gone=sorted(existing - present))

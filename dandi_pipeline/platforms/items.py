@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import Field
 
+from dandi_pipeline.canonical import canonical, digest_of
 from dandi_pipeline.errors import (
     AccessRefused,
     ConfigurationError,
@@ -32,15 +33,15 @@ from dandi_pipeline.http import (
     Turning,
     pseudonym,
 )
-from dandi_pipeline.http.instants import instant
-from dandi_pipeline.platforms.canonical import canonical, digest_of
-from dandi_pipeline.platforms.contract import (
+from dandi_pipeline.instants import canonical_instant
+from dandi_pipeline.model import (
     CellType,
     Complete,
     Expected,
     Gone,
     Hidden,
     Listed,
+    LookupResult,
     Observation,
     Observed,
     Planned,
@@ -50,7 +51,6 @@ from dandi_pipeline.platforms.contract import (
     Settled,
     Shape,
     ShapeColumn,
-    Sighting,
 )
 from dandi_pipeline.settings import ApiUrl, EnvironmentName, PlatformSettings, Settings, Source
 
@@ -183,7 +183,7 @@ class ItemsPlatform(ABC):
             listed.append(each)
         return listed
 
-    def look_up(self, key: str) -> Sighting:
+    def look_up(self, key: str) -> LookupResult:
         """Return how one partition stands: 404 means gone, 401 and 403 mean hidden."""
         try:
             return self.partition(key)
@@ -251,7 +251,7 @@ def _cell(value: Any, kind: CellType) -> Any:
     if kind != "instant" or not isinstance(value, str):
         return value
     try:
-        return instant(value)
+        return canonical_instant(value)
     except UnexpectedPayload:
         return value
 

@@ -18,7 +18,7 @@ from dandi_pipeline.mirror.facets import rules_of, stored_json
 from dandi_pipeline.mirror.mirror import Mirror
 from dandi_pipeline.mirror.past import Past, PastRow, reading_past
 from dandi_pipeline.mirror.schema import RECORD_TABLES
-from dandi_pipeline.platforms.contract import Record, RecordKind
+from dandi_pipeline.model import Record, RecordKind
 from dandi_pipeline.platforms.dandi.records import ASSET, DANDISET, VERSION
 
 KINDS = {"dandisets": DANDISET, "versions": VERSION, "assets": ASSET, "draft_assets": ASSET, "version_assets": ASSET}

@@ -4,11 +4,11 @@ Nothing here reads the environment by itself, and no platform is known by name: 
 hold, its own folder says.
 """
 
+from dandi_pipeline.settings.document import unknown
 from dandi_pipeline.settings.environment import Settings
-from dandi_pipeline.settings.mode import AS_SET, LEGACY, PRESETS, Mode
 from dandi_pipeline.settings.sources import PlatformSettings, Section, Source, load_sources, sources_schema
+from dandi_pipeline.settings.tuning import AS_SET, LEGACY, PRESETS, Tuning
 from dandi_pipeline.settings.values import ApiUrl, EnvironmentName, Interval
-from dandi_pipeline.settings.wording import unknown
 
 __all__ = [
     "AS_SET",
@@ -17,11 +17,11 @@ __all__ = [
     "ApiUrl",
     "EnvironmentName",
     "Interval",
-    "Mode",
     "PlatformSettings",
     "Section",
     "Settings",
     "Source",
+    "Tuning",
     "load_sources",
     "sources_schema",
     "unknown",

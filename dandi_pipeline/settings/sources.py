@@ -8,9 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic.json_schema import models_json_schema
 
 from dandi_pipeline.errors import ConfigurationError
-from dandi_pipeline.settings.document import Document
+from dandi_pipeline.settings.document import Document, unknown, worded
 from dandi_pipeline.settings.values import Alias, Interval, Label, User, whole_days
-from dandi_pipeline.settings.wording import unknown, worded
 
 Registry = Mapping[str, "type[PlatformSettings]"]
 """What each platform, by name, accepts under `settings:`."""

@@ -16,17 +16,15 @@ from dandi_pipeline.errors import (
     foreseen,
 )
 from dandi_pipeline.mirror import HIDDEN_TOKEN, Mirror
-from dandi_pipeline.platforms.contract import Gone, Hidden, Listed, Platform, Sighting
-from dandi_pipeline.sync.collecting import rare_collections
-from dandi_pipeline.sync.guard import guard_partitions
+from dandi_pipeline.model import Gone, Hidden, Listed, LookupResult, Platform
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.partition import PartitionSync
-from dandi_pipeline.sync.planning import Stale, StoredTokens, SyncPlan, plan_listed, plan_sighted
+from dandi_pipeline.sync.planning import Stale, StoredTokens, SyncPlan, guard_partitions, plan_listed, plan_looked_up
 from dandi_pipeline.sync.preview import PartitionPreview
 from dandi_pipeline.sync.progress import Progress, Stage, Unwatched
 from dandi_pipeline.sync.reading import Tools, look_up
 from dandi_pipeline.sync.report import PartitionReport
-from dandi_pipeline.sync.workers import RequestWorkers
+from dandi_pipeline.sync.workers import RequestWorkers, rare_collections
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +117,7 @@ class Sync:
             return plan_listed(listing, stored, self._parts, self._options, recheck_hidden=recheck_hidden)
         sightings = self._sight(named, stored)
         self._require_known(sightings, stored)
-        return plan_sighted(sightings, stored, self._parts, self._options)
+        return plan_looked_up(sightings, stored, self._parts, self._options)
 
     def _stored(self) -> StoredTokens:
         """Return the tokens of every partition that the mirror holds, in one query."""
@@ -145,7 +143,7 @@ class Sync:
             listed=len(listed),
         )
 
-    def _sight(self, named: Sequence[str], stored: StoredTokens) -> list[Sighting]:
+    def _sight(self, named: Sequence[str], stored: StoredTokens) -> list[LookupResult]:
         """Return how each named partition stands.
 
         That one which the mirror holds is gone is believed only if the listing lacks it too, and passes the guard: it
@@ -163,7 +161,7 @@ class Sync:
             self._guard(listing, stored)
         return sightings
 
-    def _require_known(self, sightings: Sequence[Sighting], stored: StoredTokens) -> None:
+    def _require_known(self, sightings: Sequence[LookupResult], stored: StoredTokens) -> None:
         noun = self._platform.partition_noun
         for sighting in sightings:
             if isinstance(sighting, Listed) or sighting.key in stored or self._options.ignore_unknown:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dandi_pipeline.errors import ConfigurationError
-from dandi_pipeline.settings import AS_SET, Mode
+from dandi_pipeline.settings import AS_SET, Tuning
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class SyncOptions:
     allow_mass_deletion: bool = False
     ignore_unknown: bool = False
     max_concurrent: int = 5
-    mode: Mode = AS_SET
+    mode: Tuning = AS_SET
 
     def __post_init__(self) -> None:
         if self.since is not None and self.since.tzinfo is None:

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from dandi_pipeline.errors import PipelineError, TornRead
 from dandi_pipeline.mirror import HIDDEN_TOKEN, Counts, Mirror, PartitionSession
-from dandi_pipeline.platforms.contract import Gone, Hidden, Known, Listed, Settled, Sighting
-from dandi_pipeline.sync.guard import guard_records
-from dandi_pipeline.sync.planning import Stale
+from dandi_pipeline.model import Gone, Hidden, Known, Listed, LookupResult, Settled
+from dandi_pipeline.sync.planning import Stale, guard_records
 from dandi_pipeline.sync.progress import Stage
 from dandi_pipeline.sync.reading import Interrupted, Reading, Tools, attempt_partition
 from dandi_pipeline.sync.report import Outcome, PartitionReport, Tally
@@ -39,7 +38,7 @@ class PartitionSync:
     def _failed(self, error: PipelineError) -> PartitionReport:
         return self._report(Outcome.FAILED, error=error)
 
-    def _settle(self, sighting: Sighting, last: bool) -> PartitionReport:
+    def _settle(self, sighting: LookupResult, last: bool) -> PartitionReport:
         """Make the mirror hold what was sighted."""
         with self._mirror.session(self._source, self._key, self._item.parts) as session:
             if isinstance(sighting, Gone):

@@ -1,12 +1,13 @@
-"""Which partitions are stale: the platform's tokens against those the mirror holds. No I/O."""
+"""Which partitions are stale, what that will cost, and what may be deleted. Pure, no I/O."""
 
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 
-from dandi_pipeline.errors import PipelineError
+from dandi_pipeline.errors import MassDeletionRefused, PipelineError
 from dandi_pipeline.mirror import HIDDEN_TOKEN
-from dandi_pipeline.platforms.contract import Hidden, Listed, Sighting
+from dandi_pipeline.model import Hidden, Listed, LookupResult
 from dandi_pipeline.sync.options import SyncOptions
 
 NEW = "new"
@@ -116,8 +117,8 @@ def absent(stored: StoredTokens, listed: Collection[str], parts: Sequence[str], 
     ]
 
 
-def plan_sighted(
-    sightings: Sequence[Sighting], stored: StoredTokens, parts: Sequence[str], options: SyncOptions
+def plan_looked_up(
+    sightings: Sequence[LookupResult], stored: StoredTokens, parts: Sequence[str], options: SyncOptions
 ) -> SyncPlan:
     """Plan from partitions asked for one by one."""
     stale = []
@@ -145,3 +146,42 @@ def _reason(tokens: Sequence[str | None]) -> str:
 def _largest_first(item: Stale) -> tuple[int, str]:
     """Order the work so that the longest reading does not start last."""
     return (-item.listed.record_count if item.listed else 0, item.key)
+
+
+HOW_TO_ALLOW = "nothing was deleted: if it is meant, run again with --allow-mass-deletion"
+
+RECORD_SHARE, RECORD_FLOOR = 0.5, 1_000
+"""A partition may lose this share of its bulk records at once, or this many."""
+
+PARTITION_SHARE, PARTITION_FLOOR = 0.2, 10
+"""A source may lose this share of its partitions at once, or this many."""
+
+
+def guard_records(partition: str, noun: str, *, going: int, held: int) -> None:
+    """Raise `MassDeletionRefused` if a partition would lose more of its records than is usual."""
+    if going > RECORD_FLOOR and going > held * RECORD_SHARE:
+        raise MassDeletionRefused(f"{partition}: {going:,} of {held:,} {noun}s would be deleted; {HOW_TO_ALLOW}")
+
+
+def guard_partitions(source: str, noun: str, *, going: int, held: int, listed: int) -> None:
+    """Raise `MassDeletionRefused` if a source lists nothing at all, or suddenly far less than before."""
+    if held and not listed:
+        raise MassDeletionRefused(f"{source} lists no {noun} at all, while the mirror holds {held:,}; {HOW_TO_ALLOW}")
+    if going > PARTITION_FLOOR and going > held * PARTITION_SHARE:
+        raise MassDeletionRefused(f"{source} no longer lists {going:,} of {held:,} {noun}s; {HOW_TO_ALLOW}")
+
+
+BESIDE_PAGES = 2
+"""Requests that a partition's reading takes beside its pages: what it is, and whether it held still."""
+
+
+def estimated_requests(plan: SyncPlan, held: Mapping[str, int], *, page_size: int) -> int:
+    """Return about how many requests bring the stale partitions: their pages, if each were read whole.
+
+    How large one is, its row in the listing says, or the `held` records of it.
+    """
+    total = 0
+    for item in plan.stale:
+        listed = item.listed.record_count if item.listed else 0
+        total += BESIDE_PAGES + ceil(max(listed, held.get(item.key, 0)) / page_size)
+    return total

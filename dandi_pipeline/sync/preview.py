@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.mirror import Mirror
-from dandi_pipeline.platforms.contract import Gone, Hidden, Known, Listed, Record, Shape, Sighting
+from dandi_pipeline.model import Gone, Hidden, Known, Listed, LookupResult, Record, Shape
 from dandi_pipeline.sync.planning import Stale
 from dandi_pipeline.sync.reading import Reading, Tools, attempt_partition
 from dandi_pipeline.sync.report import Outcome, PartitionReport, Tally
@@ -34,7 +34,7 @@ class PartitionPreview:
     def _failed(self, error: PipelineError) -> PartitionReport:
         return self._report(Outcome.FAILED, {}, error=error)
 
-    def _compare(self, sighting: Sighting, last: bool) -> PartitionReport:
+    def _compare(self, sighting: LookupResult, last: bool) -> PartitionReport:
         if isinstance(sighting, Gone):
             held = {name: Tally(deleted=len(known)) for name, known in self._known().items()}
             return self._report(Outcome.REMOVED, held)

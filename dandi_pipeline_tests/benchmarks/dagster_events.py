@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from dandi_pipeline.orchestration.connections import Connections
 from dandi_pipeline.orchestration.event_batches import EventBatches
-from dandi_pipeline.orchestration.home import open_instance, prepare_home
+from dandi_pipeline.orchestration.instance import open_instance, prepare_home
 from dandi_pipeline.orchestration.launch import run_sync
+from dandi_pipeline.orchestration.resources import Connections
 from dandi_pipeline.platforms.registry import SETTINGS
 from dandi_pipeline.settings import Settings, Source, load_sources
 from dandi_pipeline.sync.engine import Sync

@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 import click
 import pytest
 
-from dandi_pipeline.cli.arguments import instant, positive_number
+from dandi_pipeline.cli.options import instant, positive_number
 
 CONTEXT = click.Context(click.Command("sync"))
 OPTION = click.Option(["--value"])

@@ -4,8 +4,7 @@ import logging
 
 import pytest
 
-from dandi_pipeline.cli.log import warnings_beside
-from dandi_pipeline.cli.progress import Lines, Wording
+from dandi_pipeline.cli.progress import Lines, Wording, warnings_beside
 
 WORDING = Wording(platform="DANDI", partition_noun="dandiset", record_noun="asset", spelling="DANDI:{key}")
 

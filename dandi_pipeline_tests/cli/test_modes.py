@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from dandi_pipeline.cli.modes import MOST_AT_ONCE
-from dandi_pipeline.orchestration.home import open_instance
+from dandi_pipeline.cli.options import MOST_AT_ONCE
+from dandi_pipeline.orchestration.instance import open_instance
 from dandi_pipeline.settings import PlatformSettings
 from dandi_pipeline_tests.cli.conftest import Finished, Shell
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_world

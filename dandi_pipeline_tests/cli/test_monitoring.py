@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from dandi_pipeline.cli.main import commands, main
-from dandi_pipeline.cli.selection import Selection
-from dandi_pipeline.orchestration.home import open_instance
+from dandi_pipeline.cli.sources import Selection
+from dandi_pipeline.orchestration.instance import open_instance
 from dandi_pipeline.platforms.registry import SETTINGS
 from dandi_pipeline.settings import load_sources
 from dandi_pipeline_tests.cli.conftest import CHECKOUT, Finished

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dandi_pipeline.cli.selection import Selection
+from dandi_pipeline.cli.sources import Selection
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.platforms.registry import SETTINGS
 from dandi_pipeline.settings import Source, load_sources

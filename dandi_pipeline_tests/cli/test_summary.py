@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from dandi_pipeline.cli.summary import byte_size, summary
+from dandi_pipeline.cli.output import byte_size, summary
 from dandi_pipeline.errors import PlatformFailing, UnexpectedPayload
 from dandi_pipeline.http import Traffic
 from dandi_pipeline.sync.report import Outcome, PartitionReport, SyncReport, Tally

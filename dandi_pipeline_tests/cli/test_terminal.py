@@ -2,8 +2,7 @@
 
 import pytest
 
-from dandi_pipeline.cli.tables import table
-from dandi_pipeline.cli.terminal import one_line, plain
+from dandi_pipeline.cli.output import one_line, plain, table
 
 
 @pytest.mark.parametrize(

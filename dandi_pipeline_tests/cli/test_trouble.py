@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dandi_pipeline.orchestration.standing import Standing
+from dandi_pipeline.orchestration.history import Freshness
 from dandi_pipeline_tests.cli.estate import Estate, estate
 from dandi_pipeline_tests.cli.test_monitoring import run
 
@@ -79,5 +79,5 @@ def test_of_a_single_source_everything_known_is_shown(stock: Estate) -> None:
     ("hours_ago", "due", "overdue"), [(0.5, False, False), (1, True, False), (1.9, True, False), (2, True, True)]
 )
 def test_a_source_is_overdue_when_two_of_its_intervals_have_passed(hours_ago: float, due: bool, overdue: bool) -> None:
-    standing = Standing(checked=NOW - timedelta(hours=hours_ago), every=timedelta(hours=1))
+    standing = Freshness(checked=NOW - timedelta(hours=hours_ago), every=timedelta(hours=1))
     assert (standing.is_due(NOW), standing.is_overdue(NOW)) == (due, overdue)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from dandi_pipeline.platforms.contract import Platform
+from dandi_pipeline.model import Platform
 from dandi_pipeline_tests.platforms.airtable.equality import differences
 from dandi_pipeline_tests.platforms.airtable.rig import Rig, small_world
 from dandi_pipeline_tests.simulators.airtable import UNLIMITED, SimulatedAirtable

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from dandi_pipeline.platforms.contract import Platform
+from dandi_pipeline.model import Platform
 from dandi_pipeline_tests.end_to_end.equality import differences
 from dandi_pipeline_tests.end_to_end.rig import IMPATIENT, dandi_at
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_world

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 
-from dandi_pipeline.platforms.contract import Platform
+from dandi_pipeline.model import Platform
 from dandi_pipeline_tests.platforms.notion.rig import OVERLAP, Rig
-from dandi_pipeline_tests.simulators.notion import UNLIMITED, Clock, SimulatedNotion, generated_world
+from dandi_pipeline_tests.simulators.clock import Clock
+from dandi_pipeline_tests.simulators.notion import UNLIMITED, SimulatedNotion, generated_world
 
 NOW = datetime(2026, 11, 20, 10, 14, 40, tzinfo=timezone.utc)
 

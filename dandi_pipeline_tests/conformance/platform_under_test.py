@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from dandi_pipeline.platforms.contract import Platform
+from dandi_pipeline.model import Platform
 
 
 class ServedPlatform(Protocol):

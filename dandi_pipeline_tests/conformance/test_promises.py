@@ -11,16 +11,7 @@ import pytest
 
 from dandi_pipeline.errors import TornRead, TransientError, UnexpectedPayload, UnforeseenError
 from dandi_pipeline.mirror import Change, Mirror
-from dandi_pipeline.platforms.contract import (
-    Gone,
-    Listed,
-    Observation,
-    Observed,
-    Platform,
-    ReadRequest,
-    Record,
-    Sighting,
-)
+from dandi_pipeline.model import Gone, Listed, LookupResult, Observation, Observed, Platform, ReadRequest, Record
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import SyncPlan
@@ -173,7 +164,7 @@ class Buggy:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._platform, name)
 
-    def look_up(self, key: str) -> Sighting:
+    def look_up(self, key: str) -> LookupResult:
         if key == self._partition and self._where == "look_up":
             raise self._error("owner")
         return self._platform.look_up(key)

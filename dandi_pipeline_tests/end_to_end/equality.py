@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from dandi_pipeline.http.instants import instant
+from dandi_pipeline.instants import canonical_instant
 
 Snapshot = Mapping[str, Mapping[str, Any]]
 Rows = dict[tuple[str, ...], dict[str, Any]]
@@ -69,7 +69,7 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     for name in _INSTANTS:
         value = plain.get(name)
         if value is not None:
-            plain[name] = instant(value if isinstance(value, str) else value.isoformat())
+            plain[name] = canonical_instant(value if isinstance(value, str) else value.isoformat())
     if "visible" in plain:
         assert plain["visible"] in (0, 1), "SQLite has no booleans"
         plain["visible"] = bool(plain["visible"])
@@ -84,8 +84,8 @@ def _dandisets(snapshot: Snapshot) -> Iterator[tuple[tuple[str, ...], dict[str, 
             {
                 "name": draft["name"],
                 "embargo_status": dandiset["embargo_status"],
-                "created": instant(dandiset["created"]),
-                "draft_modified": instant(draft["modified"]),
+                "created": canonical_instant(dandiset["created"]),
+                "draft_modified": canonical_instant(draft["modified"]),
                 "asset_count": draft["asset_count"],
                 "size": draft["size"],
                 "contact_person": dandiset["contact_person"],
@@ -102,8 +102,8 @@ def _versions(snapshot: Snapshot) -> Iterator[tuple[tuple[str, ...], dict[str, A
                 {
                     "status": version["status"],
                     "name": version["name"],
-                    "created": instant(version["created"]),
-                    "modified": instant(version["modified"]),
+                    "created": canonical_instant(version["created"]),
+                    "modified": canonical_instant(version["modified"]),
                     "asset_count": version["asset_count"],
                     "size": version["size"],
                     "license": _joined(version["metadata"].get("license")),
@@ -133,8 +133,8 @@ def _asset(asset: Mapping[str, Any]) -> dict[str, Any]:
         "dandi_etag": digest.get("dandi:dandi-etag"),
         "blob": asset["blob"],
         "zarr": asset["zarr"],
-        "created": instant(asset["created"]),
-        "modified": instant(asset["modified"]),
+        "created": canonical_instant(asset["created"]),
+        "modified": canonical_instant(asset["modified"]),
         "metadata": metadata,
     }
 

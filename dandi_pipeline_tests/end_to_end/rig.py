@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from dandi_pipeline.http import HttpClient, Limits, LocalBudgets
 from dandi_pipeline.mirror import Mirror
-from dandi_pipeline.platforms.contract import Platform
+from dandi_pipeline.model import Platform
 from dandi_pipeline.platforms.dandi.manifests import Manifests
 from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE
 from dandi_pipeline.platforms.dandi.platform import DandiPlatform, refusals

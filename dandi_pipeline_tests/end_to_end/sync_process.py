@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.http.client import Limits
 from dandi_pipeline.mirror import Mirror
-from dandi_pipeline.platforms.contract import Platform
+from dandi_pipeline.model import Platform
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.report import PartitionReport

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from dandi_pipeline.canonical import MOST_LEVELS, canonical
 from dandi_pipeline.errors import ContractError, UnexpectedPayload
-from dandi_pipeline.http.exact_json import MOST_LEVELS, spelled
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.sync.report import Outcome
 from dandi_pipeline_tests.end_to_end.rig import IMPATIENT, Rig
@@ -62,7 +62,7 @@ def test_metadata_is_kept_as_it_was_written(text: str, mirror_url: str, tmp_path
         assert text in images(rig)[-2]
         with Mirror.open(mirror_url) as mirror:
             changes = [change for change in mirror.changes(limit=10_000) if change.key == PATH]
-        assert spelled((changes[-1].before or {})["metadata"]["note"]).decode() == text
+        assert canonical((changes[-1].before or {})["metadata"]["note"]).decode() == text
 
 
 def images(rig: Rig) -> list[str]:

@@ -28,16 +28,7 @@ from dandi_pipeline.errors import (
 )
 from dandi_pipeline.http import ErrorAnswer, HttpClient, Limits, LocalBudgets, RateLimit
 from dandi_pipeline_tests.http.fake_time import FakeTime
-from dandi_pipeline_tests.http.scripted_server import (
-    ScriptedServer,
-    Step,
-    answer,
-    dripping,
-    head,
-    raw,
-    reset,
-    silent,
-)
+from dandi_pipeline_tests.http.scripted_server import ScriptedServer, Step, answer, dripping, head, raw, reset, silent
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
 OK = answer({"ok": True})

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dandi_pipeline.canonical import MOST_LEVELS, ExactNumber, NotJson, canonical, decoder, parsed
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.http import HttpClient, Limits
-from dandi_pipeline.http.exact_json import MOST_LEVELS, ExactNumber, NotJson, decoder, parsed, spelled
 from dandi_pipeline_tests.http.scripted_server import ScriptedServer, answer
 
 NUMBERS = [
@@ -27,10 +27,10 @@ NESTED += ['{"a":' * MOST_LEVELS + "1" + "}" * MOST_LEVELS]
 
 @pytest.mark.parametrize("text", [*NUMBERS, *TEXTS, *NESTED], ids=lambda text: text[:40])
 def test_a_value_is_spelled_as_it_came(text: str) -> None:
-    assert spelled(parsed(text.encode())).decode() == text
-    assert spelled(decoder().decode(text)).decode() == text
+    assert canonical(parsed(text.encode())).decode() == text
+    assert canonical(decoder().decode(text)).decode() == text
     if len(text) < MOST_LEVELS:
-        assert spelled(parsed(f'{{"b": [{text}], "a": 1}}'.encode())).decode() == f'{{"a":1,"b":[{text}]}}'
+        assert canonical(parsed(f'{{"b": [{text}], "a": 1}}'.encode())).decode() == f'{{"a":1,"b":[{text}]}}'
 
 
 JSON = st.recursive(
@@ -47,9 +47,9 @@ JSON = st.recursive(
 @given(JSON)
 def test_both_readers_and_both_writers_agree_where_nothing_is_lost(value: object) -> None:
     text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    assert spelled(parsed(text)) == text
-    assert spelled(parsed(b" " + text)) == text, "the exact reader"
-    exact = spelled([value, ExactNumber("1.10")])
+    assert canonical(parsed(text)) == text
+    assert canonical(parsed(b" " + text)) == text, "the exact reader"
+    exact = canonical([value, ExactNumber("1.10")])
     assert exact == b"[" + text + b",1.10]", "the exact writer"
 
 
@@ -57,7 +57,7 @@ def test_both_readers_and_both_writers_agree_where_nothing_is_lost(value: object
     st.recursive(st.none() | st.text(st.characters()), lambda inner: st.dictionaries(st.text(st.characters()), inner))
 )
 def test_any_text_survives_half_surrogates_included(value: object) -> None:
-    assert parsed(spelled(value)) == parsed(json.dumps(value).encode()) == value
+    assert parsed(canonical(value)) == parsed(json.dumps(value).encode()) == value
 
 
 def test_numbers_that_python_spells_alike_are_numbers() -> None:
@@ -83,9 +83,9 @@ def test_what_is_no_json_is_told_apart(body: bytes) -> None:
 def test_what_the_mirror_cannot_keep_is_refused_by_name() -> None:
     deep = b"[" * (MOST_LEVELS + 1) + b"]" * (MOST_LEVELS + 1)
     with pytest.raises(UnexpectedPayload, match="asset 'a': nests deeper than 500 levels"):
-        spelled(parsed(deep), where="asset 'a'")
+        canonical(parsed(deep), where="asset 'a'")
     with pytest.raises(UnexpectedPayload, match="asset 'a': holds NaN"):
-        spelled(parsed(b'{"x":NaN}'), where="asset 'a'")
+        canonical(parsed(b'{"x":NaN}'), where="asset 'a'")
     with pytest.raises(UnexpectedPayload, match="nests deeper than can be read"):
         parsed(b"[" * 100_000)
 

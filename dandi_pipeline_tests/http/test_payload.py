@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dandi_pipeline.errors import UnexpectedPayload
-from dandi_pipeline.http import instant, payload
+from dandi_pipeline.http import payload
+from dandi_pipeline.instants import canonical_instant
 
 ROW: dict[str, Any] = {
     "name": "000003",
@@ -92,7 +93,7 @@ def test_a_payload_that_is_no_object_is_told(whole: Any) -> None:
     ],
 )
 def test_an_instant_has_one_spelling(spelling: str, canonical: str) -> None:
-    assert instant(spelling) == canonical
+    assert canonical_instant(spelling) == canonical
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_an_instant_has_one_spelling(spelling: str, canonical: str) -> None:
 )
 def test_what_is_no_instant_is_refused(spelling: str) -> None:
     with pytest.raises(UnexpectedPayload, match=r"row: .* is no instant"):
-        instant(spelling, where="row")
+        canonical_instant(spelling, where="row")
 
 
 @given(
@@ -124,7 +125,7 @@ def test_what_is_no_instant_is_refused(spelling: str) -> None:
 )
 def test_an_instant_survives_its_spelling(moment: datetime, minutes: int) -> None:
     aware = moment.replace(tzinfo=timezone(timedelta(minutes=minutes)))
-    spelled = instant(aware.isoformat())
+    spelled = canonical_instant(aware.isoformat())
     assert len(spelled) == 27
     assert datetime.strptime(spelled, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc) == aware
 
@@ -132,7 +133,7 @@ def test_an_instant_survives_its_spelling(moment: datetime, minutes: int) -> Non
 @given(st.text(max_size=40))
 def test_no_text_breaks_the_check(text: str) -> None:
     try:
-        spelled = instant(text)
+        spelled = canonical_instant(text)
     except UnexpectedPayload:
         return
     assert len(spelled) == 27

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dandi_pipeline.http import LocalBudgets, Metrics, RateBudget, RateLimit, Traffic, pseudonym
-from dandi_pipeline.http.grants import ANSWERED_WITHIN, HORIZON, Claim, Grants, Requests
-from dandi_pipeline.http.rate import LedgerBudget
+from dandi_pipeline.http.rate_limits import ANSWERED_WITHIN, HORIZON, Claim, Grants, LedgerBudget, Requests
 from dandi_pipeline_tests.http.fake_time import FakeTime
 
 

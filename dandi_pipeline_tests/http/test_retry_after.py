@@ -4,7 +4,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from dandi_pipeline.http.retry_after import retry_after, server_date
+from dandi_pipeline.http.headers import retry_after, server_date
 
 TEN = "Sun, 22 Nov 2026 10:00:00 GMT"
 

@@ -9,7 +9,7 @@ import orjson
 import sqlalchemy as sa
 
 from dandi_pipeline.mirror import Mirror
-from dandi_pipeline.platforms.contract import Column, Record, RecordKind
+from dandi_pipeline.model import Column, Record, RecordKind
 
 SOURCE = "dandi"
 PARTS = ("dandisets", "assets")

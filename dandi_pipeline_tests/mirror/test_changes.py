@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dandi_pipeline.mirror import Change, Counts, Mirror
-from dandi_pipeline.platforms.contract import Key, Record, RecordKind
+from dandi_pipeline.model import Key, Record, RecordKind
 from dandi_pipeline_tests.mirror.records import (
     ASSET,
     DANDISET,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dandi_pipeline.canonical import ExactNumber
 from dandi_pipeline.errors import UnexpectedPayload
-from dandi_pipeline.http.exact_json import ExactNumber
 from dandi_pipeline_tests.mirror.records import (
     ASSET,
     DANDISET,

@@ -17,7 +17,7 @@ from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.mirror.database import Database, dialect_of
 from dandi_pipeline.mirror.views import create_views, drop_views
-from dandi_pipeline.platforms.contract import CellType, Record, RecordKind, Shape, ShapeColumn
+from dandi_pipeline.model import CellType, Record, RecordKind, Shape, ShapeColumn
 from dandi_pipeline_tests.mirror.records import (
     INSTANT,
     PAGE,

@@ -4,7 +4,7 @@ import pytest
 
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.mirror import Counts, Mirror
-from dandi_pipeline.platforms.contract import Record
+from dandi_pipeline.model import Record
 from dandi_pipeline_tests.mirror.records import INSTANT, PAGE, RECORD, opened, page, query, schema, table_record
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dandi_pipeline.orchestration.home import open_instance, prepare_home
+from dandi_pipeline.orchestration.instance import open_instance, prepare_home
 from dandi_pipeline_tests.orchestration.site import Site
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_world
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import requests
 
-from dandi_pipeline.orchestration.home import prepare_home
+from dandi_pipeline.orchestration.instance import prepare_home
 from dandi_pipeline_tests.orchestration.site import Site
 
 CHECKOUT = Path(__file__).resolve().parents[2]

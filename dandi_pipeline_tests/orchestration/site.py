@@ -10,8 +10,8 @@ import dagster as dg
 
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.assembly import assemble
-from dandi_pipeline.orchestration.connections import Connections, Watcher
 from dandi_pipeline.orchestration.launch import run_sync
+from dandi_pipeline.orchestration.resources import Connections, Watcher
 from dandi_pipeline.orchestration.sources import MirroredSource, mirrored
 from dandi_pipeline.platforms.registry import SETTINGS
 from dandi_pipeline.settings import Settings, Source, load_sources

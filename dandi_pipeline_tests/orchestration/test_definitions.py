@@ -12,7 +12,7 @@ import pytest
 
 from dandi_pipeline.definitions import build_defs
 from dandi_pipeline.orchestration.assembly import assemble
-from dandi_pipeline.orchestration.connections import Watcher
+from dandi_pipeline.orchestration.resources import Watcher
 from dandi_pipeline.orchestration.sources import MirroredSource, mirrored
 from dandi_pipeline.platforms.dandi.platform import DandiPlatform
 from dandi_pipeline.platforms.registry import SETTINGS

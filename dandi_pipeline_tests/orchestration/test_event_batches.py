@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from dandi_pipeline.orchestration.event_batches import EventBatches
-from dandi_pipeline.orchestration.home import open_instance, prepare_home
+from dandi_pipeline.orchestration.instance import open_instance, prepare_home
 from dandi_pipeline_tests.postgresql import PostgresqlServer
 
 ASSET, OTHER = dg.AssetKey("measured"), dg.AssetKey("other")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import yaml
 
-from dandi_pipeline.orchestration.home import DAGSTER_YAML, open_instance, prepare_home
+from dandi_pipeline.orchestration.instance import DAGSTER_YAML, open_instance, prepare_home
 from dandi_pipeline_tests.orchestration.served import CHECKOUT
 
 PREPARE = """
 import sys
 from pathlib import Path
-from dandi_pipeline.orchestration.home import open_instance, prepare_home
+from dandi_pipeline.orchestration.instance import open_instance, prepare_home
 
 print("ready", flush=True)
 sys.stdin.readline()

@@ -14,10 +14,10 @@ import dagster as dg
 import pytest
 
 from dandi_pipeline.errors import MassDeletionRefused
-from dandi_pipeline.orchestration import run_tags
+from dandi_pipeline.orchestration import recording as run_tags
 from dandi_pipeline.orchestration.event_batches import EventBatches
-from dandi_pipeline.orchestration.events import printable
 from dandi_pipeline.orchestration.history import past_syncs
+from dandi_pipeline.orchestration.recording import printable
 from dandi_pipeline_tests.orchestration.served import CHECKOUT
 from dandi_pipeline_tests.orchestration.site import ASSETS, DANDISETS, Site, materialized, statuses
 from dandi_pipeline_tests.postgresql import PostgresqlServer
@@ -316,7 +316,7 @@ import json, sys
 from pathlib import Path
 import dagster as dg
 from dandi_pipeline.orchestration.history import past_syncs
-from dandi_pipeline.orchestration.home import open_instance
+from dandi_pipeline.orchestration.instance import open_instance
 
 home = Path(sys.argv[1])
 history = [[past.status, past.checked, past.added, past.failed] for past in past_syncs(home, limit=9)]

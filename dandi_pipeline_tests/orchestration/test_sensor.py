@@ -11,9 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from dandi_pipeline.mirror import PartitionState
-from dandi_pipeline.orchestration.home import open_instance, prepare_home
-from dandi_pipeline.orchestration.retrying import retry_at
-from dandi_pipeline.orchestration.sensors import BATCH, CheckFailed
+from dandi_pipeline.orchestration.automation import BATCH, CheckFailed, retry_at
+from dandi_pipeline.orchestration.instance import open_instance, prepare_home
 from dandi_pipeline_tests.orchestration.site import DANDISETS, Site, materialized
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_world
 

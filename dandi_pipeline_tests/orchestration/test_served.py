@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from dandi_pipeline.orchestration import run_tags
-from dandi_pipeline.orchestration.home import open_instance
+from dandi_pipeline.orchestration import recording as run_tags
+from dandi_pipeline.orchestration.instance import open_instance
 from dandi_pipeline_tests.orchestration.served import Served, dagster_dev, wait_for
 from dandi_pipeline_tests.orchestration.site import Site
 

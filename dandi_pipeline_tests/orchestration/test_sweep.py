@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dandi_pipeline.orchestration.assembly import assemble
-from dandi_pipeline.orchestration.sweep import in_turn
+from dandi_pipeline.orchestration.automation import in_turn
 from dandi_pipeline.platforms.registry import SETTINGS
 from dandi_pipeline.settings import load_sources
 from dandi_pipeline_tests.orchestration.site import Site, materialized

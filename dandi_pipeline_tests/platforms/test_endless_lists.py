@@ -13,7 +13,7 @@ from dandi_pipeline.http import HttpClient
 from dandi_pipeline.platforms.airtable.api import AirtableApi, Question
 from dandi_pipeline.platforms.dandi.api import DandiApi
 from dandi_pipeline.platforms.notion.api import NotionApi
-from dandi_pipeline.platforms.notion.walk import Walk
+from dandi_pipeline.platforms.notion.reading import Walk
 from dandi_pipeline_tests.http.scripted_server import ScriptedServer, Step, answer
 
 MORE = "https://127.0.0.1/next"

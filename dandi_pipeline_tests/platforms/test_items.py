@@ -11,9 +11,9 @@ from pydantic import Field
 
 from dandi_pipeline.errors import ConfigurationError, ContractError, CredentialRejected, TornRead, WrongAddress
 from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit, path
-from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import mappings, text
-from dandi_pipeline.platforms.contract import Complete, Hidden, Listed, Observed, ReadRequest, Record, Settled
+from dandi_pipeline.instants import moment_of
+from dandi_pipeline.model import Complete, Hidden, Listed, Observed, ReadRequest, Record, Settled
 from dandi_pipeline.platforms.items import ITEM, ITEMS, Columns, ItemsPlatform, ItemsSettings, Json, token_of
 from dandi_pipeline.settings import EnvironmentName, Settings, Source
 from dandi_pipeline.sync.workers import RequestWorkers

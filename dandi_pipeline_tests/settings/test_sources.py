@@ -14,14 +14,7 @@ from pydantic import Field
 
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.platforms.registry import SETTINGS
-from dandi_pipeline.settings import (
-    ApiUrl,
-    EnvironmentName,
-    PlatformSettings,
-    Source,
-    load_sources,
-    sources_schema,
-)
+from dandi_pipeline.settings import ApiUrl, EnvironmentName, PlatformSettings, Source, load_sources, sources_schema
 from dandi_pipeline.settings.document import Document
 
 ROOT = Path(__file__).parents[2]

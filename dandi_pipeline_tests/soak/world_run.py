@@ -9,7 +9,7 @@ from typing import Any
 
 from dandi_pipeline.http.client import Limits
 from dandi_pipeline.mirror import Mirror
-from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE, SHARES, Manner
+from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE, SHARES, ReadStrategy
 from dandi_pipeline.sync.report import PartitionReport
 from dandi_pipeline_tests.end_to_end.equality import Rows, differences, held_rows
 from dandi_pipeline_tests.end_to_end.replay import all_changes, replay_problems
@@ -62,7 +62,7 @@ PARTS = ("dandisets", "assets")
 
 
 PLANS: Mapping[str, str] = {
-    **{manner.value: f"{manner.value} (" for manner in Manner},
+    **{manner.value: f"{manner.value} (" for manner in ReadStrategy},
     "newest first, then what left searched for": " left",
     "newest first, then bare pages": ", then bare pages",
     "zarrs alone": " zarrs",

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import orjson
 
-from dandi_pipeline.sync.collecting import OBJECTS, rare_collections
+from dandi_pipeline.sync.workers import OBJECTS, rare_collections
 
 PAGE = orjson.dumps([[number] for number in range(OBJECTS // 2)])
 

@@ -3,17 +3,8 @@
 import pytest
 
 from dandi_pipeline.errors import TornRead
-from dandi_pipeline.platforms.contract import (
-    Complete,
-    Fingerprint,
-    Key,
-    Observed,
-    Outdated,
-    Record,
-    RecordKind,
-    Unchanged,
-)
-from dandi_pipeline.sync.comparison import Comparison
+from dandi_pipeline.model import Complete, Fingerprint, Key, Observed, Outdated, Record, RecordKind, Unchanged
+from dandi_pipeline.sync.reading import Comparison
 from dandi_pipeline.sync.report import Tally
 
 KIND = RecordKind("asset", "assets", key=("version", "path"), fingerprint=("modified",))

@@ -3,7 +3,7 @@
 import pytest
 
 from dandi_pipeline.errors import MassDeletionRefused
-from dandi_pipeline.sync.guard import guard_partitions, guard_records
+from dandi_pipeline.sync.planning import guard_partitions, guard_records
 
 
 @pytest.mark.parametrize(("going", "held"), [(597, 600), (308, 308), (1_000, 1_000), (1_001, 10_000)])

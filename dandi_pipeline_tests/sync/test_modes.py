@@ -12,10 +12,10 @@ import pytest
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.http import Traffic
 from dandi_pipeline.mirror import Mirror
-from dandi_pipeline.orchestration.config import SyncConfig
+from dandi_pipeline.orchestration.resources import SyncConfig
 from dandi_pipeline.platforms.notion.settings import NotionSettings
 from dandi_pipeline.platforms.registry import SETTINGS, open_platform
-from dandi_pipeline.settings import AS_SET, LEGACY, PRESETS, Mode, Settings, load_sources
+from dandi_pipeline.settings import AS_SET, LEGACY, PRESETS, Settings, Tuning, load_sources
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.progress import Stage
@@ -43,7 +43,7 @@ class Bench:
         self.settings = Settings.from_environment(environ, folder)
         (self.source,) = load_sources(None, SETTINGS)
 
-    def copy(self, mode: Mode) -> Copied:
+    def copy(self, mode: Tuning) -> Copied:
         self.archive.requests.reset()
         url = f"sqlite:///{self.folder / f'{time.monotonic_ns()}.sqlite'}"
         started = time.monotonic()
@@ -86,13 +86,13 @@ def test_the_legacy_mode_sends_one_request_at_a_time_each_over_a_connection_of_i
 
 
 def test_a_pool_holds_no_more_connections_than_its_size(bench: Bench) -> None:
-    copied = bench.copy(Mode(pool_size=2, manifests=False))
+    copied = bench.copy(Tuning(pool_size=2, manifests=False))
     assert copied.traffic.opened == copied.in_flight == 2
 
 
 def test_a_batch_is_a_page_of_the_platforms(bench: Bench) -> None:
-    whole = bench.copy(Mode(manifests=False)).by_kind["assets_full"]
-    pages = bench.copy(Mode(manifests=False, batch_size=10)).by_kind["assets_full"]
+    whole = bench.copy(Tuning(manifests=False)).by_kind["assets_full"]
+    pages = bench.copy(Tuning(manifests=False, batch_size=10)).by_kind["assets_full"]
     drafts = [dandiset["versions"]["draft"]["assets"] for dandiset in bench.archive.world.snapshot().values()]
     assert whole == len(drafts)
     assert pages == sum(max(1, -(-len(assets) // 10)) for assets in drafts) > whole
@@ -100,19 +100,19 @@ def test_a_batch_is_a_page_of_the_platforms(bench: Bench) -> None:
 
 def test_a_batch_is_never_larger_than_the_platform_gives() -> None:
     notion = NotionSettings(token_env="NOTION_TOKEN")
-    assert Mode(batch_size=500).applied_to(notion).page_size == 100
-    assert Mode(batch_size=50).applied_to(notion).page_size == 50
+    assert Tuning(batch_size=500).applied_to(notion).page_size == 100
+    assert Tuning(batch_size=50).applied_to(notion).page_size == 50
 
 
 def test_without_manifests_nothing_is_asked_of_the_bucket(bench: Bench) -> None:
     used = bench.copy(AS_SET)
     assert used.by_kind["manifest"] == used.traffic.counters["manifests_read"] > 0
-    unused = bench.copy(Mode(manifests=False))
+    unused = bench.copy(Tuning(manifests=False))
     assert (unused.by_kind["manifest"], unused.traffic.counters.get("manifests_read")) == (0, None)
 
 
 def test_a_rate_limit_spreads_the_requests_over_time(bench: Bench) -> None:
-    copied = bench.copy(Mode(manifests=False, rate_limit=40))
+    copied = bench.copy(Tuning(manifests=False, rate_limit=40))
     assert copied.seconds > (copied.traffic.requests - 1) / 40
     assert copied.traffic.waited > copied.traffic.requests / 2
     assert copied.traffic.seconds_slept > 0
@@ -142,7 +142,7 @@ class Order:
 def test_without_streaming_a_partition_is_read_whole_before_it_is_compared(bench: Bench, streaming: bool) -> None:
     order = Order()
     bench.archive.before_response = lambda kind, _: order.events.append(kind)
-    mode = Mode(batch_size=5, streaming=streaming, manifests=False)
+    mode = Tuning(batch_size=5, streaming=streaming, manifests=False)
     asked = SyncOptions(partitions=("000001",), max_concurrent=1, mode=mode)
     url = f"sqlite:///{bench.folder / 'mirror.sqlite'}"
     with Mirror.open(url) as mirror, closing(open_platform(bench.source, bench.settings, mirror, mode)) as platform:
@@ -152,8 +152,8 @@ def test_without_streaming_a_partition_is_read_whole_before_it_is_compared(bench
     assert (order.events.index("compared") < last_read) == streaming
 
 
-@pytest.mark.parametrize("mode", [AS_SET, LEGACY, *PRESETS.values(), Mode(rate_limit=0.5, batch_size=7)])
-def test_a_mode_survives_the_runs_config(mode: Mode) -> None:
+@pytest.mark.parametrize("mode", [AS_SET, LEGACY, *PRESETS.values(), Tuning(rate_limit=0.5, batch_size=7)])
+def test_a_mode_survives_the_runs_config(mode: Tuning) -> None:
     asked = SyncOptions(mode=mode, max_concurrent=mode.max_concurrent or 5)
     config = SyncConfig.of(asked)
     assert config.options(partitions=(), parts=(), ignore_unknown=False, max_concurrent=5) == asked
@@ -162,4 +162,4 @@ def test_a_mode_survives_the_runs_config(mode: Mode) -> None:
 @pytest.mark.parametrize("name", ["pool_size", "max_concurrent", "batch_size", "rate_limit"])
 def test_a_mode_that_would_send_nothing_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match=name.replace("_", "-")):
-        Mode(**{name: 0})  # type: ignore[arg-type]
+        Tuning(**{name: 0})  # type: ignore[arg-type]

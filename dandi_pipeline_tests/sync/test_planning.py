@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta, timezone
 
 from dandi_pipeline.mirror import HIDDEN_TOKEN
-from dandi_pipeline.platforms.contract import Gone, Hidden, Listed
+from dandi_pipeline.model import Gone, Hidden, Listed
 from dandi_pipeline.sync.options import SyncOptions
-from dandi_pipeline.sync.planning import HIDDEN_LOOK_UPS, SyncPlan, batches, plan_listed, plan_sighted
+from dandi_pipeline.sync.planning import HIDDEN_LOOK_UPS, SyncPlan, batches, plan_listed, plan_looked_up
 
 PARTS = ("dandisets", "assets")
 NOON = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
@@ -66,7 +66,7 @@ def test_the_longest_reading_starts_first() -> None:
 
 def test_a_named_partition_that_is_gone_is_removed_only_if_the_mirror_holds_it() -> None:
     stored = {"1": dict.fromkeys(PARTS, "t1")}
-    plan = plan_sighted([Gone("1"), Gone("2"), Hidden("3")], stored, PARTS, SyncOptions())
+    plan = plan_looked_up([Gone("1"), Gone("2"), Hidden("3")], stored, PARTS, SyncOptions())
     assert reasons(plan) == {"1": "gone"}
 
 

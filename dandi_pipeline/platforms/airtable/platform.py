@@ -17,22 +17,12 @@ from dandi_pipeline.errors import (
 )
 from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, Traffic, pseudonym
 from dandi_pipeline.http.payload import mappings, text
-from dandi_pipeline.platforms.airtable.api import AirtableApi, BaseSchema, Json
-from dandi_pipeline.platforms.airtable.mark import check_table
-from dandi_pipeline.platforms.airtable.reading import TableReading
+from dandi_pipeline.model import Gone, Hidden, Listed, LookupResult, Observation, ReadRequest, RecordKind
+from dandi_pipeline.platforms.airtable.api import AirtableApi, BaseSchema, Json, SchemaMoved, refusals
+from dandi_pipeline.platforms.airtable.reading import TableReading, check_table
 from dandi_pipeline.platforms.airtable.records import RECORD, RECORDS, SCHEMA
-from dandi_pipeline.platforms.airtable.refusals import SchemaMoved, refusals
 from dandi_pipeline.platforms.airtable.settings import PER_BASE, PER_USER, AirtableSettings, BaseSettings
-from dandi_pipeline.platforms.contract import (
-    Gone,
-    Hidden,
-    Listed,
-    Observation,
-    ReadRequest,
-    RecordKind,
-    Sighting,
-)
-from dandi_pipeline.platforms.entry import Entry
+from dandi_pipeline.platforms.registry import PlatformSpec
 from dandi_pipeline.settings import Settings, Source
 
 CHECKS_AT_ONCE = 32
@@ -147,7 +137,7 @@ class AirtablePlatform:
             _log.warning("%s; what the mirror has of it is kept as it is", refusal)
         return listed
 
-    def look_up(self, key: str) -> Sighting:
+    def look_up(self, key: str) -> LookupResult:
         """Return how one table stands. What the source is no longer to mirror counts as hidden.
 
         So does a table that the schema shows but that cannot be asked for, whatever the refusal says: its rows are
@@ -181,7 +171,7 @@ class AirtablePlatform:
 
     def _sighting_or_refusal(
         self, base: Base, schema: BaseSchema, table_id: str
-    ) -> Sighting | AccessRefused | ResourceMissing:
+    ) -> LookupResult | AccessRefused | ResourceMissing:
         """Check a table; one whose schema is odd, or that answers oddly, is listed as failed."""
         try:
             with foreseen(f"table {base.api.base_id}/{table_id}"):
@@ -191,7 +181,7 @@ class AirtablePlatform:
         except ContractError as odd:
             return Listed.failed(f"{base.api.base_id}/{table_id}", odd)
 
-    def _sight(self, base: Base, schema: BaseSchema, table_id: str) -> Sighting:
+    def _sight(self, base: Base, schema: BaseSchema, table_id: str) -> LookupResult:
         """Check a table under its base's schema, or under a new one if that turns out to be out of date."""
         for _ in range(CHECK_ATTEMPTS - 1):
             try:
@@ -200,7 +190,7 @@ class AirtablePlatform:
                 schema = base.api.schema()
         return self._check(base, schema, table_id)
 
-    def _check(self, base: Base, schema: BaseSchema, table_id: str) -> Sighting:
+    def _check(self, base: Base, schema: BaseSchema, table_id: str) -> LookupResult:
         key, row = f"{base.api.base_id}/{table_id}", schema.table(table_id)
         if row is None and schema.unread:
             raise schema.unread
@@ -253,4 +243,4 @@ def open_airtable(source: Source, settings: Settings, budgets: Budgets) -> Airta
     return AirtablePlatform([base(configured) for configured in chosen.bases], overlap=chosen.overlap)
 
 
-ENTRY = Entry(AirtableSettings, open_airtable)
+SPEC = PlatformSpec(AirtableSettings, open_airtable)

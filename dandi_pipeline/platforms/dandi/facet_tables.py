@@ -1,7 +1,7 @@
 """The tables, roll-ups and views that DANDI's facets live in; `facets.py` derives what they hold."""
 
+from dandi_pipeline.model import FacetColumn, FacetRules, FacetTable, PublicView, RollUp
 from dandi_pipeline.platforms.dandi.facets import asset_facets, version_facets
-from dandi_pipeline.platforms.facets import FacetColumn, FacetRules, FacetTable, PublicView, RollUp
 
 NUMBER = 1
 """Raise it with every change of the rules or the tables: mirrors rebuild their facets from stored metadata then."""

@@ -13,9 +13,8 @@ from typing import Any
 
 import orjson
 
-from dandi_pipeline.http.exact_json import ExactNumber
-from dandi_pipeline.platforms.contract import Column, Key
-from dandi_pipeline.platforms.facets import Facets, Shared
+from dandi_pipeline.canonical import ExactNumber
+from dandi_pipeline.model import Column, Facets, Key, Shared
 
 Json = Mapping[str, Any]
 Problems = list[tuple[str, str, str | None]]

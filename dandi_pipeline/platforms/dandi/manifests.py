@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from dandi_pipeline import canonical as exact_json
 from dandi_pipeline.errors import PipelineError, UnexpectedPayload
-from dandi_pipeline.http import exact_json
 from dandi_pipeline.http.client import HttpClient
-from dandi_pipeline.http.instants import moment_of
+from dandi_pipeline.instants import moment_of
 from dandi_pipeline.platforms.dandi.records import Json
 
 MARGIN = timedelta(minutes=15)
@@ -29,7 +29,7 @@ LONGEST_ENTRY = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ManifestEntry:
     """One asset's metadata, and when the file that holds it was written."""
 
     metadata: Json
@@ -70,7 +70,7 @@ class Manifests:
     def __init__(self, client: HttpClient) -> None:
         self.client = client
 
-    def entries(self, identifier: str, version: str, *, written_after: datetime) -> Iterator[Entry]:
+    def entries(self, identifier: str, version: str, *, written_after: datetime) -> Iterator[ManifestEntry]:
         """Yield a version's assets as its file has them, up to where the file is unusable."""
         try:
             yield from self._read(f"dandisets/{identifier}/{version}/assets.jsonld", written_after)
@@ -83,14 +83,14 @@ class Manifests:
         """Release the connections."""
         self.client.close()
 
-    def _read(self, path: str, written_after: datetime) -> Iterator[Entry]:
+    def _read(self, path: str, written_after: datetime) -> Iterator[ManifestEntry]:
         with self.client.stream(path, written_after=written_after) as download:
             if download is None:
                 raise UnexpectedPayload(f"{path}: was not written since {written_after.isoformat()}")
             if download.last_modified is None:
                 raise UnexpectedPayload(f"{download.where}: does not say when it was written")
             for metadata in array_items(download.pieces, where=download.where):
-                yield Entry(metadata, download.last_modified)
+                yield ManifestEntry(metadata, download.last_modified)
 
 
 def array_items(pieces: Iterable[bytes], *, where: str) -> Iterator[dict[str, Any]]:

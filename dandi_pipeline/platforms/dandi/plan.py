@@ -110,7 +110,7 @@ def cost_of_contents(differing: int, listed: int) -> Cost:
     return min(cost_of_singles(differing), cost_of_pages(rows, PAGE_SIZE, metadata=True), key=lambda cost: cost.weight)
 
 
-class Manner(Enum):
+class ReadStrategy(Enum):
     """How a version's assets are read.
 
     NEWEST: pages of what was changed last, until they reach what is known. FULL: all pages with metadata. BARE: all
@@ -153,7 +153,7 @@ class ReadPlan:
     as they do not reach what is known, then up to `bare_pages` without.
     """
 
-    manner: Manner
+    manner: ReadStrategy
     cost: Cost
     reason: str
     first_pages: tuple[int, ...] = ()
@@ -175,22 +175,22 @@ def plan_reading(
     whole_bare = cost_of_pages(listed, page_size, metadata=False)
     pages = f"{whole_bare.requests} page{'s' * (whole_bare.requests > 1)}"
     if full and fetch:
-        return ReadPlan(Manner.FULL, whole_full, "asked for")
+        return ReadPlan(ReadStrategy.FULL, whole_full, "asked for")
     differing = draft.missing + draft.undigested + (UNFORESEEN if draft.recent is not None else 0)
     ways = [
-        (whole_full.weight, ReadPlan(Manner.FULL, whole_full, f"{'known' if draft.known else 'new'}: {pages}")),
+        (whole_full.weight, ReadPlan(ReadStrategy.FULL, whole_full, f"{'known' if draft.known else 'new'}: {pages}")),
         (
             (whole_bare + cost_of_contents(differing, listed)).weight,
-            ReadPlan(Manner.BARE, whole_bare, f"{draft.known} known, {draft.missing} more listed"),
+            ReadPlan(ReadStrategy.BARE, whole_bare, f"{draft.known} known, {draft.missing} more listed"),
         ),
     ]
     if manifests and draft.missing > draft.known:
         reason = f"{draft.missing} of {listed} unknown"
-        ways.append(((whole_bare + cost_of_manifest(listed)).weight, ReadPlan(Manner.BULK, whole_bare, reason)))
+        ways.append(((whole_bare + cost_of_manifest(listed)).weight, ReadPlan(ReadStrategy.BULK, whole_bare, reason)))
     if draft.recent is not None and not full:
         ways.append(_newest(draft, draft.recent, whole_bare, page_size))
     if not fetch:
-        ways = [way for way in ways if way[1].manner in (Manner.BARE, Manner.NEWEST)]
+        ways = [way for way in ways if way[1].manner in (ReadStrategy.BARE, ReadStrategy.NEWEST)]
     return min(ways, key=lambda way: way[0])[1]
 
 
@@ -206,7 +206,7 @@ def _newest(draft: Draft, recent: int, whole_bare: Cost, page_size: int) -> tupl
     weight = (pages + content + unseen).weight + REMOVALS * whole_bare.weight
     reason = f"{draft.known} known, {recent} of them to be seen again, {draft.missing} more listed"
     first = pages if sizes else cost_of_pages(min(page_size, draft.listed), page_size, metadata=False)
-    return weight, ReadPlan(Manner.NEWEST, first, reason, tuple(dict.fromkeys(sizes)), bare.requests + 1)
+    return weight, ReadPlan(ReadStrategy.NEWEST, first, reason, tuple(dict.fromkeys(sizes)), bare.requests + 1)
 
 
 def cost_of_zarrs(zarrs: int) -> Cost:

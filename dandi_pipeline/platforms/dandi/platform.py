@@ -10,16 +10,7 @@ from urllib.parse import urlsplit
 from dandi_pipeline.errors import AccessRefused, ConfigurationError, CredentialRejected, PipelineError, ResourceMissing
 from dandi_pipeline.http import Budgets, Traffic
 from dandi_pipeline.http.client import ErrorAnswer, HttpClient, Limits, Refusal, wrong_address
-from dandi_pipeline.platforms.contract import (
-    Gone,
-    Hidden,
-    Listed,
-    Observation,
-    Planned,
-    ReadRequest,
-    RecordKind,
-    Sighting,
-)
+from dandi_pipeline.model import Gone, Hidden, Listed, LookupResult, Observation, Planned, ReadRequest, RecordKind
 from dandi_pipeline.platforms.dandi.api import DandiApi
 from dandi_pipeline.platforms.dandi.facet_tables import FACETS
 from dandi_pipeline.platforms.dandi.manifests import Manifests
@@ -27,7 +18,7 @@ from dandi_pipeline.platforms.dandi.plan import LISTED_BYTES, PAGE_SIZE
 from dandi_pipeline.platforms.dandi.reading import DandisetReading
 from dandi_pipeline.platforms.dandi.records import ASSET, ASSETS, DANDISET, DANDISETS, VERSION
 from dandi_pipeline.platforms.dandi.settings import DandiSettings
-from dandi_pipeline.platforms.entry import Entry
+from dandi_pipeline.platforms.registry import PlatformSpec
 from dandi_pipeline.settings import Settings, Source
 
 BUCKETS = {"https://api.dandiarchive.org/api": "https://dandiarchive.s3.amazonaws.com"}
@@ -106,7 +97,7 @@ class DandiPlatform:
         self._count_planned(max(1, ceil(len(listed) / PAGE_SIZE)), len(listed) * LISTED_BYTES)
         return listed
 
-    def look_up(self, key: str) -> Sighting:
+    def look_up(self, key: str) -> LookupResult:
         """Return one dandiset's row; 404 means gone, 401 and 403 mean hidden."""
         self._count_planned(1, LISTED_BYTES)
         try:
@@ -203,4 +194,4 @@ def refusals(variable: str | None) -> Refusal:
     return judge
 
 
-ENTRY = Entry(DandiSettings, open_dandi, title="DANDI", spelling="DANDI:{key}", facets=FACETS)
+SPEC = PlatformSpec(DandiSettings, open_dandi, title="DANDI", spelling="DANDI:{key}", facets=FACETS)

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dandi_pipeline.canonical import canonical, digest_of
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.http.payload import instant, integer, mapping, optional_text, text
-from dandi_pipeline.platforms.canonical import canonical, digest_of
-from dandi_pipeline.platforms.contract import Column, Fingerprint, Key, Record, RecordKind
+from dandi_pipeline.model import Column, Derive, Fingerprint, Key, Record, RecordKind
 from dandi_pipeline.platforms.dandi.facets import asset_facets, version_facets
-from dandi_pipeline.platforms.facets import Derive
 
 DANDISETS = "dandisets"
 ASSETS = "assets"

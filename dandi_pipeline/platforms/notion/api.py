@@ -1,7 +1,4 @@
-"""Notion's endpoints, as the sync needs them: paths, paging, and the checks on what comes back.
-
-The version is 2026-03-11: a database is a container there, and its data sources hold the schema and the rows.
-"""
+"""Notion's endpoints, as the sync needs them: paths, paging, what errors mean, and the checks on what comes back."""
 
 import random
 import re
@@ -11,13 +8,78 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dandi_pipeline.errors import UnexpectedPayload
+from dandi_pipeline.errors import (
+    AccessRefused,
+    ContractError,
+    CredentialRejected,
+    PipelineError,
+    PlatformFailing,
+    ResourceMissing,
+    UnexpectedPayload,
+)
 from dandi_pipeline.http import Answer, HttpClient, Turning, follow
 from dandi_pipeline.http import path as path_of
-from dandi_pipeline.http.client import Overburdened
+from dandi_pipeline.http.client import ErrorAnswer, Overburdened, Refusal, wrong_address
 from dandi_pipeline.http.payload import boolean, instant, mappings, optional_mapping, optional_text, text
-from dandi_pipeline.platforms.notion.content import Json
-from dandi_pipeline.platforms.notion.refusals import CursorInvalid, Struggling
+from dandi_pipeline.platforms.notion.records import Json
+
+_BLOCKED = "public_api_request_blocked"
+
+
+class Struggling(PlatformFailing):
+    """Notion could not answer just now: the same again may work, and of a query a smaller page may."""
+
+
+class CursorInvalid(ContractError):
+    """A cursor is not (any more) taken: the list must be begun again."""
+
+
+def refusal_for(token_env: str) -> Refusal:
+    """Return the judge of error answers to a connection whose token is in the environment variable `token_env`."""
+
+    def refusal(answer: ErrorAnswer) -> PipelineError | None:
+        body = answer.members or {}
+        said = f"{answer.where}: {_message(body) or answer.excerpt}"
+        if answer.status == 401:
+            return CredentialRejected(f"{said}; set {token_env} to the token of a Notion connection")
+        if answer.status in (403, 404):
+            return _unseen(answer, body, said, token_env)
+        if answer.status == 429 and _reason(body) == _BLOCKED:
+            return CredentialRejected(
+                f"{said}; Notion blocks the connection behind {token_env}, and asking again makes it worse:"
+                " find out why from Notion's support before the next sync"
+            )
+        if answer.status == 400 and "start_cursor" in str(body.get("message")):
+            return CursorInvalid(said)
+        if answer.status == 409 or (answer.status in (503, 504) and "/query" in answer.where):
+            return Struggling(f"{said}; try again later")
+        return None
+
+    return refusal
+
+
+def _unseen(answer: ErrorAnswer, body: Mapping[str, Any], said: str, token_env: str) -> PipelineError:
+    """Return why something cannot be seen, as far as Notion says so in its own words."""
+    if answer.status == 403 and body:
+        return AccessRefused(
+            f"{said}; the connection behind {token_env} lacks a capability: let it read content"
+            " (*Capabilities* in the connection's settings), which sharing alone does not"
+        )
+    if answer.status == 404 and body.get("code") == "object_not_found":
+        return ResourceMissing(said)
+    return wrong_address(answer)
+
+
+def _message(body: Mapping[str, Any]) -> str:
+    """Return what an error says, without the `request_id` beside it, which is another one each time."""
+    message = body.get("message")
+    return f"{body.get('code')}: {' '.join(message.split())[:300]}" if isinstance(message, str) else ""
+
+
+def _reason(body: Mapping[str, Any]) -> object:
+    additional = body.get("additional_data")
+    return additional.get("rate_limit_reason") if isinstance(additional, dict) else None
+
 
 VERSION = "2026-03-11"
 

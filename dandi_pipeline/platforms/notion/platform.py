@@ -17,26 +17,14 @@ from dandi_pipeline.errors import (
     foreseen,
 )
 from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, Traffic, pseudonym
-from dandi_pipeline.http.instants import moment_of
 from dandi_pipeline.http.payload import instant, text
-from dandi_pipeline.platforms.contract import (
-    Gone,
-    Hidden,
-    Listed,
-    Observation,
-    ReadRequest,
-    RecordKind,
-    Sighting,
-)
-from dandi_pipeline.platforms.entry import Entry
-from dandi_pipeline.platforms.notion.api import LARGEST_PAGE, VERSION, NotionApi
-from dandi_pipeline.platforms.notion.identifiers import dashed
-from dandi_pipeline.platforms.notion.page_reading import Manner
-from dandi_pipeline.platforms.notion.reading import DataSourceReading, Sight
+from dandi_pipeline.instants import moment_of
+from dandi_pipeline.model import Gone, Hidden, Listed, LookupResult, Observation, ReadRequest, RecordKind
+from dandi_pipeline.platforms.notion.api import LARGEST_PAGE, VERSION, NotionApi, refusal_for
+from dandi_pipeline.platforms.notion.reading import DataSourceReading, ReadStrategy, Sight, token_of
 from dandi_pipeline.platforms.notion.records import PAGE, PAGES, SCHEMA, is_trashed, title_of
-from dandi_pipeline.platforms.notion.refusals import refusal_for
-from dandi_pipeline.platforms.notion.settings import NotionSettings
-from dandi_pipeline.platforms.notion.tokens import token_of
+from dandi_pipeline.platforms.notion.settings import NotionSettings, dashed
+from dandi_pipeline.platforms.registry import PlatformSpec
 from dandi_pipeline.settings import Settings, Source
 
 WINDOW = 60
@@ -76,7 +64,7 @@ class NotionPlatform:
         self._api = NotionApi(client, first_backoff=first_backoff)
         self._databases = databases
         self._data_sources = data_sources
-        self._manner = Manner(overlap, page_size)
+        self._manner = ReadStrategy(overlap, page_size)
         self._max_concurrent = max_concurrent
 
     @property
@@ -109,7 +97,7 @@ class NotionPlatform:
         _report_odd(found, listed)
         return listed
 
-    def look_up(self, key: str) -> Sighting:
+    def look_up(self, key: str) -> LookupResult:
         """Return how one data source stands; hidden if it is named but cannot be seen, gone if it is not named."""
         seen = self._sight(key)
         sighting = seen if isinstance(seen, Listed) else Hidden(key)
@@ -247,4 +235,4 @@ def rate_limit(token: str, requests_per_minute: int) -> RateLimit:
     return RateLimit(f"notion {pseudonym(token)}", requests_per_minute, WINDOW, burst)
 
 
-ENTRY = Entry(NotionSettings, open_notion)
+SPEC = PlatformSpec(NotionSettings, open_notion)

@@ -1,12 +1,24 @@
-"""What a Notion source accepts under `settings:`."""
+"""What a Notion source accepts under `settings:`, and how Notion's ids are spelled."""
 
+import re
+import uuid
 from datetime import timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from dandi_pipeline.platforms.notion.identifiers import dashed
 from dandi_pipeline.settings import ApiUrl, EnvironmentName, Interval, PlatformSettings
+
+_BARE = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+
+def dashed(text: str) -> str:
+    """Return an id as the API spells it; raise ValueError for what is none."""
+    bare = text.strip().lower().replace("-", "")
+    if not _BARE.fullmatch(bare):
+        raise ValueError("not a Notion id; expected the 32 letters and digits of its address, with or without dashes")
+    return str(uuid.UUID(bare))
+
 
 SHORTEST_OVERLAP, LONGEST_OVERLAP = timedelta(minutes=2), timedelta(hours=1)
 """A minute is lost to rounding, so less than two leave nothing for a late index; more than an hour is a sweep."""

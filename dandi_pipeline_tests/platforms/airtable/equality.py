@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from dandi_pipeline.http.instants import instant
+from dandi_pipeline.instants import canonical_instant
 from dandi_pipeline_tests.end_to_end.equality import plain_engine
 from dandi_pipeline_tests.end_to_end.strictness import require_columns, same
 from dandi_pipeline_tests.simulators.airtable import without_signatures
@@ -79,7 +79,7 @@ def _parsed(name: str, value: Any) -> Any:
     if name in ("cells", "errors", "metadata") and isinstance(value, str):
         return orjson.loads(value)
     if name == "created":
-        return instant(value if isinstance(value, str) else value.isoformat())
+        return canonical_instant(value if isinstance(value, str) else value.isoformat())
     return value
 
 
@@ -105,7 +105,7 @@ def _record(
     key: str, expected: Mapping[str, Any], held: Mapping[str, Any], fields: Mapping[str, Any], there: Any
 ) -> Iterator[Difference]:
     record_id, metadata = expected["id"], held["metadata"]
-    if held["created"] != instant(expected["createdTime"]):
+    if held["created"] != canonical_instant(expected["createdTime"]):
         yield Difference(key, record_id, "created at another time")
     shown = {field_id: without_signatures(value) for field_id, value in metadata["fields"].items()}
     if not same({**metadata, "fields": None}, {**expected, "fields": None}):

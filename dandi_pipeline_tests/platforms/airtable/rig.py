@@ -11,9 +11,8 @@ import sqlalchemy as sa
 
 from dandi_pipeline.http import HttpClient, Limits, LocalBudgets, RateLimit
 from dandi_pipeline.mirror import Mirror
-from dandi_pipeline.platforms.airtable.api import AirtableApi
+from dandi_pipeline.platforms.airtable.api import AirtableApi, refusals
 from dandi_pipeline.platforms.airtable.platform import LOCK_OUT, AirtablePlatform, Base
-from dandi_pipeline.platforms.airtable.refusals import refusals
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.report import PartitionReport

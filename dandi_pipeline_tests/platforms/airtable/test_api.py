@@ -9,8 +9,7 @@ import pytest
 
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.http import HttpClient
-from dandi_pipeline.platforms.airtable.api import AirtableApi, Question
-from dandi_pipeline.platforms.airtable.refusals import IteratorLost, refusals
+from dandi_pipeline.platforms.airtable.api import AirtableApi, IteratorLost, Question, refusals
 from dandi_pipeline_tests.http.scripted_server import ScriptedServer, Step, answer
 
 QUESTION = Question("tbl1", "TRUE()", ["fld1"])

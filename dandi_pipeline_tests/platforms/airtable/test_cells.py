@@ -6,9 +6,15 @@ import orjson
 import pytest
 
 from dandi_pipeline.errors import UnexpectedPayload
-from dandi_pipeline.platforms.airtable.fields import cell_type, edited_fields, layout_of, shape_of
-from dandi_pipeline.platforms.airtable.records import schema_record, table_record
-from dandi_pipeline.platforms.contract import ColumnType
+from dandi_pipeline.model import ColumnType
+from dandi_pipeline.platforms.airtable.records import (
+    cell_type,
+    edited_fields,
+    layout_of,
+    schema_record,
+    shape_of,
+    table_record,
+)
 from dandi_pipeline_tests.simulators.airtable.field_types import FIELD_TYPES
 
 ATTACHMENT = {

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from dandi_pipeline.http.instants import instant
+from dandi_pipeline.instants import canonical_instant
 from dandi_pipeline.sync.report import Outcome
 from dandi_pipeline_tests.mirror.records import query
 from dandi_pipeline_tests.platforms.airtable.rig import Rig, small_world
@@ -199,7 +199,7 @@ def test_what_is_edited_while_pages_turn_follows_in_the_next_sync(rig: Rig, airt
 
 def test_a_mark_of_a_server_whose_clock_was_ahead_passes_over_no_edit(rig: Rig) -> None:
     rig.sync()
-    day_ahead = instant((rig.world.clock.now() + timedelta(days=1)).isoformat())
+    day_ahead = canonical_instant((rig.world.clock.now() + timedelta(days=1)).isoformat())
     for partition, token in rig.select("SELECT partition, token FROM partitions WHERE part = 'records'"):
         words = token.split(" ")
         ahead = " ".join([words[0], day_ahead, *words[2:]])

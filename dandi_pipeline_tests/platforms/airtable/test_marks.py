@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from dandi_pipeline.platforms.airtable.mark import GRIDS, Mark
+from dandi_pipeline.platforms.airtable.reading import GRIDS, Mark
 from dandi_pipeline_tests.platforms.airtable.rig import ALIAS, NOON, Rig, small_world
 from dandi_pipeline_tests.simulators.airtable import UNLIMITED, SimulatedAirtable
 

@@ -12,8 +12,8 @@ import yaml
 from dandi_pipeline.errors import ConfigurationError, CredentialRejected, WrongAddress
 from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
 from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.model import Gone, Hidden, Listed, Platform
 from dandi_pipeline.platforms.airtable.platform import AirtablePlatform, open_airtable
-from dandi_pipeline.platforms.contract import Gone, Hidden, Listed, Platform
 from dandi_pipeline.platforms.registry import SETTINGS, open_platform
 from dandi_pipeline.settings import Settings, Source, load_sources
 from dandi_pipeline.sync.engine import Sync

@@ -4,7 +4,7 @@ import pytest
 import requests
 
 from dandi_pipeline.errors import AccessRefused, CredentialRejected, QuotaExhausted, UnexpectedPayload
-from dandi_pipeline.platforms.airtable.refusals import error_type
+from dandi_pipeline.platforms.airtable.api import error_type
 from dandi_pipeline.sync.report import Outcome
 from dandi_pipeline_tests.platforms.airtable.rig import Rig, small_world
 from dandi_pipeline_tests.simulators.airtable import UNLIMITED, Limits, SimulatedAirtable

@@ -6,7 +6,8 @@ from datetime import datetime, timezone
 import pytest
 
 from dandi_pipeline_tests.platforms.notion.rig import Rig
-from dandi_pipeline_tests.simulators.notion import UNLIMITED, Clock, SimulatedNotion, World, generated_world
+from dandi_pipeline_tests.simulators.clock import Clock
+from dandi_pipeline_tests.simulators.notion import UNLIMITED, SimulatedNotion, World, generated_world
 
 NOW = datetime(2026, 11, 20, 10, 14, 40, tzinfo=timezone.utc)
 

@@ -11,10 +11,10 @@ from typing import Any
 from dandi_pipeline.sync.report import PartitionReport
 from dandi_pipeline_tests.end_to_end.sync_process import Errand, SyncProcess
 from dandi_pipeline_tests.platforms.notion.rig import Difference, Rig
+from dandi_pipeline_tests.simulators.clock import Clock
 from dandi_pipeline_tests.simulators.notion import (
     UNLIMITED,
     Behaviour,
-    Clock,
     Refused,
     SimulatedNotion,
     World,

@@ -11,12 +11,11 @@ import orjson
 import sqlalchemy as sa
 
 from dandi_pipeline.http import HttpClient, Limits
-from dandi_pipeline.http.instants import instant
+from dandi_pipeline.instants import canonical_instant
 from dandi_pipeline.mirror import Mirror
-from dandi_pipeline.platforms.notion.api import LARGEST_PAGE, VERSION
-from dandi_pipeline.platforms.notion.cells import cell_of, plain_text
+from dandi_pipeline.platforms.notion.api import LARGEST_PAGE, VERSION, refusal_for
 from dandi_pipeline.platforms.notion.platform import NotionPlatform
-from dandi_pipeline.platforms.notion.refusals import refusal_for
+from dandi_pipeline.platforms.notion.records import cell_of, plain_text
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.report import PartitionReport
@@ -155,8 +154,8 @@ class Rig:
             told = {
                 "source": "notion",
                 "page_id": page["id"],
-                "created": instant(page["created_time"]),
-                "last_edited": instant(page["last_edited_time"]),
+                "created": canonical_instant(page["created_time"]),
+                "last_edited": canonical_instant(page["last_edited_time"]),
                 "title": title or None,
                 "url": page["url"],
                 "in_trash": page["in_trash"] or partition in trashed,
@@ -273,7 +272,7 @@ def _unmentioned(value: Any) -> Any:
 def _spelled(name: str, value: Any) -> Any:
     """Return a column's value as both databases mean it."""
     if name in ("created", "last_edited"):
-        return instant(value if isinstance(value, str) else value.isoformat())
+        return canonical_instant(value if isinstance(value, str) else value.isoformat())
     if name == "in_trash":
         return bool(value)
     return parsed(value) if name == "cells" else value

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from dandi_pipeline.platforms.notion.tokens import parse_token, token_of
+from dandi_pipeline.platforms.notion.reading import parse_token, token_of
 from dandi_pipeline_tests.platforms.notion.conftest import NOW
 from dandi_pipeline_tests.platforms.notion.rig import OVERLAP, Rig
 from dandi_pipeline_tests.simulators.notion import SimulatedNotion, World

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from dandi_pipeline.errors import UnexpectedPayload
-from dandi_pipeline.platforms.notion.cells import cell_of
-from dandi_pipeline.platforms.notion.records import shape_of
+from dandi_pipeline.platforms.notion.records import cell_of, shape_of
 from dandi_pipeline_tests.platforms.notion.rig import Rig, parsed
 from dandi_pipeline_tests.simulators.notion import UNKNOWN_TYPE, SimulatedNotion, World
 

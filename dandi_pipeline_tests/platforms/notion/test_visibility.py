@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from dandi_pipeline.errors import AccessRefused, ConfigurationError, PartitionUnknown
-from dandi_pipeline.platforms.contract import Gone, Hidden, Listed
+from dandi_pipeline.model import Gone, Hidden, Listed
 from dandi_pipeline.sync.report import Outcome
 from dandi_pipeline_tests.platforms.notion.conftest import NOW
 from dandi_pipeline_tests.platforms.notion.rig import Rig

@@ -5,7 +5,8 @@ from datetime import datetime, timezone
 
 import pytest
 
-from dandi_pipeline_tests.simulators.notion import UNLIMITED, Clock, SimulatedNotion, World
+from dandi_pipeline_tests.simulators.clock import Clock
+from dandi_pipeline_tests.simulators.notion import UNLIMITED, SimulatedNotion, World
 from dandi_pipeline_tests.test_simulators.notion.asking import Asker
 
 NOW = datetime(2026, 11, 20, 10, 14, 40, tzinfo=timezone.utc)

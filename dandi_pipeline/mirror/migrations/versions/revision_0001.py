@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from dandi_pipeline.mirror.columns import Document, Instant
+from dandi_pipeline.mirror.schema import Instant, JsonText
 
 revision = "0001"
 down_revision = None
@@ -50,7 +50,7 @@ def _create_versions() -> None:
         sa.Column("size", sa.BigInteger),
         sa.Column("license", sa.Text),
         sa.Column("doi", sa.Text),
-        sa.Column("metadata", Document),
+        sa.Column("metadata", JsonText),
         sa.Column("content_hash", sa.Text, nullable=False),
     )
 
@@ -71,7 +71,7 @@ def _create_assets() -> None:
         sa.Column("zarr", sa.Text),
         sa.Column("created", Instant),
         sa.Column("modified", Instant),
-        sa.Column("metadata", Document),
+        sa.Column("metadata", JsonText),
         sa.Column("content_hash", sa.Text, nullable=False),
     )
     op.create_index("assets_by_asset_id", "assets", ["asset_id"])
@@ -115,7 +115,7 @@ def _create_change_log() -> None:
         sa.Column("scope", sa.Text, nullable=False),
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
-        sa.Column("before", Document),
+        sa.Column("before", JsonText),
         sqlite_autoincrement=True,
     )
     chain = ["source", "partition", "record", "scope", "name", "sequence"]

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from dandi_pipeline.mirror.columns import Cells, Document, Instant
+from dandi_pipeline.mirror.schema import Cells, Instant, JsonText
 
 revision = "0002"
 down_revision = "0001"
@@ -30,7 +30,7 @@ def _create_notion_pages() -> None:
         sa.Column("url", sa.Text),
         sa.Column("in_trash", sa.Boolean, nullable=False),
         sa.Column("cells", Cells, nullable=False),
-        sa.Column("metadata", Document),
+        sa.Column("metadata", JsonText),
         sa.Column("content_hash", sa.Text, nullable=False),
     )
 
@@ -43,8 +43,8 @@ def _create_airtable_records() -> None:
         sa.Column("record_id", sa.Text, primary_key=True),
         sa.Column("created", Instant),
         sa.Column("cells", Cells, nullable=False),
-        sa.Column("errors", Document),
-        sa.Column("metadata", Document),
+        sa.Column("errors", JsonText),
+        sa.Column("metadata", JsonText),
         sa.Column("content_hash", sa.Text, nullable=False),
     )
 
@@ -55,7 +55,7 @@ def _create_schemas() -> None:
         sa.Column("source", sa.Text, primary_key=True),
         sa.Column("partition", sa.Text, primary_key=True),
         sa.Column("name", sa.Text),
-        sa.Column("metadata", Document),
+        sa.Column("metadata", JsonText),
         sa.Column("content_hash", sa.Text, nullable=False),
     )
 
@@ -66,7 +66,7 @@ def _create_shapes() -> None:
         sa.Column("source", sa.Text, primary_key=True),
         sa.Column("partition", sa.Text, primary_key=True),
         sa.Column("view_name", sa.Text, nullable=False),
-        sa.Column("shape", Document, nullable=False),
+        sa.Column("shape", JsonText, nullable=False),
     )
 
 

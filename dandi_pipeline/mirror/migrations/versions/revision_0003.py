@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from dandi_pipeline.mirror.columns import Cells, Document, Instant
+from dandi_pipeline.mirror.schema import Cells, Instant, JsonText
 
 revision = "0003"
 down_revision = "0002"
@@ -18,6 +18,6 @@ def upgrade() -> None:
         sa.Column("item_id", sa.Text, primary_key=True),
         sa.Column("modified", Instant),
         sa.Column("cells", Cells, nullable=False),
-        sa.Column("metadata", Document),
+        sa.Column("metadata", JsonText),
         sa.Column("content_hash", sa.Text, nullable=False),
     )

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from dandi_pipeline.mirror.columns import Instant
+from dandi_pipeline.mirror.schema import Instant
 from dandi_pipeline.mirror.texts import CREATE_WORDS
 
 revision = "0006"

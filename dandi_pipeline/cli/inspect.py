@@ -1,0 +1,196 @@
+"""`dandi-pipeline inspect`: what the mirror and Dagster hold of each source, and how it stands."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dandi_pipeline.cli.options import selection_of, selection_options
+from dandi_pipeline.cli.output import named, one_line, plain, quantity, screen_width, table, tell
+
+if TYPE_CHECKING:
+    from dandi_pipeline.mirror import PartitionState
+    from dandi_pipeline.orchestration.history import Freshness, PastSync
+    from dandi_pipeline.settings import Source
+
+    States = Mapping[tuple[str, str], PartitionState]
+
+_HEADINGS = ("SOURCE", "PLATFORM", "STATE", "PARTITIONS", "FAILING", "RECORDS", "LAST SYNC (UTC)", "NEXT DUE (UTC)")
+_NUMBERS = {"PARTITIONS", "FAILING", "RECORDS"}
+
+_LOOKED_AT = 20
+"""Past syncs of a source among which the newest is looked for that came to an end of its own."""
+
+_SHOWN = 20
+"""Errors of one source that are shown to people."""
+
+
+@click.command(name="inspect", short_help="Show what is held of each source, and how it stands.")
+@click.argument("target", required=False)
+@selection_options
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, and nothing else, on standard output.")
+def inspect_sources(*, as_json: bool, **given: Any) -> int:
+    """Show what the mirror and Dagster hold of each source: partitions, records, last sync, next due, last error.
+
+    TARGET and the filters are those of `sync`; disabled sources are shown too. Of a single source everything that is
+    known is shown. Nothing is asked of any platform.
+    """
+    # Imported here, so that --help does not wait for Dagster.
+    from dandi_pipeline.cli.sources import configured_sources
+    from dandi_pipeline.mirror import Mirror
+    from dandi_pipeline.orchestration.history import freshness_of, latest_syncs
+
+    selection = selection_of(given)
+    settings, sources = configured_sources()
+    chosen = selection.of(sources, with_disabled=True)
+    now, home = datetime.now(timezone.utc), settings.dagster_home
+    latest = latest_syncs(home, [source.alias for source in chosen], limit=_LOOKED_AT)
+    with ExitStack() as stack:
+        if mirror := Mirror.peek(settings.mirror_database_url):
+            stack.enter_context(mirror)
+        standing = freshness_of(home, chosen, mirror, now)
+        states = {source.alias: mirror.states(source.alias) if mirror else {} for source in chosen}
+    found = [
+        _inspected(source, states[source.alias], standing[source.alias], latest[source.alias], now) for source in chosen
+    ]
+    tell(json.dumps(found, indent=2) if as_json else _text(found), to=sys.stdout)
+    return 0
+
+
+def _inspected(
+    source: "Source", states: "States", standing: "Freshness", syncs: "Sequence[PastSync]", now: datetime
+) -> dict[str, Any]:
+    last = next(iter(syncs), None)
+    failures = _failures(states, syncs)
+    failing = {partition for (partition, _), state in states.items() if state.error is not None}
+    return {
+        "alias": source.alias,
+        "platform": source.platform,
+        "enabled": source.enabled,
+        "every_seconds": int(source.every.total_seconds()),
+        "state": _state(source, standing, last, now, failing=bool(failures)),
+        "partitions": len({partition for partition, _ in states}),
+        "partitions_in_dagster": standing.partitions,
+        "stale": len({partition for (partition, _), state in states.items() if state.token is None}),
+        "hidden": len({partition for (partition, _), state in states.items() if not state.visible}),
+        "failing": len(failing),
+        "records": sum(state.records for state in states.values()),
+        "last_sync": _spelled(last.started if last else None),
+        "last_status": last.status if last else None,
+        "last_run_id": last.run_id if last else None,
+        "checked": _spelled(standing.checked),
+        "next_due": _spelled(standing.next_due) if source.enabled else None,
+        "last_error": failures[0] if failures else None,
+        "errors": failures,
+    }
+
+
+def _state(source: "Source", standing: "Freshness", last: "PastSync | None", now: datetime, *, failing: bool) -> str:
+    """Say in one word or two how a source stands; the first of these that holds."""
+    if not source.enabled:
+        return "disabled"
+    if last is not None and last.status in ("running", "queued"):
+        return "syncing"
+    if failing:
+        return "failing"
+    if standing.checked is None:
+        return "never synced"
+    if standing.emptied:
+        return "emptied"
+    if standing.is_overdue(now):
+        return "overdue"
+    return "due" if standing.is_due(now) else "fresh"
+
+
+def _failures(states: "States", syncs: "Sequence[PastSync]") -> list[dict[str, Any]]:
+    """Return what fails now, the latest first: each partition once, and what ended the newest sync early."""
+    failed = {
+        partition: {
+            "partition": partition,
+            "group": state.error_group,
+            "message": state.error,
+            "at": _spelled(state.failed_at),
+            "attempts": state.attempts,
+        }
+        for (partition, _), state in states.items()
+        if state.error is not None
+    }
+    newest = next((sync for sync in syncs if sync.ended), None)
+    found = [*failed.values(), *([_ended_early(newest)] if newest and newest.status == "failed" else [])]
+    return sorted(found, key=lambda failure: failure["at"] or "", reverse=True)
+
+
+def _ended_early(sync: "PastSync") -> dict[str, Any]:
+    return {
+        "partition": None,
+        "group": next(iter(sync.failures)),
+        "message": sync.why_failed,
+        "at": _spelled(sync.ended),
+        "attempts": None,
+    }
+
+
+def _spelled(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(timezone.utc).isoformat(timespec="seconds")
+
+
+def _text(found: Sequence[Mapping[str, Any]]) -> str:
+    if len(found) == 1:
+        return "\n".join(_details(found[0]))
+    lines = [table(_HEADINGS, [_row(each) for each in found], numbers=_NUMBERS, width=screen_width())]
+    for each in found:
+        if error := each["last_error"]:
+            more = len(each["errors"]) - 1
+            lines.append(f"{each['alias']}: {_in_words(error)}{f' (and {more:,} more)' if more else ''}")
+    return "\n".join(lines)
+
+
+def _row(each: Mapping[str, Any]) -> tuple[str, ...]:
+    counts = (f"{each[name]:,}" for name in ("partitions", "failing", "records"))
+    return (each["alias"], each["platform"], each["state"], *counts, _minute(each["last_sync"]) or "never", _due(each))
+
+
+def _details(each: Mapping[str, Any]) -> Iterator[str]:
+    """Yield all that is known of one source."""
+    counts = ", ".join(f"{each[name]:,} {name}" for name in ("stale", "hidden", "failing"))
+    synced = f"{_minute(each['last_sync'])}, {each['last_status']} (run {each['last_run_id']})"
+    yield each["alias"]
+    yield from named(
+        [
+            ("Platform", each["platform"]),
+            ("State", each["state"]),
+            ("Partitions", f"{each['partitions']:,} ({counts}); {each['partitions_in_dagster']:,} in Dagster"),
+            ("Records", f"{each['records']:,}"),
+            ("Last sync (UTC)", synced if each["last_sync"] else "never"),
+            ("Looked at (UTC)", _minute(each["checked"]) or "never"),
+            ("Next due (UTC)", _due(each)),
+            ("Errors", "" if each["errors"] else "none"),
+        ]
+    )
+    if each["errors"]:
+        yield f"  {quantity(len(each['errors']), 'error')}, the latest first:"
+    yield from (f"    {_minute(error['at'])}: {_in_words(error)}" for error in each["errors"][:_SHOWN])
+    if len(each["errors"]) > _SHOWN:
+        yield f"    and {len(each['errors']) - _SHOWN:,} more: --json has all"
+
+
+def _in_words(error: Mapping[str, Any]) -> str:
+    message = one_line(error["message"])
+    if error["partition"] is None:
+        return f"the sync ended early ({error['group']}): {message}"
+    return f"{plain(error['partition'])} ({error['group']}, {quantity(error['attempts'], 'attempt')}): {message}"
+
+
+def _due(each: Mapping[str, Any]) -> str:
+    if not each["enabled"]:
+        return ""
+    return _minute(each["next_due"]) or "at once"
+
+
+def _minute(spelled: str | None) -> str:
+    """Return an instant without its seconds and zone; nothing for none."""
+    return (spelled or "")[:16].replace("T", " ")

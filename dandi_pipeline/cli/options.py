@@ -1,0 +1,196 @@
+"""The options that commands share: how values are spelled, which sources they select, how hard a platform is asked."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from dandi_pipeline.cli.sources import Selection
+    from dandi_pipeline.settings import Tuning
+
+
+class Grouped(click.Command):
+    """A command whose `headings` each stand before the option that is named, in the order that options are declared."""
+
+    def __init__(self, *arguments: Any, headings: Mapping[str, str], **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._headings = headings
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options in sections."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        heading = "Options"
+        for parameter in (each for each in self.get_params(ctx) if isinstance(each, click.Option)):
+            heading = self._headings.get(parameter.name or "", heading)
+            if (record := parameter.get_help_record(ctx)) is not None:
+                sections.setdefault(heading, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+_INSTANT = re.compile(
+    r"(?P<date>\d{4}-\d{2}-\d{2})"
+    r"(?:[T ](?P<time>\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?) ?(?P<zone>Z|[+-]\d{2}:?\d{2})?)?",
+    re.IGNORECASE | re.ASCII,
+)
+_POSITIVE_NUMBER = re.compile(r"\+?0*[1-9][0-9]{0,17}")
+_RATE = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,3})?", re.ASCII)
+_EXAMPLES = "2024-01-01 or 2024-01-01T12:00:00Z"
+
+
+def instant(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
+    """Return a date's midnight, or a date and time, in UTC unless it names another zone."""
+    if text is None:
+        return None
+    match = _INSTANT.fullmatch(text.strip())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a date; write {_EXAMPLES}", context, parameter)
+    try:
+        return _instant(match)
+    except (ValueError, OverflowError) as error:
+        message = f"{text!r} does not exist ({error}); write {_EXAMPLES}"
+        raise click.BadParameter(message, context, parameter) from error
+
+
+def positive_number(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    """Return a whole number from one up."""
+    if text is None:
+        return None
+    if not _POSITIVE_NUMBER.fullmatch(text.strip()):
+        raise click.BadParameter(f"{text!r} is not a positive whole number", context, parameter)
+    return int(text)
+
+
+def number_up_to(most: int) -> Callable[[click.Context, click.Parameter, str | None], int | None]:
+    """Return the reader of whole numbers from one to `most`."""
+
+    def read(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+        number = positive_number(context, parameter, text)
+        if number is not None and number > most:
+            raise click.BadParameter(f"{text!r} is too much; at most {most}", context, parameter)
+        return number
+
+    return read
+
+
+hours = number_up_to(87_600)
+"""Reads how many hours to look back: up to ten years."""
+
+
+def positive_rate(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """Return how many a second, e.g. 3 or 0.5."""
+    if text is None:
+        return None
+    match = _RATE.fullmatch(text.strip())
+    if match is None or float(match[0]) == 0:
+        raise click.BadParameter(f"{text!r} is not a number of requests a second, such as 3 or 0.5", context, parameter)
+    return float(match[0])
+
+
+def _instant(match: re.Match[str]) -> datetime:
+    # Spelled out in full, because Python 3.10 reads neither a 'Z' nor a fraction of any other length.
+    time, _, fraction = (match["time"] or "00:00").partition(".")
+    time += ":00" if time.count(":") == 1 else ""
+    zone = (match["zone"] or "Z").upper().replace(":", "")
+    zone = "+00:00" if zone == "Z" else f"{zone[:3]}:{zone[3:]}"
+    return datetime.fromisoformat(f"{match['date']}T{time}.{fraction:0<6}{zone}").astimezone(timezone.utc)
+
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+MOST_AT_ONCE = 50
+"""Requests in flight, and connections, up to which an option goes, as a source's settings do."""
+
+_TUNING_OPTIONS = (
+    click.option(
+        "--preset",
+        type=click.Choice(["safe", "default", "fast"]),
+        help="A pool of 5, 10 or 20 connections, and 2, 5 or 10 requests (and sources) at once.",
+    ),
+    click.option(
+        "--legacy",
+        is_flag=True,
+        help="No pooling, no streaming, nothing at once: to compare with, or for a frail server.",
+    ),
+    click.option(
+        "--pool-size",
+        metavar="N",
+        callback=number_up_to(MOST_AT_ONCE),
+        help="Connections kept open at most, for each source.",
+    ),
+    click.option(
+        "--max-concurrent",
+        metavar="N",
+        callback=number_up_to(MOST_AT_ONCE),
+        help="Requests in flight at most, for each source; and sources at once.",
+    ),
+    click.option(
+        "--batch-size",
+        metavar="N",
+        callback=positive_number,
+        help="Records asked for at a time; more than a platform gives is as much as it gives.",
+    ),
+    click.option(
+        "--rate-limit",
+        metavar="R",
+        callback=positive_rate,
+        help="Requests a second at most, for each source; the platform's own rate holds as well.",
+    ),
+    click.option("--no-streaming", is_flag=True, help="Read each partition whole before any of it is compared."),
+    click.option("--no-manifests", is_flag=True, help="DANDI: do not use the archive's bulk files for first copies."),
+)
+
+
+def tuning_options(command: Command) -> Command:
+    """Give a command the options that `tuning_of` takes."""
+    for option in reversed(_TUNING_OPTIONS):
+        command = option(command)
+    return command
+
+
+def tuning_of(
+    *, preset: str | None, legacy: bool, no_streaming: bool, no_manifests: bool, **alone: float | None
+) -> "Tuning":
+    """Return the mode that the options ask for: a setting given alone wins over the preset's."""
+    from dandi_pipeline.settings import AS_SET, LEGACY, PRESETS
+
+    if legacy and preset:
+        raise click.UsageError("--legacy and --preset exclude each other: give one of them.")
+    mode = LEGACY if legacy else PRESETS[preset] if preset else AS_SET
+    given: dict[str, Any] = {name: value for name, value in alone.items() if value is not None}
+    return replace(
+        mode,
+        streaming=mode.streaming and not no_streaming,
+        manifests=not no_manifests,
+        **{item.name: given[item.name] for item in fields(mode) if item.name in given},
+    )
+
+
+_SELECTION_OPTIONS = (
+    click.option("--platform", metavar="NAME", help="Only sources of this platform."),
+    click.option("--app", metavar="NAME", help="Only sources of this application."),
+    click.option("--source", metavar="ALIAS", help="Only this source, also if it is disabled."),
+    click.option("--component", metavar="NAME", help="Only sources of this component."),
+    click.option("--vault", metavar="NAME", help="Only sources of this vault."),
+    click.option("--user", metavar="NAME", help="Only sources of this user: a name, an e-mail address or team:name."),
+    click.option("--only-enabled", is_flag=True, help="Leave out disabled sources even where they are named."),
+)
+
+
+def selection_options(command: Command) -> Command:
+    """Give a command the options that `selection_of` takes."""
+    for option in reversed(_SELECTION_OPTIONS):
+        command = option(command)
+    return command
+
+
+def selection_of(given: dict[str, Any]) -> "Selection":
+    """Return what a command's parameters select, and take those parameters out."""
+    from dandi_pipeline.cli.sources import Selection
+
+    return Selection(**{item.name: given.pop(item.name) for item in fields(Selection) if item.name in given})

@@ -1,0 +1,175 @@
+"""The configured sources: which a command is about, and what their things are called."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from dandi_pipeline.cli.progress import Wording
+from dandi_pipeline.errors import ConfigurationError
+from dandi_pipeline.platforms.dandi.records import ASSETS, DANDISETS
+from dandi_pipeline.platforms.registry import PLATFORMS, SETTINGS, described
+from dandi_pipeline.settings import Settings, Source, load_sources, unknown
+
+
+def configured_sources() -> tuple[Settings, tuple[Source, ...]]:
+    """Return the settings and every source; ConfigurationError if a setting or the sources file is wrong."""
+    settings = Settings.from_environment(os.environ, Path.cwd())
+    return settings, load_sources(settings.sources_path, SETTINGS)
+
+
+_PLATFORM = "dandi"
+
+
+def configured_archive() -> tuple[Settings, Source]:
+    """Return the settings, and the source to sync: the first enabled one of the DANDI platform.
+
+    Raises ConfigurationError if there is none, or if a setting or the sources file is wrong.
+    """
+    settings, sources = configured_sources()
+    for source in sources:
+        if source.platform == _PLATFORM and source.enabled:
+            return settings, source
+    raise ConfigurationError(f"{settings.sources_path}: no enabled source has 'platform: {_PLATFORM}'; enable one")
+
+
+def dandiset_keys(spellings: Sequence[str], source: Source, settings: Settings) -> tuple[str, ...]:
+    """Return each dandiset's key once, in the order given; ConfigurationError for what cannot be an identifier."""
+    with described(source, settings) as platform:
+        return tuple(dict.fromkeys(platform.partition_key(text) for text in spellings))
+
+
+def parts(*, dandisets_only: bool, assets_only: bool) -> tuple[str, ...]:
+    """Return the parts to sync; none named means both."""
+    if dandisets_only:
+        return (DANDISETS,)
+    return (ASSETS,) if assets_only else ()
+
+
+def wording_of(source: Source, settings: Settings, parts: Sequence[str], *, dry_run: bool) -> Wording:
+    """Return what the steps of a sync of these parts (none: of all) are called."""
+    with described(source, settings) as platform:
+        bulk, noun = platform.kinds[-1], platform.partition_noun
+    return Wording(
+        platform=title_of(source.platform),
+        partition_noun=noun,
+        record_noun=bulk.name,
+        spelling=PLATFORMS[source.platform].spelling,
+        with_records=not parts or bulk.part in parts,
+        dry_run=dry_run,
+    )
+
+
+def title_of(platform: str) -> str:
+    """Return a platform's name as people write it."""
+    return PLATFORMS[platform].title or platform.capitalize()
+
+
+ALL = "all"
+
+_TARGETS = {"platform": "platform", "application": "application", "source": "alias"}
+"""What a target may name, and where a source says it."""
+
+_FILTERS = {
+    "platform": "platform",
+    "app": "application",
+    "source": "alias",
+    "component": "component",
+    "vault": "vault",
+    "user": "user",
+}
+"""The filters, as options are called, and where a source says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a user asks for; what is None does not narrow. `target` is "all", a platform, an application or an alias.
+
+    A disabled source is meant only where its alias is named, and not even then with `only_enabled`.
+    """
+
+    target: str | None = None
+    platform: str | None = None
+    app: str | None = None
+    source: str | None = None
+    component: str | None = None
+    vault: str | None = None
+    user: str | None = None
+    only_enabled: bool = False
+
+    def of(self, sources: Sequence[Source], *, with_disabled: bool = False) -> list[Source]:
+        """Return the sources that are meant, in their order, at least one; disabled ones only if they are asked for.
+
+        Raises `ConfigurationError`: for a word that nothing is called, with the nearest there is; for a target that
+        may mean different things, with each of them; where nothing is left, with the reason.
+        """
+        meant = self._targeted(sources)
+        for name, wanted in self._filters.items():
+            _require_known(name, wanted, sources)
+            meant = [source for source in meant if _is(source, _FILTERS[name], wanted)]
+        if not meant:
+            raise ConfigurationError(f"no source matches {self}; dandi-pipeline list shows what there is")
+        return meant if with_disabled and not self.only_enabled else self._enabled(meant)
+
+    def __str__(self) -> str:
+        """Spell it as on the command line."""
+        words = [self.target] if self.target else []
+        return " ".join([*words, *(f"--{name} {wanted}" for name, wanted in self._filters.items())]) or ALL
+
+    @property
+    def _filters(self) -> Mapping[str, str]:
+        asked = {item.name: getattr(self, item.name) for item in fields(self) if item.name in _FILTERS}
+        return {name: wanted for name, wanted in asked.items() if wanted is not None}
+
+    def _targeted(self, sources: Sequence[Source]) -> list[Source]:
+        if self.target is None or self.target == ALL:
+            return list(sources)
+        readings = {
+            noun: found
+            for noun, attribute in _TARGETS.items()
+            if (found := [source for source in sources if _is(source, attribute, self.target)])
+        }
+        if not readings:
+            names = {name for attribute in _TARGETS.values() for name in _names(attribute, sources)}
+            raise ConfigurationError(f"{unknown('target', self.target, [ALL, *names])} (dandi-pipeline list)")
+        first, *others = readings.values()
+        if any(_enabled(other) != _enabled(first) for other in others):
+            candidates = "; ".join(
+                f"the {noun}, --{_option(noun)} {self.target}: {', '.join(source.alias for source in found)}"
+                for noun, found in readings.items()
+            )
+            raise ConfigurationError(f"{self.target!r} is ambiguous: {candidates}")
+        return first
+
+    def _enabled(self, meant: Sequence[Source]) -> list[Source]:
+        named = {name.casefold() for name in (self.target, self.source) if name and not self.only_enabled}
+        enabled = [source for source in meant if source.enabled or source.alias.casefold() in named]
+        if not enabled:
+            disabled = ", ".join(source.alias for source in meant)
+            raise ConfigurationError(f"disabled: {disabled}; in sources.yaml, enable what is to be synced")
+        return enabled
+
+
+def _is(source: Source, attribute: str, wanted: str) -> bool:
+    value: str | None = getattr(source, attribute)
+    return value is not None and value.casefold() == wanted.casefold()
+
+
+def _enabled(sources: Sequence[Source]) -> list[Source]:
+    """Return what a target would sync: two readings that come to the same are not ambiguous."""
+    return [source for source in sources if source.enabled] or list(sources)
+
+
+def _names(attribute: str, sources: Sequence[Source]) -> list[str]:
+    return sorted({value for source in sources if (value := getattr(source, attribute)) is not None})
+
+
+def _require_known(name: str, wanted: str, sources: Sequence[Source]) -> None:
+    names = _names(_FILTERS[name], sources)
+    if wanted.casefold() not in {known.casefold() for known in names}:
+        problem = unknown(f"--{name}", wanted, names) if names else f"--{name} {wanted}: no source has any"
+        raise ConfigurationError(problem)
+
+
+def _option(noun: str) -> str:
+    return next(name for name, attribute in _FILTERS.items() if attribute == _TARGETS[noun])

@@ -1,0 +1,281 @@
+"""What launches syncs by itself: the sensor for what is stale, the nightly schedule, and the sweep."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+from zlib import crc32
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from dandi_pipeline.errors import PipelineError
+from dandi_pipeline.mirror import PartitionState
+from dandi_pipeline.orchestration.instance import end_abandoned_runs
+from dandi_pipeline.orchestration.recording import SOURCE, background_tags, launch_tags, printable
+from dandi_pipeline.orchestration.resources import Connections, SyncConfig
+from dandi_pipeline.orchestration.sources import MirroredSource, compare_set
+from dandi_pipeline.sync.engine import Sync
+from dandi_pipeline.sync.options import SyncOptions
+from dandi_pipeline.sync.planning import Stale, SyncPlan, batches
+
+FIRST_DELAY = timedelta(minutes=5)
+LONGEST_DELAY = timedelta(hours=6)
+
+
+def retry_at(states: Iterable[PartitionState], now: datetime) -> datetime | None:
+    """Return when a partition, of whose parts these are the states, is due again; None if none has failed."""
+    return max((moment for state in states if (moment := _retry_part_at(state, now))), default=None)
+
+
+def _retry_part_at(state: PartitionState, now: datetime) -> datetime | None:
+    if state.failed_at is None or state.attempts < 1:
+        return None
+    if state.failed_at > now:
+        # The clock was set back. What it once said would keep the partition waiting until it says so again.
+        return now
+    delay: timedelta = FIRST_DELAY * 2 ** min(state.attempts - 1, 16)
+    return state.failed_at + min(delay, LONGEST_DELAY)
+
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+_PARTITION = "dagster/partition"
+_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """The partitions that unfinished runs have taken on; `whole` is the id of a run over the whole source."""
+
+    keys: frozenset[str]
+    whole: str | None
+
+
+def find_under_way(instance: dg.DagsterInstance, source: MirroredSource) -> UnderWay:
+    """Look at the unfinished runs of a source, whoever launched them: sensor, schedule, UI, backfill or command."""
+    keys: set[str] = set()
+    for run in _runs_of(instance, source):
+        taken = _partitions_of(run, instance, source)
+        if taken is None:
+            return UnderWay(frozenset(), run.run_id)
+        keys.update(taken)
+    return UnderWay(frozenset(keys), None)
+
+
+def _runs_of(instance: dg.DagsterInstance, source: MirroredSource) -> list[dg.DagsterRun]:
+    """Return the source's unfinished runs; a backfill's carries no tag of ours before it starts."""
+    assets = {source.asset_key(part) for part in source.parts}
+    return [
+        run
+        for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+        if run.tags.get(SOURCE) == source.alias or assets & (run.asset_selection or set())
+    ]
+
+
+def _partitions_of(run: dg.DagsterRun, instance: dg.DagsterInstance, source: MirroredSource) -> Iterable[str] | None:
+    """Return the partitions a run was launched for; None if for all."""
+    if _PARTITION in run.tags:
+        return [run.tags[_PARTITION]]
+    if _RANGE_START in run.tags:
+        ordered = list(instance.get_dynamic_partitions(source.partition_set))
+        bounds = (run.tags[_RANGE_START], run.tags[_RANGE_END])
+        if not set(bounds) <= set(ordered):
+            return []
+        return ordered[ordered.index(bounds[0]) : ordered.index(bounds[1]) + 1]
+    return _in_config(run.run_config, source) or None
+
+
+def _in_config(run_config: Any, source: MirroredSource) -> list[str]:
+    config = run_config.get("ops", {}).get(source.step_name, {}).get("config", {})
+    return list(config.get("partitions", []))
+
+
+def build_job(source: MirroredSource) -> UnresolvedAssetJobDefinition:
+    """Return the job of one source. In process: the step is the whole run, a process of its own would cost seconds."""
+    return dg.define_asset_job(
+        source.job_name,
+        selection=[source.asset_key(part) for part in source.parts],
+        description=f"Bring the mirror of {source.alias} up to date: the named partitions, or all that is stale.",
+        executor_def=dg.in_process_executor,
+        tags=launch_tags(source.alias),
+    )
+
+
+def build_schedule(source: MirroredSource, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    """Return the nightly check of the whole source, which also asks again about what was hidden."""
+    return dg.ScheduleDefinition(
+        name=source.schedule_name,
+        job=job,
+        cron_schedule="0 2 * * *",
+        execution_timezone="UTC",
+        tags=background_tags(source.alias),
+        description=f"Check all of {source.alias}, also the {source.partition_noun}s that were hidden.",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+
+
+BATCH = 250
+"""Partitions a run at most: a summary that can be read, a killed run that takes little with it."""
+
+
+class CheckFailed(dg.DagsterError):
+    """What a failed tick shows. Dagster would wrap any other error in several more, each with its traceback."""
+
+
+States = Mapping[tuple[str, str], PartitionState]
+
+
+def build_sensor(source: MirroredSource, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+    """Return the source's sensor. It runs from the start: keeping the mirror fresh is what the project is for.
+
+    A platform that cannot be reached fails the tick, so that it shows as what it is; a skipped tick would look
+    as if nothing had changed.
+    """
+
+    @dg.sensor(
+        name=source.sensor_name,
+        job=job,
+        minimum_interval_seconds=int(source.check_every.total_seconds()),
+        description=f"Asks {source.alias} which {source.partition_noun}s have changed, and syncs those.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def changes(
+        context: dg.SensorEvaluationContext, connections: dg.ResourceParam[Connections]
+    ) -> dg.SensorResult | dg.SkipReason:
+        end_abandoned_runs(context.instance)
+        # Before the mirror is asked: a run that ends in between has then left its commits there.
+        under_way = find_under_way(context.instance, source)
+        if under_way.whole is not None:
+            return dg.SkipReason(f"a sync of all of {source.alias} is in progress (run {under_way.whole})")
+        try:
+            check = _check(source, connections)
+        except PipelineError as error:
+            raise CheckFailed(printable(str(error))) from None
+        return _launch(context.instance, source, check, under_way)
+
+    return changes
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """What the platform and the mirror say."""
+
+    plan: SyncPlan
+    states: States
+    requests: int
+
+    @property
+    def partitions(self) -> set[str]:
+        """Every partition there is: those in the mirror, hidden ones included, and the new ones."""
+        return {partition for partition, _ in self.states} | {item.key for item in self.plan.stale}
+
+
+def _check(source: MirroredSource, connections: Connections) -> _Check:
+    with connections.open(source.alias) as connection:
+        sync = Sync(source.alias, connection.platform, connection.mirror, SyncOptions())
+        plan = sync.plan(recheck_hidden=False)
+        return _Check(plan, connection.mirror.states(source.alias), connection.platform.traffic.requests)
+
+
+def _launch(
+    instance: dg.DagsterInstance, source: MirroredSource, check: _Check, under_way: UnderWay
+) -> dg.SensorResult:
+    """Request runs for what is stale, not under way, and not waiting to be tried again."""
+    now = datetime.now(timezone.utc)
+    idle = [item for item in check.plan.stale if item.key not in under_way.keys]
+    due = [item for item in idle if (_retry_at(source, check.states, item.key, now) or now) <= now]
+    requests = _run_requests(instance, source, due, check.states)
+    return dg.SensorResult(
+        run_requests=requests,
+        skip_reason=None if requests else _nothing_to_launch(source, check, idle, now),
+        dynamic_partitions_requests=compare_set(instance, source, check.partitions).requests(source),
+    )
+
+
+def _retry_at(source: MirroredSource, states: States, key: str, now: datetime) -> datetime | None:
+    return retry_at([states[key, part] for part in source.parts if (key, part) in states], now)
+
+
+def _run_requests(
+    instance: dg.DagsterInstance, source: MirroredSource, due: Sequence[Stale], states: States
+) -> list[dg.RunRequest]:
+    """Cut the work into runs, the smallest partitions first: most of a first copy is there within minutes.
+
+    The run key names the work and the newest run there was: the same tick evaluated twice launches once, while
+    what a run left undone, however it ended, is launched again.
+    """
+    newest = instance.get_runs(dg.RunsFilter(tags={SOURCE: source.alias}), limit=1)
+    after = newest[0].run_id if newest else "the first"
+    tokens = {item.key: item.listed.token if item.listed else item.reason for item in due}
+    return [
+        dg.RunRequest(
+            run_key=_digest([source.alias, after, *(f"{key} {tokens[key]}" for key in sorted(batch))]),
+            tags=background_tags(source.alias),
+            run_config=dg.RunConfig(ops={source.step_name: SyncConfig(partitions=sorted(batch), ignore_unknown=True)}),
+        )
+        for batch in batches([item.key for item in reversed(due)], BATCH)
+    ]
+
+
+def _digest(words: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()
+
+
+def _nothing_to_launch(source: MirroredSource, check: _Check, idle: Sequence[Stale], now: datetime) -> str:
+    """Say what was seen, and why nothing is launched for it."""
+    requests = f"{check.requests:,} request{'' if check.requests == 1 else 's'}"
+    seen = f"{check.plan.checked:,} {source.partition_noun}s checked in {requests}"
+    if not check.plan.stale:
+        return f"{seen}, all fresh"
+    reasons = []
+    if syncing := len(check.plan.stale) - len(idle):
+        reasons.append(f"{syncing:,} being synced by runs in progress")
+    if idle:
+        next_try = min(_retry_at(source, check.states, item.key, now) or now for item in idle)
+        reasons.append(f"{len(idle):,} failed before, the next is tried again at {next_try:%Y-%m-%d %H:%M} UTC")
+    return f"{seen}: {', '.join(reasons)}"
+
+
+def build_sweep(source: MirroredSource, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    """Return the source's schedule: each day those partitions whose turn it is, so that each has one a round."""
+
+    @dg.schedule(
+        name=source.sweep_name,
+        job=job,
+        cron_schedule="0 3 * * *",
+        execution_timezone="UTC",
+        description=f"Read every {source.partition_noun} of {source.alias} completely, once in {source.sweep_days} d.",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+    def sweep(
+        context: dg.ScheduleEvaluationContext, connections: dg.ResourceParam[Connections]
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        today = context.scheduled_execution_time.date()
+        with connections.open(source.alias) as connection:
+            held = {partition for partition, _ in connection.mirror.states(source.alias)}
+        keys = sorted(in_turn(held, today, days=source.sweep_days))
+        if not keys:
+            yield dg.SkipReason(f"none of {len(held):,} {source.partition_noun}s has its turn on {today}")
+        for number, batch in enumerate(batches(keys, BATCH), 1):
+            turn = today.toordinal() // source.sweep_days
+            config = SyncConfig(partitions=list(batch), full=True, round=turn, ignore_unknown=True)
+            yield dg.RunRequest(
+                run_key=f"{source.alias} {today} {number}",
+                tags=background_tags(source.alias),
+                run_config=dg.RunConfig(ops={source.step_name: config}),
+            )
+
+    return sweep
+
+
+def in_turn(partitions: Iterable[str], day: date, *, days: int) -> Iterator[str]:
+    """Yield those whose turn is on this day: each on one of any `days` in a row, and whatever others there are."""
+    return (key for key in partitions if crc32(key.encode()) % days == day.toordinal() % days)
