@@ -151,9 +151,9 @@ class ReadRequest:
 
     `full` asks for every record's content even where a bare listing would do. With `round`, the number of a round of
     sweeps, it asks for all that can be told cheaply, and for the content of a share of the partitions that changes from
-    round to round; a platform may always give more. `fetch=False` asks only what
-    differs: the platform then answers `Outdated` where it would have fetched. `limit` cuts the records of the
-    bulk kind short; a kind cut short is never `Complete` nor its part `Settled`. `tokens` holds, for each part,
+    round to round; a platform may always give more. `fetch=False` asks only what differs: the platform then answers
+    `Outdated` where it would have fetched. `max_records` cuts the records of the bulk kind short; a kind cut short is
+    never `Complete` nor its part `Settled`. `tokens` holds, for each part,
     the token under which the mirror has it now.
     """
 
@@ -164,7 +164,7 @@ class ReadRequest:
     full: bool = False
     round: int | None = None
     fetch: bool = True
-    limit: int | None = None
+    max_records: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

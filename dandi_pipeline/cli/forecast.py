@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
@@ -94,8 +94,10 @@ def preview(source: Source, settings: Settings, options: SyncOptions, watcher: D
         mirror = Mirror.peek(settings.mirror_database_url)
         if mirror is not None:
             stack.enter_context(mirror)
-        platform = stack.enter_context(closing(open_platform(source, settings, mirror or LocalBudgets(), options.mode)))
-        sync = Sync(source.alias, platform, mirror, options, watcher)
+        platform = stack.enter_context(
+            closing(open_platform(source, settings, mirror or LocalBudgets(), options.tuning))
+        )
+        sync = Sync(source.alias, platform, mirror, options, watcher, max_concurrent=source.settings.max_concurrent)
         plan = sync.plan()
         reports = []
         for report in sync.preview(plan):
@@ -154,7 +156,7 @@ class Forecast:
 def forecasts(
     sources: Sequence[Source],
     settings: Settings,
-    options_of: Callable[[Source], SyncOptions],
+    options: SyncOptions,
     standing: Mapping[str, Freshness],
     now: datetime,
     *,
@@ -162,7 +164,7 @@ def forecasts(
 ) -> list[Forecast]:
     """Ask each platform what is stale, side by side, and write nothing; with `only_due`, those alone that are due.
 
-    `options_of` says how each would be synced.
+    `options` say how each would be synced.
     """
     pace = _past_pace(settings.dagster_home)
     with ExitStack() as stack:
@@ -176,7 +178,7 @@ def forecasts(
             if only_due and not outlook.due:
                 return outlook
             try:
-                return _asked(outlook, source, settings, options_of(source), mirror, pace=pace.get(source.alias))
+                return _asked(outlook, source, settings, options, mirror, pace=pace.get(source.alias))
             except PipelineError as error:
                 return replace(outlook, error=str(error), exit_code=error.exit_code)
 
@@ -193,12 +195,12 @@ def _asked(
     *,
     pace: float | None,
 ) -> Forecast:
-    with closing(open_platform(source, settings, mirror or LocalBudgets(), options.mode)) as platform:
+    with closing(open_platform(source, settings, mirror or LocalBudgets(), options.tuning)) as platform:
         plan = Sync(source.alias, platform, mirror, options).plan()
         sent = platform.traffic.requests
-    chosen = options.mode.applied_to(source.settings)
+    chosen = options.tuning.applied_to(source.settings)
     requests = sent + estimated_requests(plan, _held(mirror, source), page_size=chosen.page_size)
-    own, shared = options.mode.rate_limit, chosen.requests_per_second
+    own, shared = options.tuning.rate_limit, chosen.requests_per_second
     rate = min((rate for rate in (own, shared) if rate is not None), default=pace)
     limits = [] if rate == own else limits_of(source, settings)
     return replace(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,6 +31,16 @@ class Grouped(click.Command):
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Whether a sync writes anything, and how its course and its result are shown."""
+
+    dry_run: bool
+    verbose: bool
+    no_progress: bool
+    as_json: bool
 
 
 _INSTANT = re.compile(
@@ -156,19 +166,15 @@ def tuning_options(command: Command) -> Command:
 def tuning_of(
     *, preset: str | None, legacy: bool, no_streaming: bool, no_manifests: bool, **alone: float | None
 ) -> "Tuning":
-    """Return the mode that the options ask for: a setting given alone wins over the preset's."""
-    from dandi_pipeline.settings import AS_SET, LEGACY, PRESETS
+    """Return the tuning that the options ask for: a setting given alone wins over the preset's."""
+    from dandi_pipeline.settings import AS_SET, LEGACY, PRESETS, Tuning
 
     if legacy and preset:
         raise click.UsageError("--legacy and --preset exclude each other: give one of them.")
-    mode = LEGACY if legacy else PRESETS[preset] if preset else AS_SET
-    given: dict[str, Any] = {name: value for name, value in alone.items() if value is not None}
-    return replace(
-        mode,
-        streaming=mode.streaming and not no_streaming,
-        manifests=not no_manifests,
-        **{item.name: given[item.name] for item in fields(mode) if item.name in given},
-    )
+    base = LEGACY if legacy else PRESETS[preset] if preset else AS_SET
+    given = {name: value for name, value in alone.items() if value is not None}
+    streaming = base.streaming and not no_streaming
+    return Tuning(**{**base.model_dump(), **given, "streaming": streaming, "manifests": not no_manifests})
 
 
 _SELECTION_OPTIONS = (

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -19,10 +19,9 @@ from datetime import datetime, timezone
 from threading import Lock
 from typing import Any
 
-import click
-
 from dandi_pipeline.cli.forecast import forecast_json, forecast_table, forecasts
 from dandi_pipeline.cli.interrupts import INTERRUPTED, interrupts_heeded
+from dandi_pipeline.cli.options import Shown
 from dandi_pipeline.cli.output import RULE, byte_size, heading, one_line, plain, quantity, tell, why
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.history import Freshness, freshness_of
@@ -35,17 +34,17 @@ _ERROR = "Error: "
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """The sync of one source; `arguments` are those it shares with the others."""
+    """The sync of one source, its options those of all."""
 
-    alias: str
-    platform: str
-    arguments: Sequence[str]
+    source: Source
+    options: SyncOptions
+    verbose: bool
 
     @property
     def command(self) -> list[str]:
         """What is run, with this very Python."""
-        own = ["sync", "--source", self.alias, "--json", "--no-progress"]
-        return [sys.executable, "-m", "dandi_pipeline", *own, *self.arguments]
+        words = ["sync", "--source", self.source.alias, "--json", "--no-progress", *(["--verbose"] * self.verbose)]
+        return [sys.executable, "-m", "dandi_pipeline", *words, "--options", self.options.model_dump_json()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class Children:
         An interrupt is passed on to those at work, and raised again when they have ended in order.
         """
         with ThreadPoolExecutor(self._at_once, thread_name_prefix="source") as threads:
-            futures = {child.alias: threads.submit(self._run, child) for child in children}
+            futures = {child.source.alias: threads.submit(self._run, child) for child in children}
             try:
                 return {alias: future.result() for alias, future in futures.items()}
             except KeyboardInterrupt:
@@ -91,7 +90,7 @@ class Children:
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
             process = self._start(child, output.fileno())
             if process is None:
-                return Ended(child.platform, INTERRUPTED, None, "not begun")
+                return Ended(child.source.platform, INTERRUPTED, None, "not begun")
             with process:
                 error = self._show(child, process)
                 code = process.wait()
@@ -101,8 +100,10 @@ class Children:
             text = output.read()
         if not text:
             code = code if code > 0 else 1
-            return Ended(child.platform, code, None, error or f"ended without a report, exit code {process.returncode}")
-        return Ended(child.platform, code, json.loads(text), "")
+            return Ended(
+                child.source.platform, code, None, error or f"ended without a report, exit code {process.returncode}"
+            )
+        return Ended(child.source.platform, code, json.loads(text), "")
 
     def _start(self, child: Child, output: int) -> "subprocess.Popen[str] | None":
         """Start a process, unless nothing is to be started any more.
@@ -132,7 +133,7 @@ class Children:
         for line in process.stderr:
             text = plain(line.rstrip("\n"))
             if not self._interrupted:
-                tell(f"{child.alias}: {text}")
+                tell(f"{child.source.alias}: {text}")
             error = text.removeprefix(_ERROR) if text.startswith(_ERROR) else ""
         return error
 
@@ -229,53 +230,39 @@ def _problems(alias: str, end: Ended) -> Iterator[str]:
         yield f"{alias}: {error['partition']} ({error['group']}): {one_line(error['message'])}"
 
 
-_NOT_PASSED_ON = {
-    "target", "platform", "app", "source", "component", "vault", "user", "only_enabled", "only_due",
-    "dry_run", "no_progress", "as_json",
-}  # fmt: skip
-"""What the command has already heeded for all of them."""
+_AT_ONCE = 5
+"""Sources that are synced side by side, unless --max-concurrent says otherwise."""
 
 
 def sync_several(
-    context: click.Context,
-    sources: Sequence[Source],
-    settings: Settings,
-    options_of: Callable[[Source], SyncOptions],
-    *,
-    at_once: int,
-    only_due: bool,
-    dry_run: bool,
+    sources: Sequence[Source], settings: Settings, options: SyncOptions, shown: Shown, *, only_due: bool
 ) -> int:
-    """Sync the sources, or with `dry_run` say what would be done; print the result and return the exit code.
-
-    `options_of` says how each is to be synced, as the `context` does for a process of its own; `at_once` are at work.
-    """
-    as_json = bool(context.params["as_json"])
+    """Sync the sources, or for a dry run say what would be done; print the result and return the exit code."""
     now = datetime.now(timezone.utc)
-    if not (dry_run or only_due):
-        return _sync(sources, _passed_on(context), at_once=at_once, as_json=as_json)
+    if not (shown.dry_run or only_due):
+        return _sync(sources, options, shown)
     # A sync may have to upgrade the mirror; a dry run only looks.
-    look = Mirror.peek if dry_run else Mirror.open
+    look = Mirror.peek if shown.dry_run else Mirror.open
     with look(settings.mirror_database_url) or nullcontext() as mirror:
         standing = freshness_of(settings.dagster_home, sources, mirror, now)
-    if dry_run:
-        found = forecasts(sources, settings, options_of, standing, now, only_due=only_due)
-        tell(json.dumps(forecast_json(found), indent=2) if as_json else forecast_table(found), to=sys.stdout)
+    if shown.dry_run:
+        found = forecasts(sources, settings, options, standing, now, only_due=only_due)
+        text = json.dumps(forecast_json(found), indent=2) if shown.as_json else forecast_table(found)
+        tell(text, to=sys.stdout)
         return max((outlook.exit_code for outlook in found), default=0)
     left_out = [source for source in sources if not standing[source.alias].is_due(now)]
     _say_left_out(left_out, standing, now)
-    due = [source for source in sources if source not in left_out]
-    return _sync(due, _passed_on(context), at_once=at_once, as_json=as_json)
+    return _sync([source for source in sources if source not in left_out], options, shown)
 
 
-def _sync(sources: Sequence[Source], arguments: Sequence[str], *, at_once: int, as_json: bool) -> int:
+def _sync(sources: Sequence[Source], options: SyncOptions, shown: Shown) -> int:
     started = time.monotonic()
-    children = Children(at_once)
+    children = Children(options.tuning.max_concurrent or _AT_ONCE)
     with interrupts_heeded(tell, give_up=children.kill), sigterm_interrupts():
-        ends = children.run([Child(source.alias, source.platform, arguments) for source in _interleaved(sources)])
+        ends = children.run([Child(source, options, shown.verbose) for source in _interleaved(sources)])
     ordered = {source.alias: ends[source.alias] for source in sources}
     seconds = time.monotonic() - started
-    text = json.dumps(merged_json(ordered, seconds), indent=2) if as_json else merged_summary(ordered, seconds)
+    text = json.dumps(merged_json(ordered, seconds), indent=2) if shown.as_json else merged_summary(ordered, seconds)
     tell(text, to=sys.stdout)
     return max((end.code for end in ordered.values()), default=0)
 
@@ -293,22 +280,3 @@ def _interleaved(sources: Sequence[Source]) -> list[Source]:
         turn[source.platform] = turn.get(source.platform, 0) + 1
         turns.append(turn[source.platform])
     return [source for _, source in sorted(zip(turns, sources, strict=True), key=lambda pair: pair[0])]
-
-
-def _passed_on(context: click.Context) -> list[str]:
-    """Spell the options again that each source's own sync needs."""
-    arguments: list[str] = []
-    for parameter in context.command.params:
-        if parameter.name is not None and parameter.name not in _NOT_PASSED_ON:
-            arguments += _spelled(parameter.opts[0], context.params[parameter.name])
-    return arguments
-
-
-def _spelled(option: str, value: object) -> list[str]:
-    if value is None or value is False:
-        return []
-    if value is True:
-        return [option]
-    if isinstance(value, tuple):
-        return [word for item in value for word in _spelled(option, item)]
-    return [option, value.isoformat() if isinstance(value, datetime) else str(value)]

@@ -33,10 +33,10 @@ def configured_archive() -> tuple[Settings, Source]:
     raise ConfigurationError(f"{settings.sources_path}: no enabled source has 'platform: {_PLATFORM}'; enable one")
 
 
-def dandiset_keys(spellings: Sequence[str], source: Source, settings: Settings) -> tuple[str, ...]:
+def dandiset_keys(partitions: Sequence[str], source: Source, settings: Settings) -> tuple[str, ...]:
     """Return each dandiset's key once, in the order given; ConfigurationError for what cannot be an identifier."""
     with described(source, settings) as platform:
-        return tuple(dict.fromkeys(platform.partition_key(text) for text in spellings))
+        return tuple(dict.fromkeys(platform.partition_key(partition) for partition in partitions))
 
 
 def parts(*, dandisets_only: bool, assets_only: bool) -> tuple[str, ...]:

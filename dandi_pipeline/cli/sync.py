@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import click
 from dandi_pipeline.cli.interrupts import interrupts_heeded
 from dandi_pipeline.cli.options import (
     Grouped,
+    Shown,
     instant,
     positive_number,
     selection_of,
@@ -24,39 +25,18 @@ from dandi_pipeline.cli.output import summary, tell
 from dandi_pipeline.cli.progress import Display, display, warnings_beside
 
 if TYPE_CHECKING:
-    from dandi_pipeline.settings import Settings, Source, Tuning
+    from dandi_pipeline.settings import Settings, Source
     from dandi_pipeline.sync.options import SyncOptions
     from dandi_pipeline.sync.report import SyncReport
 
 _OF_DANDI = {
-    "dandiset_ids": "--dandiset-id",
+    "partitions": "--dandiset-id",
     "dandisets_only": "--dandisets-only",
     "assets_only": "--assets-only",
-    "max_assets": "--max-assets",
+    "max_records": "--max-assets",
     "no_manifests": "--no-manifests",
 }
 """Options that mean something to that platform alone."""
-
-_SOURCES_AT_ONCE = 5
-"""Sources that are synced side by side, unless --max-concurrent says otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the options ask for, besides which sources and how hard."""
-
-    dry_run: bool
-    force_full_sync: bool
-    dandiset_ids: tuple[str, ...]
-    since: datetime | None
-    dandisets_only: bool
-    assets_only: bool
-    max_assets: int | None
-    allow_mass_deletion: bool
-    only_due: bool
-    verbose: bool
-    no_progress: bool
-    as_json: bool
 
 
 @click.command(
@@ -80,13 +60,13 @@ class Asked:
     "--force-full-sync",
     "--full",
     "--no-incremental",
-    "force_full_sync",
+    "full",
     is_flag=True,
     help="Read everything again and compare, also what looks unchanged.",
 )
 @click.option(
     "--dandiset-id",
-    "dandiset_ids",
+    "partitions",
     multiple=True,
     metavar="ID",
     help="DANDI: sync this dandiset alone: 3, 000003 or DANDI:000003. May be given several times.",
@@ -102,6 +82,8 @@ class Asked:
 @click.option("--assets-only", is_flag=True, help="DANDI: sync assets, not dandisets and versions.")
 @click.option(
     "--max-assets",
+    "--max-records",
+    "max_records",
     metavar="N",
     callback=positive_number,
     help="DANDI: read at most N assets of each dandiset (default: all). One cut short deletes nothing and stays stale.",
@@ -115,6 +97,7 @@ class Asked:
 @click.option("--verbose", is_flag=True, help="Show the run's log: each dandiset, why, how it was read, every error.")
 @click.option("--no-progress", is_flag=True, help="Plain lines in place of progress bars, e.g. for a log file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, and nothing else, on standard output.")
+@click.option("--options", "as_model", metavar="JSON", hidden=True, help="The options as `SyncOptions` has them.")
 @click.pass_context
 def sync(context: click.Context, /, **given: Any) -> int:
     """Bring the mirror up to date with its sources, reading only what has changed.
@@ -127,29 +110,21 @@ def sync(context: click.Context, /, **given: Any) -> int:
     Exit codes: 0 done; 1 done, but some partitions failed; 2 wrong usage or configuration; 3 a platform could not be
     reached. Of several sources, the worst.
     """
-    asked = Asked(**{name: given.pop(name) for name in Asked.__slots__})
-    if asked.dandisets_only and asked.assets_only:
+    if given["dandisets_only"] and given["assets_only"]:
         raise click.UsageError("--dandisets-only and --assets-only exclude each other: give one, or none for both.")
     # Imported here, so that --help and a misspelled option do not wait for pydantic or the engine.
     from dandi_pipeline.cli.sources import configured_sources
 
-    selection, mode = selection_of(given), tuning_of(**given)
     settings, sources = configured_sources()
-    chosen = selection.of(sources)
+    chosen = selection_of(given).of(sources)
     _refuse_for_others(context, chosen)
-    if len(chosen) == 1 and not asked.only_due:
-        return _sync_one(chosen[0], settings, asked, mode)
+    shown = Shown(**{item.name: given.pop(item.name) for item in fields(Shown)})
+    only_due, options = given.pop("only_due"), _options(chosen[0], settings, **given)
+    if len(chosen) == 1 and not only_due:
+        return _sync_one(chosen[0], settings, options, shown)
     from dandi_pipeline.cli.several import sync_several
 
-    return sync_several(
-        context,
-        chosen,
-        settings,
-        lambda source: _options(source, settings, asked, mode),
-        at_once=mode.max_concurrent or _SOURCES_AT_ONCE,
-        only_due=asked.only_due,
-        dry_run=asked.dry_run,
-    )
+    return sync_several(chosen, settings, options, shown, only_due=only_due)
 
 
 def _refuse_for_others(context: click.Context, chosen: "Sequence[Source]") -> None:
@@ -162,37 +137,51 @@ def _refuse_for_others(context: click.Context, chosen: "Sequence[Source]") -> No
         )
 
 
-def _sync_one(source: "Source", settings: "Settings", asked: Asked, mode: "Tuning") -> int:
-    from dandi_pipeline.cli.sources import wording_of
-
-    options = _options(source, settings, asked, mode)
-    wording = wording_of(source, settings, options.parts, dry_run=asked.dry_run)
-    shown = display(wording, bars=not (asked.no_progress or asked.verbose), hold=not asked.verbose)
-    with shown as watcher, interrupts_heeded(watcher.call_out), warnings_beside(watcher, of_libraries=asked.verbose):
-        watcher.say(f"Initializing {wording.platform} client...")
-        if asked.dry_run:
-            report = _preview(source, settings, options, watcher, quiet=asked.as_json)
-        else:
-            report = _launch(source, settings, options, watcher, verbose=asked.verbose)
-    text = json.dumps(report.to_json(), indent=2) if asked.as_json else summary(report, dry_run=asked.dry_run)
-    tell(text, to=sys.stdout)
-    return report.exit_code
-
-
-def _options(source: "Source", settings: "Settings", asked: Asked, mode: "Tuning") -> "SyncOptions":
+def _options(
+    source: "Source",
+    settings: "Settings",
+    *,
+    as_model: str | None,
+    partitions: Sequence[str],
+    dandisets_only: bool,
+    assets_only: bool,
+    since: datetime | None,
+    full: bool,
+    max_records: int | None,
+    allow_mass_deletion: bool,
+    **tuning: Any,
+) -> "SyncOptions":
+    """Return what is asked of each source; what only DANDI knows is asked of nothing else."""
     from dandi_pipeline.cli import sources as dandi
     from dandi_pipeline.sync.options import SyncOptions
 
+    if as_model is not None:
+        return SyncOptions.model_validate_json(as_model)
     return SyncOptions(
-        partitions=dandi.dandiset_keys(asked.dandiset_ids, source, settings) if asked.dandiset_ids else (),
-        parts=dandi.parts(dandisets_only=asked.dandisets_only, assets_only=asked.assets_only),
-        since=asked.since,
-        full=asked.force_full_sync,
-        max_records=asked.max_assets,
-        allow_mass_deletion=asked.allow_mass_deletion,
-        max_concurrent=mode.max_concurrent or source.settings.max_concurrent,
-        mode=mode,
+        partitions=dandi.dandiset_keys(partitions, source, settings) if partitions else (),
+        parts=dandi.parts(dandisets_only=dandisets_only, assets_only=assets_only),
+        since=since,
+        full=full,
+        max_records=max_records,
+        allow_mass_deletion=allow_mass_deletion,
+        tuning=tuning_of(**tuning),
     )
+
+
+def _sync_one(source: "Source", settings: "Settings", options: "SyncOptions", shown: Shown) -> int:
+    from dandi_pipeline.cli.sources import wording_of
+
+    wording = wording_of(source, settings, options.parts, dry_run=shown.dry_run)
+    opened = display(wording, bars=not (shown.no_progress or shown.verbose), hold=not shown.verbose)
+    with opened as watcher, interrupts_heeded(watcher.call_out), warnings_beside(watcher, of_libraries=shown.verbose):
+        watcher.say(f"Initializing {wording.platform} client...")
+        if shown.dry_run:
+            report = _preview(source, settings, options, watcher, quiet=shown.as_json)
+        else:
+            report = _launch(source, settings, options, watcher, verbose=shown.verbose)
+    text = json.dumps(report.to_json(), indent=2) if shown.as_json else summary(report, dry_run=shown.dry_run)
+    tell(text, to=sys.stdout)
+    return report.exit_code
 
 
 def _preview(

@@ -23,7 +23,7 @@ _DIFFERENCES = (("added", "missing from the mirror"), ("updated", "different"), 
 @click.command(short_help="Compare the whole mirror with the archive.")
 @click.option(
     "--dandiset-id",
-    "dandiset_ids",
+    "partitions",
     multiple=True,
     metavar="ID",
     help="Verify this dandiset alone: 3, 000003 or DANDI:000003. May be given several times.",
@@ -31,7 +31,7 @@ _DIFFERENCES = (("added", "missing from the mirror"), ("updated", "different"), 
 @click.option("--repair", is_flag=True, help="Bring what differs up to date; this is a run in Dagster's history.")
 @click.option("--no-progress", is_flag=True, help="Plain lines in place of progress bars, e.g. for a log file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else, on standard output.")
-def verify(*, dandiset_ids: tuple[str, ...], repair: bool, no_progress: bool, as_json: bool) -> int:
+def verify(*, partitions: tuple[str, ...], repair: bool, no_progress: bool, as_json: bool) -> int:
     """Read everything again and compare it with the mirror, whatever the timestamps say.
 
     Finds what moves no timestamp, and whatever else may have gone wrong. Without --repair nothing is written. What
@@ -46,9 +46,8 @@ def verify(*, dandiset_ids: tuple[str, ...], repair: bool, no_progress: bool, as
 
     settings, source = dandi.configured_archive()
     options = SyncOptions(
-        partitions=dandi.dandiset_keys(dandiset_ids, source, settings),
+        partitions=dandi.dandiset_keys(partitions, source, settings),
         full=True,
-        max_concurrent=source.settings.max_concurrent,
     )
     wording = wording_of(source, settings, (), dry_run=True)
     shown = display(wording, bars=not no_progress, hold=True)
@@ -73,7 +72,7 @@ def _compare(
     if mirror is None:
         raise ConfigurationError("there is no mirror yet; dandi-pipeline sync makes it")
     with mirror, closing(open_platform(source, settings, mirror)) as platform:
-        sync = Sync(source.alias, platform, mirror, options, watcher)
+        sync = Sync(source.alias, platform, mirror, options, watcher, max_concurrent=source.settings.max_concurrent)
         plan = sync.plan()
         return plan.checked, sorted(sync.preview(plan), key=lambda report: report.partition)
 
@@ -85,12 +84,11 @@ def _repair(
     differing: Sequence["PartitionReport"],
     watcher: Display,
 ) -> "SyncReport":
-    from dataclasses import replace
-
     from dandi_pipeline.orchestration.launch import run_sync
 
     keys = tuple(report.partition for report in differing)
-    return run_sync(source, settings, replace(options, partitions=keys, ignore_unknown=True), progress=watcher)
+    repairing = options.model_copy(update={"partitions": keys, "ignore_unknown": True})
+    return run_sync(source, settings, repairing, progress=watcher)
 
 
 def _result(checked: int, reports: Sequence["PartitionReport"], repaired: "SyncReport | None") -> dict[str, Any]:

@@ -8,15 +8,14 @@ belong in `sync`; this module only runs it and has it written down.
 import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import dagster as dg
 
 from dandi_pipeline.errors import ConfigurationError, PipelineError, UnforeseenError
 from dandi_pipeline.orchestration.instance import at_work
 from dandi_pipeline.orchestration.recording import INTERRUPTED, STOPPED_BY, Journal, failure_of, printable, stopped
-from dandi_pipeline.orchestration.resources import Connection, Connections, SyncConfig, Watcher
+from dandi_pipeline.orchestration.resources import Connection, Connections, SyncConfig, Watcher, options_of
 from dandi_pipeline.orchestration.sources import MirroredSource, partitions_of
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
@@ -64,13 +63,10 @@ def _spec(source: MirroredSource, part: str) -> dg.AssetSpec:
 def requested(context: dg.AssetExecutionContext, config: SyncConfig, source: MirroredSource) -> SyncOptions:
     """Return what the run is asked to do: its config, its partition tags and its asset selection together."""
     parts = tuple(part for part in source.parts if source.asset_key(part) in context.selected_asset_keys)
-    tagged = context.has_partition_key or context.has_partition_key_range
-    return config.options(
-        partitions=tuple(context.partition_keys) if tagged else tuple(config.partitions),
-        parts=() if parts == source.parts else parts,
-        ignore_unknown=config.ignore_unknown or tagged,
-        max_concurrent=source.max_concurrent,
-    )
+    others: dict[str, Any] = {"parts": () if parts == source.parts else parts}
+    if context.has_partition_key or context.has_partition_key_range:
+        others |= {"partitions": tuple(context.partition_keys), "ignore_unknown": True}
+    return options_of(config, **others)
 
 
 def _sync(
@@ -101,10 +97,10 @@ def _recorded(
     journal = Journal(context, source, options, watcher.log)
     ended_early: str | None = UnforeseenError.group
     try:
-        with warnings_logged(context), connections.open(source.alias, options.mode) as connection:
+        with warnings_logged(context), connections.open(source.alias, options.tuning) as connection:
             keys = _keys(journal, source, options, connection)
             if keys or not options.partitions:
-                options = replace(options, partitions=keys)
+                options = options.model_copy(update={"partitions": tuple(keys)})
                 _follow(journal, source, options, connection, watcher.progress, context.run.run_id)
         ended_early = None
     except (KeyboardInterrupt, SystemExit, GeneratorExit, dg.DagsterExecutionInterruptedError):
@@ -166,7 +162,14 @@ def _follow(
     run_id: str,
 ) -> None:
     """Drive the sync, and note each partition as soon as it is committed."""
-    sync = Sync(source.alias, connection.platform, connection.mirror, options, progress)
+    sync = Sync(
+        source.alias,
+        connection.platform,
+        connection.mirror,
+        options,
+        progress,
+        max_concurrent=source.max_concurrent,
+    )
     try:
         plan = sync.plan()
         journal.planned(plan)

@@ -8,13 +8,13 @@ from typing import Any
 from zlib import crc32
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.mirror import PartitionState
+from dandi_pipeline.orchestration.dagster_internals import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG, AssetJob
 from dandi_pipeline.orchestration.instance import end_abandoned_runs
 from dandi_pipeline.orchestration.recording import SOURCE, background_tags, launch_tags, printable
-from dandi_pipeline.orchestration.resources import Connections, SyncConfig
+from dandi_pipeline.orchestration.resources import Connections, config_of
 from dandi_pipeline.orchestration.sources import MirroredSource, compare_set
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
@@ -46,9 +46,6 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-
-_PARTITION = "dagster/partition"
-_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +79,11 @@ def _runs_of(instance: dg.DagsterInstance, source: MirroredSource) -> list[dg.Da
 
 def _partitions_of(run: dg.DagsterRun, instance: dg.DagsterInstance, source: MirroredSource) -> Iterable[str] | None:
     """Return the partitions a run was launched for; None if for all."""
-    if _PARTITION in run.tags:
-        return [run.tags[_PARTITION]]
-    if _RANGE_START in run.tags:
+    if PARTITION_TAG in run.tags:
+        return [run.tags[PARTITION_TAG]]
+    if RANGE_START_TAG in run.tags:
         ordered = list(instance.get_dynamic_partitions(source.partition_set))
-        bounds = (run.tags[_RANGE_START], run.tags[_RANGE_END])
+        bounds = (run.tags[RANGE_START_TAG], run.tags[RANGE_END_TAG])
         if not set(bounds) <= set(ordered):
             return []
         return ordered[ordered.index(bounds[0]) : ordered.index(bounds[1]) + 1]
@@ -98,7 +95,7 @@ def _in_config(run_config: Any, source: MirroredSource) -> list[str]:
     return list(config.get("partitions", []))
 
 
-def build_job(source: MirroredSource) -> UnresolvedAssetJobDefinition:
+def build_job(source: MirroredSource) -> AssetJob:
     """Return the job of one source. In process: the step is the whole run, a process of its own would cost seconds."""
     return dg.define_asset_job(
         source.job_name,
@@ -109,7 +106,7 @@ def build_job(source: MirroredSource) -> UnresolvedAssetJobDefinition:
     )
 
 
-def build_schedule(source: MirroredSource, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+def build_schedule(source: MirroredSource, job: AssetJob) -> dg.ScheduleDefinition:
     """Return the nightly check of the whole source, which also asks again about what was hidden."""
     return dg.ScheduleDefinition(
         name=source.schedule_name,
@@ -133,7 +130,7 @@ class CheckFailed(dg.DagsterError):
 States = Mapping[tuple[str, str], PartitionState]
 
 
-def build_sensor(source: MirroredSource, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+def build_sensor(source: MirroredSource, job: AssetJob) -> dg.SensorDefinition:
     """Return the source's sensor. It runs from the start: keeping the mirror fresh is what the project is for.
 
     A platform that cannot be reached fails the tick, so that it shows as what it is; a skipped tick would look
@@ -219,10 +216,14 @@ def _run_requests(
         dg.RunRequest(
             run_key=_digest([source.alias, after, *(f"{key} {tokens[key]}" for key in sorted(batch))]),
             tags=background_tags(source.alias),
-            run_config=dg.RunConfig(ops={source.step_name: SyncConfig(partitions=sorted(batch), ignore_unknown=True)}),
+            run_config=_run_config(source, SyncOptions(partitions=tuple(sorted(batch)), ignore_unknown=True)),
         )
         for batch in batches([item.key for item in reversed(due)], BATCH)
     ]
+
+
+def _run_config(source: MirroredSource, options: SyncOptions) -> dg.RunConfig:
+    return dg.RunConfig(ops={source.step_name: config_of(options)})
 
 
 def _digest(words: Sequence[str]) -> str:
@@ -244,7 +245,7 @@ def _nothing_to_launch(source: MirroredSource, check: _Check, idle: Sequence[Sta
     return f"{seen}: {', '.join(reasons)}"
 
 
-def build_sweep(source: MirroredSource, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+def build_sweep(source: MirroredSource, job: AssetJob) -> dg.ScheduleDefinition:
     """Return the source's schedule: each day those partitions whose turn it is, so that each has one a round."""
 
     @dg.schedule(
@@ -266,11 +267,11 @@ def build_sweep(source: MirroredSource, job: UnresolvedAssetJobDefinition) -> dg
             yield dg.SkipReason(f"none of {len(held):,} {source.partition_noun}s has its turn on {today}")
         for number, batch in enumerate(batches(keys, BATCH), 1):
             turn = today.toordinal() // source.sweep_days
-            config = SyncConfig(partitions=list(batch), full=True, round=turn, ignore_unknown=True)
+            options = SyncOptions(partitions=batch, full=True, round=turn, ignore_unknown=True)
             yield dg.RunRequest(
                 run_key=f"{source.alias} {today} {number}",
                 tags=background_tags(source.alias),
-                run_config=dg.RunConfig(ops={source.step_name: config}),
+                run_config=_run_config(source, options),
             )
 
     return sweep

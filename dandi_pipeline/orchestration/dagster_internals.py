@@ -13,17 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
+import sqlalchemy as sa
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AssetJob
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
     from dagster._core.events import EventSpecificData
     from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
-else:
-    AssetJob = object
-    """The type of what `dg.define_asset_job` returns."""
+
+AssetJob: TypeAlias = "UnresolvedAssetJobDefinition"
+"""The type of what `dg.define_asset_job` returns."""
 
 HIDDEN_TAG_PREFIX = ".dagster/"
 """Run tags that begin so are kept and filtered like any other, but not shown by Dagster's pages."""
@@ -37,6 +38,14 @@ _MISSING = (ImportError, AttributeError, TypeError, NotImplementedError)
 
 class Unavailable(Exception):
     """This version of Dagster lacks a private name; nothing was done."""
+
+
+@contextmanager
+def _unavailable_if_missing() -> Iterator[None]:
+    try:
+        yield
+    except _MISSING as missing:
+        raise Unavailable(str(missing)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +79,15 @@ class EventWriter:
     """
 
     def __init__(self, context: dg.AssetExecutionContext) -> None:
-        try:
+        with _unavailable_if_missing():
             self._entries = _Entries(context)
             self._store = _store_of(context.instance)
-        except _MISSING as missing:
-            raise Unavailable(str(missing)) from None
 
     def write(self, events: Sequence[StepEvent]) -> None:
-        """Write all of `events`, or none of them."""
-        try:
-            self._store([self._entries.of(event) for event in events])
-        except _MISSING as missing:
-            raise Unavailable(str(missing)) from None
+        """Write all of `events`; where it raises `Unavailable`, none of them."""
+        with _unavailable_if_missing():
+            entries = [self._entries.of(event) for event in events]
+        self._store(entries)
 
 
 class _Entries:
@@ -150,13 +156,21 @@ def _store_of(instance: dg.DagsterInstance) -> _Store:
 
 
 def _store_in_one_database(storage: "SqlEventLogStorage") -> _Store:
-    insert_lines, insert_events = storage.prepare_insert_event_batch, storage.store_event_batch
+    connect, insert_lines, insert_events = (
+        storage.run_connection,
+        storage.prepare_insert_event_batch,
+        storage.store_event_batch,
+    )
+    # Writes nothing: a version that takes batches in another way says so here, before anything is written.
+    insert_events([])
 
     def store(entries: Sequence[dg.EventLogEntry]) -> None:
         lines, events = _told_apart(entries)
         if lines:
-            with storage.run_connection(lines[0].run_id) as connection:
-                connection.execute(insert_lines(lines))
+            with _unavailable_if_missing():
+                statement = insert_lines(lines)
+            with connect(lines[0].run_id) as connection:
+                connection.execute(statement)
         # The storage takes one kind of event at a time, and notes the last one as its asset's latest.
         for _, batch in groupby(sorted(events, key=_kind), key=_kind):
             insert_events(list(batch))
@@ -166,19 +180,32 @@ def _store_in_one_database(storage: "SqlEventLogStorage") -> _Store:
 
 def _store_in_files(storage: "SqliteEventLogStorage") -> _Store:
     """Return what writes all into the run's file, and events into the index too, as the storage does with each."""
-    insert, store_tags, store_latest = (
+    insert, index_transaction, store_tags, store_latest, url_of_file = (
         storage.prepare_insert_event,
+        storage.index_transaction,
         storage._store_asset_event_tags,
         storage._store_asset_event,
+        storage.conn_string_for_shard,
     )
+
+    @contextmanager
+    def run_transaction(run_id: str) -> Iterator[sa.Connection]:
+        # By an engine of its own: the storage lets one thread open one file at a time.
+        engine = sa.create_engine(
+            url_of_file(run_id), poolclass=sa.NullPool, connect_args={"timeout": _PATIENCE_SECONDS}
+        )
+        try:
+            with engine.begin() as connection:
+                yield connection
+        finally:
+            engine.dispose()
 
     def store(entries: Sequence[dg.EventLogEntry]) -> None:
         _, events = _told_apart(entries)
-        inserts = [insert(entry) for entry in entries]
-        # One inside the other: what fails in the index leaves the run's file as it was.
-        with storage.run_connection(entries[0].run_id) as run, storage.index_transaction() as index:
-            for statement in inserts:
-                run.execute(statement)
+        # One inside the other: what fails in either file leaves both as they were.
+        with _unavailable_if_missing(), index_transaction() as index, run_transaction(entries[0].run_id) as run:
+            for entry in entries:
+                run.execute(insert(entry))
             numbers = [_number(index.execute(insert(entry))) for entry in events]
             if events:
                 store_tags(index, events, numbers)
@@ -187,6 +214,10 @@ def _store_in_files(storage: "SqliteEventLogStorage") -> _Store:
                 store_latest(index, entry, number)
 
     return store
+
+
+_PATIENCE_SECONDS = 30
+"""For how long to wait for a file that another process writes, as Dagster does."""
 
 
 def _told_apart(entries: Sequence[dg.EventLogEntry]) -> tuple[list[dg.EventLogEntry], list[dg.EventLogEntry]]:
@@ -223,8 +254,21 @@ def instance_in_process(home: Path) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def sensor_ticks(instance: dg.DagsterInstance) -> dict[str, float]:
-    """Return when each sensor last looked and came to an answer, as seconds since 1970, by its name."""
+def database_url(folder: Path, name: str) -> str:
+    """Return the URL by which Dagster opens a database file that it keeps in `folder`."""
+    try:
+        from dagster._core.storage.sqlite import create_db_conn_string
+
+        return str(create_db_conn_string(str(folder), name))
+    except _MISSING:
+        return f"sqlite:///{folder / name}.db"
+
+
+def sensor_ticks(instance: dg.DagsterInstance, before: float) -> dict[str, float]:
+    """Return when each sensor last looked and came to an answer, up to `before`, by its name.
+
+    Instants are seconds since 1970.
+    """
     try:
         from dagster._core.definitions.run_request import InstigatorType
         from dagster._core.scheduler.instigation import TickStatus
@@ -233,7 +277,7 @@ def sensor_ticks(instance: dg.DagsterInstance) -> dict[str, float]:
         states = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
         ticks = {
             state.name: instance.get_ticks(
-                state.instigator_origin_id, state.selector_id, limit=1, statuses=answered
+                state.instigator_origin_id, state.selector_id, before=before, limit=1, statuses=answered
             )
             for state in states
         }

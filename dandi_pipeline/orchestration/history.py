@@ -6,12 +6,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import TickStatus
 
 from dandi_pipeline.http import Traffic
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration import recording as run_tags
+from dandi_pipeline.orchestration.dagster_internals import sensor_ticks
 from dandi_pipeline.orchestration.instance import end_abandoned_runs, open_used
 from dandi_pipeline.orchestration.sources import sensor_name
 from dandi_pipeline.settings import Source
@@ -204,7 +203,10 @@ def freshness_of(home: Path, sources: Iterable[Source], mirror: Mirror | None, n
     with open_used(home) as instance:
         if instance is None:
             return {source.alias: Freshness(None, source.every) for source in sources}
-        ticks = _sensor_ticks(instance, now)
+        ticks = {
+            name: datetime.fromtimestamp(tick, timezone.utc)
+            for name, tick in sensor_ticks(instance, now.timestamp()).items()
+        }
         return {
             source.alias: _standing(
                 source,
@@ -245,19 +247,3 @@ def _last_sync(instance: dg.DagsterInstance, source: Source, now: datetime) -> d
         if run_tags.CHECKED in tags and run_tags.STOPPED not in tags:
             return datetime.fromtimestamp(began, timezone.utc)
     return None
-
-
-def _sensor_ticks(instance: dg.DagsterInstance, now: datetime) -> Mapping[str, datetime]:
-    """Return when each sensor last looked, up to `now`, and came to an answer, by its name."""
-    found: dict[str, datetime] = {}
-    for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
-        ticks = instance.get_ticks(
-            state.instigator_origin_id,
-            state.selector_id,
-            before=now.timestamp(),
-            limit=1,
-            statuses=[TickStatus.SUCCESS, TickStatus.SKIPPED],
-        )
-        if ticks:
-            found[state.name] = datetime.fromtimestamp(ticks[0].timestamp, timezone.utc)
-    return found

@@ -1,18 +1,17 @@
 """Makes a DAGSTER_HOME that works, opens the instance in it, and ends the runs whose process is gone."""
 
-import fcntl
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 import sqlalchemy as sa
-from dagster._core.instance import InstanceRef
-from dagster._core.storage.sqlite import create_db_conn_string
+from filelock import FileLock, Timeout
 
 from dandi_pipeline.errors import ConfigurationError
+from dandi_pipeline.orchestration.dagster_internals import database_url, instance_in_process
 from dandi_pipeline.orchestration.recording import KIND, SYNC
 
 DAGSTER_YAML = """\
@@ -49,11 +48,6 @@ run_monitoring:
   max_runtime_seconds: 86400
   poll_interval_seconds: 60
 
-# Syncs log through Dagster and print nothing; capturing two empty files costs two processes a run.
-compute_logs:
-  module: dagster._core.storage.noop_compute_log_manager
-  class: NoOpComputeLogManager
-
 retention:
   sensor:
     purge_after_days:
@@ -75,10 +69,6 @@ schedules:
   num_workers: 4
 """
 
-_UNCAPTURED: Mapping[str, object] = {
-    "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-}
-
 
 def prepare_home(path: Path) -> Path:
     """Make `path` a usable DAGSTER_HOME (mode 0700, a `dagster.yaml`, initialised storage); return it absolute.
@@ -99,7 +89,7 @@ def prepare_home(path: Path) -> Path:
 def _require_usable_name(home: Path) -> None:
     """Refuse a path of which Dagster would make another one: it pastes it into a URL, where '?' and '%20' mean more."""
     file = home / "runs.db"
-    if sa.make_url(create_db_conn_string(str(home), file.stem)).database != str(file):
+    if sa.make_url(database_url(home, file.stem)).database != str(file):
         raise ConfigurationError(
             f"DAGSTER_HOME: {home}: Dagster cannot keep files in a folder with '?' or '%' and two digits in its path;"
             " name another one (the mirror may stay, see MIRROR_DATABASE_URL)"
@@ -112,7 +102,7 @@ def _prepared(home: Path) -> Path:
     initialised = home / "history" / ".initialised"
     if initialised.exists() and (home / "dagster.yaml").exists():
         return home
-    with _locked(home / ".prepare.lock"):
+    with FileLock(home / ".prepare.lock"):
         if not (home / "dagster.yaml").exists():
             (home / "dagster.yaml").write_text(DAGSTER_YAML, encoding="utf-8")
         if not initialised.exists():
@@ -126,11 +116,10 @@ def _prepared(home: Path) -> Path:
 def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """Open the instance of a prepared home for use in this process, whose output it leaves alone.
 
-    Without the override a run in this process would have its standard output and error moved into files.
     Raises `ConfigurationError` where Dagster cannot read or write what it keeps, also in the block.
     """
     try:
-        with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_UNCAPTURED)) as instance:
+        with instance_in_process(home) as instance:
             yield instance
     except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
         # The mirror's own errors are no longer such: this is Dagster's storage.
@@ -175,26 +164,20 @@ def _initialise(home: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
 def at_work(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """Hold the lock that says the run's process is alive."""
-    path = _lock_path(instance, run_id)
-    path.parent.mkdir(exist_ok=True)
-    begun = path.with_suffix(".begun")
-    with begun.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        # Seen by others only once it is locked.
-        begun.rename(path)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    begun = _begun_path(instance, run_id)
+    begun.parent.mkdir(exist_ok=True)
+    try:
+        with _lock_of(begun):
+            # Only now: what is begun and not locked is taken for abandoned.
+            begun.touch()
+            try:
+                yield
+            finally:
+                begun.unlink(missing_ok=True)
+    finally:
+        Path(_lock_of(begun).lock_file).unlink(missing_ok=True)
 
 
 def end_abandoned_runs(instance: dg.DagsterInstance) -> None:
@@ -203,22 +186,28 @@ def end_abandoned_runs(instance: dg.DagsterInstance) -> None:
         dg.RunsFilter(tags={KIND: SYNC}, statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
     )
     for run in started:
-        path = _lock_path(instance, run.run_id)
-        if _is_abandoned(path):
+        begun = _begun_path(instance, run.run_id)
+        if _is_abandoned(begun):
             instance.report_run_failed(run, "The process of this sync is gone (killed, or the machine went down).")
-            path.unlink(missing_ok=True)
+            begun.unlink(missing_ok=True)
+            Path(_lock_of(begun).lock_file).unlink(missing_ok=True)
 
 
-def _is_abandoned(path: Path) -> bool:
-    """Whether the lock file is there but nobody holds it. Without one the run is another machine's, or not begun."""
-    try:
-        with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (FileNotFoundError, BlockingIOError):
+def _is_abandoned(begun: Path) -> bool:
+    """Whether a run is begun and nobody holds its lock. One that is not is another machine's, or about to begin."""
+    if not begun.exists():
         return False
-    # A run that ended in between has removed its file.
-    return path.exists()
+    try:
+        with _lock_of(begun).acquire(blocking=False):
+            # A run that ended in between has removed its file.
+            return begun.exists()
+    except Timeout:
+        return False
 
 
-def _lock_path(instance: dg.DagsterInstance, run_id: str) -> Path:
+def _begun_path(instance: dg.DagsterInstance, run_id: str) -> Path:
     return Path(instance.root_directory) / "running" / run_id
+
+
+def _lock_of(begun: Path) -> FileLock:
+    return FileLock(begun.with_suffix(".lock"))

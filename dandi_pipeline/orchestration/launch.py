@@ -10,7 +10,7 @@ import dagster as dg
 
 from dandi_pipeline.orchestration.assembly import assemble
 from dandi_pipeline.orchestration.instance import end_abandoned_runs, open_instance, prepare_home
-from dandi_pipeline.orchestration.resources import Connections, SyncConfig, Watcher, sync_log
+from dandi_pipeline.orchestration.resources import Connections, Watcher, config_of, sync_log
 from dandi_pipeline.orchestration.sources import MirroredSource, mirrored
 from dandi_pipeline.settings import Settings, Source
 from dandi_pipeline.sync.options import SyncOptions
@@ -50,7 +50,7 @@ def _execute(
     source: MirroredSource,
     options: SyncOptions,
 ) -> None:
-    run_config = dg.RunConfig(ops={source.step_name: SyncConfig.of(options)}, loggers={"console": {}})
+    run_config = dg.RunConfig(ops={source.step_name: config_of(options)}, loggers={"console": {}})
     parts = [source.asset_key(part) for part in options.parts or source.parts]
     try:
         job.execute_in_process(run_config=run_config, instance=instance, asset_selection=parts)

@@ -14,6 +14,7 @@ from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.http import TOTALS, Traffic
 from dandi_pipeline.mirror import PartitionState
 from dandi_pipeline.model import RecordKind
+from dandi_pipeline.orchestration.dagster_internals import HIDDEN_TAG_PREFIX, Line, Planned
 from dandi_pipeline.orchestration.event_batches import EventBatches
 from dandi_pipeline.orchestration.sources import MirroredSource, add_partitions, remove_partition
 from dandi_pipeline.sync.options import SyncOptions
@@ -23,7 +24,7 @@ from dandi_pipeline.sync.report import Outcome, PartitionReport, SyncReport, Tal
 RESULT = "sync/result"
 """What came of a sync, for people: "1 failed, 2 updated"."""
 
-KIND = ".dagster/sync_kind"
+KIND = f"{HIDDEN_TAG_PREFIX}sync_kind"
 SYNC = "sync"
 SOURCE = ".dagster/sync_source"
 BACKGROUND = ".dagster/sync_background"
@@ -73,7 +74,7 @@ def background_tags(alias: str) -> dict[str, str]:
 
 def start_tags(alias: str, options: SyncOptions) -> dict[str, str]:
     """Return what a run carries once it knows what it is asked; a backfill's run has no launch tags."""
-    mode = str(options.mode)
+    mode = str(options.tuning)
     return {
         **launch_tags(alias),
         SCOPE: options.scope[:_LONGEST_SCOPE],
@@ -346,7 +347,7 @@ class Journal:
             self._tell(logging.WARNING, line)
         else:
             self._log.info(line)
-            self._events.add_line(line)
+            self._events.add(Line(line))
 
     def _tell(self, level: int, line: str) -> None:
         self._log.log(level, line)
@@ -369,7 +370,7 @@ class Journal:
             asset = self._source.asset_key(part)
             self._events.add(failure(asset, report.partition, error))
             if not self._context.has_partition_key and not self._context.has_partition_key_range:
-                self._events.add_planned(asset, report.partition)
+                self._events.add(Planned(asset, report.partition))
 
 
 def failure_of(report: SyncReport) -> dg.Failure:

@@ -2,15 +2,17 @@
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
-from pydantic import Field
+from pydantic import BaseModel, Field, create_model
+from pydantic.fields import FieldInfo
 
-from dandi_pipeline.errors import ConfigurationError, PipelineError
+from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.model import Platform
 from dandi_pipeline.platforms.registry import open_platform
@@ -35,70 +37,40 @@ def silent_logger(_context: dg.InitLoggerContext) -> logging.Logger:
     return sync_log(None)
 
 
-class TuningConfig(dg.Config):
-    """How the platform is asked; what is unset is as the source's settings say."""
-
-    pool_size: int | None = Field(default=None, description="Connections kept open at most.")
-    max_concurrent: int | None = Field(default=None, description="Requests in flight at most.")
-    batch_size: int | None = Field(default=None, description="Records asked for at a time.")
-    rate_limit: float | None = Field(default=None, description="Requests a second at most.")
-    keep_alive: bool = Field(default=True, description="Keep connections for the next request.")
-    streaming: bool = Field(default=True, description="Compare a partition while it is still being read.")
-    manifests: bool = Field(default=True, description="Use the archive's bulk files where it has them.")
+def _config_class(model: type[BaseModel], *, without: frozenset[str] = frozenset()) -> type[dg.Config]:
+    """Return a model's fields as a class of run config: instants as text, tuples as lists, models as config again."""
+    fields = {name: _config_field(field) for name, field in model.model_fields.items() if name not in without}
+    make: Callable[..., type[dg.Config]] = create_model
+    return make(f"{model.__name__}Config", __base__=dg.Config, __doc__=model.__doc__, **fields)
 
 
-class SyncConfig(dg.Config):
-    """The options of one sync; the default is everything stale, by the cheapest exact plan."""
-
-    partitions: list[str] = Field(default=[], description="The partitions to sync; none means every one.")
-    since: str | None = Field(default=None, description="Only what changed since this instant (ISO 8601, with zone).")
-    full: bool = Field(default=False, description="Read everything again, stale or not.")
-    round: int | None = Field(
-        default=None, description="With `full`: the round of sweeps, of which each reads a share."
-    )
-    max_records: int | None = Field(default=None, description="Read at most this many records of a partition.")
-    allow_mass_deletion: bool = Field(default=False, description="Delete even what the guard would refuse.")
-    ignore_unknown: bool = Field(default=False, description="Pass over named partitions that do not exist any more.")
-    mode: TuningConfig = Field(default=TuningConfig(), description="How the platform is asked.")
-
-    @classmethod
-    def of(cls, options: SyncOptions) -> "SyncConfig":
-        """Return the config that asks for `options`; the parts are asked for by asset selection."""
-        return cls(
-            partitions=list(options.partitions),
-            since=options.since.isoformat() if options.since else None,
-            full=options.full,
-            round=options.round,
-            max_records=options.max_records,
-            allow_mass_deletion=options.allow_mass_deletion,
-            ignore_unknown=options.ignore_unknown,
-            mode=TuningConfig(**asdict(options.mode)),
-        )
-
-    def options(
-        self, *, partitions: tuple[str, ...], parts: tuple[str, ...], ignore_unknown: bool, max_concurrent: int
-    ) -> SyncOptions:
-        """Return the options; `max_concurrent` applies where the mode names none. ConfigurationError if invalid."""
-        mode = Tuning(**self.mode.model_dump())
-        return SyncOptions(
-            partitions=partitions,
-            parts=parts,
-            since=_instant(self.since) if self.since else None,
-            full=self.full,
-            round=self.round,
-            max_records=self.max_records,
-            allow_mass_deletion=self.allow_mass_deletion,
-            ignore_unknown=ignore_unknown,
-            max_concurrent=mode.max_concurrent or max_concurrent,
-            mode=mode,
-        )
+def _config_field(field: FieldInfo) -> tuple[Any, Any]:
+    annotation, default = field.annotation, field.default
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        annotation = _config_class(annotation)
+        default = annotation()
+    elif annotation == datetime | None:
+        annotation = str | None
+    elif annotation == tuple[str, ...]:
+        annotation, default = list[str], list(default)
+    return annotation, Field(default=default, description=field.description)
 
 
-def _instant(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        raise ConfigurationError(f"since: {text!r} is not a date and time like 2024-01-01T12:00:00Z") from None
+if TYPE_CHECKING:
+    SyncConfig: TypeAlias = dg.Config
+else:
+    SyncConfig = _config_class(SyncOptions, without=frozenset({"parts"}))
+    """The options of one sync as a run's config. Its parts are chosen by selecting assets."""
+
+
+def config_of(options: SyncOptions) -> SyncConfig:
+    """Return the run config that asks for `options`, but for their parts."""
+    return SyncConfig(**options.model_dump(mode="json", exclude={"parts"}))
+
+
+def options_of(config: SyncConfig, **others: Any) -> SyncOptions:
+    """Return the options that a run's config asks for, with `others` in place; ConfigurationError if invalid."""
+    return SyncOptions.model_validate({**config.model_dump(), **others})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +89,7 @@ class Connections:
         self._settings = settings
 
     @contextmanager
-    def open(self, alias: str, mode: Tuning = AS_SET) -> Iterator[Connection]:
+    def open(self, alias: str, tuning: Tuning = AS_SET) -> Iterator[Connection]:
         """Open the source named `alias`; raises `DatabaseUnavailable` if the mirror cannot be opened.
 
         Its rate is shared with everybody who uses the same mirror.
@@ -125,7 +97,7 @@ class Connections:
         source = self._sources[alias]
         with ExitStack() as stack:
             mirror = stack.enter_context(Mirror.open(self._settings.mirror_database_url))
-            platform = stack.enter_context(closing(open_platform(source, self._settings, mirror, mode)))
+            platform = stack.enter_context(closing(open_platform(source, self._settings, mirror, tuning)))
             yield Connection(platform, mirror)
 
 

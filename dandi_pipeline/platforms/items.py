@@ -203,7 +203,7 @@ class ItemsPlatform(ABC):
             if number:
                 turning.turned(last, number)
             last = ["/".join(record.key) for record in records]
-            left = None if request.limit is None else request.limit - shown
+            left = None if request.max_records is None else request.max_records - shown
             shown += len(records)
             if left is not None and len(records) > left:
                 yield Observed(records[:left])

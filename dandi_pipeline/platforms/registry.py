@@ -41,15 +41,15 @@ SETTINGS: Mapping[str, type[PlatformSettings]] = {name: entry.settings for name,
 """What each platform accepts under `settings:`, for `load_sources`."""
 
 
-def open_platform(source: Source, settings: Settings, budgets: Budgets, mode: Tuning = AS_SET) -> Platform:
-    """Return the platform behind a source, ready to be asked in this mode; nothing has been sent yet.
+def open_platform(source: Source, settings: Settings, budgets: Budgets, tuning: Tuning = AS_SET) -> Platform:
+    """Return the platform behind a source, ready to be asked as `tuning` says; nothing has been sent yet.
 
     `budgets` is where its rate is shared: a `Mirror`, for all who use that mirror. Where there is none yet,
     `LocalBudgets` share it within this process.
     """
-    if mode.rate_limit is not None:
-        budgets = CappedBudgets(budgets, _cap(source.alias, mode.rate_limit))
-    chosen = source.model_copy(update={"settings": mode.applied_to(source.settings)})
+    if tuning.rate_limit is not None:
+        budgets = CappedBudgets(budgets, _cap(source.alias, tuning.rate_limit))
+    chosen = source.model_copy(update={"settings": tuning.applied_to(source.settings)})
     return PLATFORMS[source.platform].open(chosen, settings, budgets)
 
 

@@ -7,7 +7,7 @@ hold, its own folder says.
 from dandi_pipeline.settings.document import unknown
 from dandi_pipeline.settings.environment import Settings
 from dandi_pipeline.settings.sources import PlatformSettings, Section, Source, load_sources, sources_schema
-from dandi_pipeline.settings.tuning import AS_SET, LEGACY, PRESETS, Tuning
+from dandi_pipeline.settings.tuning import AS_SET, LEGACY, PRESETS, Tuning, one_line_error
 from dandi_pipeline.settings.values import ApiUrl, EnvironmentName, Interval
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Source",
     "Tuning",
     "load_sources",
+    "one_line_error",
     "sources_schema",
     "unknown",
 ]

@@ -1,46 +1,65 @@
 """How hard a sync asks its platform: what one run sets in place of its source's settings."""
 
-from dataclasses import dataclass, fields
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from typing_extensions import Self
 
 from dandi_pipeline.errors import ConfigurationError
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """What is None is left to the source's own settings.
+def one_line_error(validate: Callable[[Any], Model], given: Any) -> Model:
+    """Return the valid model; raise `ConfigurationError`, in one line, for the first thing that is wrong."""
+    try:
+        return validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part).replace("_", "-") for part in first["loc"]) or "options"
+        raise ConfigurationError(f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
 
-    `pool_size` connections are kept open at most, each for one request only without `keep_alive`. `max_concurrent`
-    requests are in flight at most. `batch_size` records are asked for at a time, at most as many as the platform
-    gives. `rate_limit` requests are sent a second at most; the platform's own rate holds as well. Without
-    `streaming` a partition is read whole before any of it is compared. Without `manifests` a platform's bulk files
-    are not used.
+
+class Tuning(BaseModel):
+    """How the platform is asked in one sync; what is None is left to the source's own settings.
+
+    The platform's own rate holds beside `rate_limit`. Raises `ConfigurationError` for what would send nothing.
     """
 
-    pool_size: int | None = None
-    max_concurrent: int | None = None
-    batch_size: int | None = None
-    rate_limit: float | None = None
-    keep_alive: bool = True
-    streaming: bool = True
-    manifests: bool = True
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def __post_init__(self) -> None:
+    pool_size: int | None = Field(
+        default=None, description="Connections kept open at most, each for one request only without keep_alive."
+    )
+    max_concurrent: int | None = Field(default=None, description="Requests in flight at most.")
+    batch_size: int | None = Field(
+        default=None, description="Records requested at a time; the platform's own limit holds as well."
+    )
+    rate_limit: float | None = Field(
+        default=None, description="Requests a second at most; the platform's own rate holds as well."
+    )
+    keep_alive: bool = Field(default=True, description="Keep connections for the next request.")
+    streaming: bool = Field(default=True, description="Compare a partition while it is still being read.")
+    manifests: bool = Field(default=True, description="Use the platform's bulk files where it has them.")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        tuning = one_line_error(handler, given)
         for name in ("pool_size", "max_concurrent", "batch_size", "rate_limit"):
-            number = getattr(self, name)
+            number = getattr(tuning, name)
             if number is not None and number <= 0:
                 raise ConfigurationError(f"{name.replace('_', '-')}: {number} is not more than 0")
+        return tuning
 
     def __str__(self) -> str:
         """Say what is not left to the source, e.g. "pool_size 20, max_concurrent 10"."""
-        return ", ".join(_worded(item.name, getattr(self, item.name)) for item in fields(self) if self._sets(item.name))
+        return ", ".join(_worded(name, getattr(self, name)) for name in type(self).model_fields if self._sets(name))
 
     def applied_to(self, settings: AnySettings) -> AnySettings:
-        """Return a source's settings with what this mode sets; a platform without such a setting has nothing to set."""
+        """Return a source's settings with what this tuning sets; a setting that the platform lacks is left out."""
         wanted = {
             "pool_size": self.pool_size,
             "max_concurrent": self.max_concurrent,

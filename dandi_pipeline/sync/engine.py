@@ -38,7 +38,8 @@ UNREACHABLE_IN_A_ROW = 3
 class Sync:
     """One sync: `plan` it, then `run` or `preview` the plan. The platform and the mirror stay the caller's.
 
-    `mirror` may be None for a preview where none exists yet: everything is new then.
+    `mirror` may be None for a preview where none exists yet: everything is new then. `max_concurrent` partitions are
+    worked on at once, and as many requests, unless the options' tuning says otherwise.
     """
 
     def __init__(
@@ -48,12 +49,15 @@ class Sync:
         mirror: Mirror | None,
         options: SyncOptions,
         progress: Progress | None = None,
+        *,
+        max_concurrent: int = 5,
     ) -> None:
         self._source = source
         self._platform = platform
         self._mirror = mirror
         self._options = options
         self._progress = progress or Unwatched()
+        self._max_concurrent = options.tuning.max_concurrent or max_concurrent
         self._parts = options.parts or platform.parts
         if unknown := set(self._parts) - set(platform.parts):
             raise ConfigurationError(f"{platform.name} has no {', '.join(sorted(unknown))}; it has {platform.parts}")
@@ -109,13 +113,13 @@ class Sync:
 
     def _plan(self, *, recheck_hidden: bool) -> SyncPlan:
         stored = self._stored()
-        named = self._options.partitions
-        if not named:
+        partitions = self._options.partitions
+        if not partitions:
             listing = self._platform.list_partitions()
             if self._options.since is None:
                 self._guard(listing, stored)
             return plan_listed(listing, stored, self._parts, self._options, recheck_hidden=recheck_hidden)
-        sightings = self._sight(named, stored)
+        sightings = self._sight(partitions, stored)
         self._require_known(sightings, stored)
         return plan_looked_up(sightings, stored, self._parts, self._options)
 
@@ -143,20 +147,20 @@ class Sync:
             listed=len(listed),
         )
 
-    def _sight(self, named: Sequence[str], stored: StoredTokens) -> list[LookupResult]:
+    def _sight(self, partitions: Sequence[str], stored: StoredTokens) -> list[LookupResult]:
         """Return how each named partition stands.
 
         That one which the mirror holds is gone is believed only if the listing lacks it too, and passes the guard: it
         shows what it is that answers. One that is listed all the same is read, and fails by itself.
         """
-        few = len(named) <= LOOK_UPS
-        sightings = [look_up(self._platform, key) for key in named] if few else []
+        few = len(partitions) <= LOOK_UPS
+        sightings = [look_up(self._platform, key) for key in partitions] if few else []
         if few and not any(isinstance(sighting, Gone) and sighting.key in stored for sighting in sightings):
             return sightings
         listing = self._platform.list_partitions()
         listed = {item.key: item for item in listing}
         found = {sighting.key: sighting for sighting in sightings}
-        sightings = [listed.get(key) or found.get(key) or look_up(self._platform, key) for key in named]
+        sightings = [listed.get(key) or found.get(key) or look_up(self._platform, key) for key in partitions]
         if any(isinstance(sighting, Gone) and sighting.key in stored for sighting in sightings):
             self._guard(listing, stored)
         return sightings
@@ -177,20 +181,19 @@ class Sync:
 
     def _each(self, plan: SyncPlan, work: Callable[[Tools, Stale], PartitionReport]) -> Iterator[PartitionReport]:
         """Yield each partition's report; when left early, stop the others before their next observation."""
-        concurrency = self._options.max_concurrent
         self._progress.begin(Stage.UPDATE_PARTITIONS, None, len(plan.stale))
         stopping, stored = Event(), self._stored()
 
         def guard(listing: Sequence[Listed]) -> None:
             self._guard(listing, stored)
 
-        with rare_collections(), RequestWorkers(concurrency) as workers:
+        with rare_collections(), RequestWorkers(self._max_concurrent) as workers:
 
             def work_on(item: Stale) -> PartitionReport:
                 with workers.share() as share:
                     return work(Tools(self._platform, self._options, self._progress, share, stopping, guard), item)
 
-            threads = ThreadPoolExecutor(concurrency, thread_name_prefix="partition")
+            threads = ThreadPoolExecutor(self._max_concurrent, thread_name_prefix="partition")
             try:
                 yield from self._reports([threads.submit(work_on, item) for item in plan.stale])
             finally:

@@ -1,42 +1,60 @@
 """What one sync is asked to do."""
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
+from typing_extensions import Self
 
 from dandi_pipeline.errors import ConfigurationError
-from dandi_pipeline.settings import AS_SET, Tuning
+from dandi_pipeline.settings import AS_SET, Tuning, one_line_error
 
 
-@dataclass(frozen=True, slots=True)
-class SyncOptions:
-    """The scope and manner of one sync; the default is everything stale, by the cheapest exact plan.
+def _instant(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except ValueError:
+        raise ConfigurationError(f"since: {value!r} is not a date and time like 2024-01-01T12:00:00Z") from None
 
-    `full` reads everything again; in a numbered `round` of sweeps, where a platform can tell most changes cheaply, the
-    content of a share of the partitions only, another one each round. `parts` empty means every part of the platform;
-    `partitions` empty means every partition. `max_records` limits the bulk records read per partition; what it cuts
-    short stays stale. `ignore_unknown` passes over named partitions that neither platform nor mirror has: they may have
-    gone since they were named.
-    `max_concurrent` partitions are worked on at once, and as many requests; `mode` says how the platform is asked.
+
+class SyncOptions(BaseModel):
+    """The options of one sync; the default is everything stale, by the cheapest exact plan.
+
+    The command line, the config of a run and the syncs of several sources are forms of this model: what it calls an
+    option is what all of them call it. Raises `ConfigurationError` for what cannot be meant.
     """
 
-    partitions: tuple[str, ...] = ()
-    parts: tuple[str, ...] = ()
-    since: datetime | None = None
-    full: bool = False
-    round: int | None = None
-    max_records: int | None = None
-    allow_mass_deletion: bool = False
-    ignore_unknown: bool = False
-    max_concurrent: int = 5
-    mode: Tuning = AS_SET
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def __post_init__(self) -> None:
-        if self.since is not None and self.since.tzinfo is None:
+    partitions: tuple[str, ...] = Field(default=(), description="The partitions to sync; none means every one.")
+    parts: tuple[str, ...] = Field(default=(), description="The parts to sync, e.g. assets; none means all.")
+    since: Annotated[datetime | None, BeforeValidator(_instant)] = Field(
+        default=None, description="Only what changed since this instant (ISO 8601, with zone)."
+    )
+    full: bool = Field(default=False, description="Read everything again, stale or not.")
+    round: int | None = Field(
+        default=None,
+        description="With `full`, the number of a round of sweeps: where a platform tells most changes cheaply,"
+        " only the content of a share of the partitions is read, another one each round.",
+    )
+    max_records: int | None = Field(
+        default=None, description="Read at most this many records of a partition; one cut short stays stale."
+    )
+    allow_mass_deletion: bool = Field(default=False, description="Delete even what the guard would refuse.")
+    ignore_unknown: bool = Field(default=False, description="Pass over named partitions that do not exist any more.")
+    tuning: Tuning = Field(default=AS_SET, description="How the platform is asked.")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        options = one_line_error(handler, given)
+        if options.since is not None and options.since.tzinfo is None:
             raise ConfigurationError("since: give a time zone, e.g. 2024-01-01T12:00:00Z")
-        if self.max_records is not None and self.max_records < 1:
-            raise ConfigurationError(f"max-assets: {self.max_records} is not a positive number")
-        if self.max_concurrent < 1:
-            raise ConfigurationError(f"max-concurrent: {self.max_concurrent} is not a positive number")
+        if options.max_records is not None and options.max_records < 1:
+            raise ConfigurationError(f"max-records: {options.max_records} is not a positive number")
+        return options
 
     @property
     def whole(self) -> bool:

@@ -237,7 +237,7 @@ class Reading:
             full=tools.options.full,
             round=tools.options.round,
             fetch=fetch,
-            limit=tools.options.max_records,
+            max_records=tools.options.max_records,
         )
 
     def run(self) -> Settled:
@@ -257,7 +257,7 @@ class Reading:
     def _observations(self) -> Iterable[Observation]:
         """Return what the platform shows, as it comes in, or all of it at once where the mode says so."""
         observations = self._tools.platform.read(self._listed, self._request)
-        return observations if self._tools.options.mode.streaming else list(observations)
+        return observations if self._tools.options.tuning.streaming else list(observations)
 
     def _take(self, observation: Planned | Expected | Shape | Observed | Unchanged | Outdated | Complete) -> None:
         progress, key = self._tools.progress, self._listed.key

@@ -120,9 +120,8 @@ def _source(archive: ServedArchive, home: Path) -> tuple[Source, Settings]:
 
 
 def _sync_alone(source: Source, settings: Settings) -> None:
-    options = SyncOptions(max_concurrent=source.settings.max_concurrent)
     with Connections([source], settings).open(source.alias) as connection:
-        sync = Sync(source.alias, connection.platform, connection.mirror, options)
+        sync = Sync(source.alias, connection.platform, connection.mirror, SyncOptions())
         assert not any(report.error for report in sync.run(sync.plan(), "run"))
 
 

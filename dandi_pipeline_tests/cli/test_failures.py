@@ -27,7 +27,7 @@ def the_error(finished: Finished, code: int) -> str:
         (["sync", "--since"], "'--since' requires an argument"),
         (["sync", "--since", "yesterday"], "'--since': 'yesterday' is not a date; write 2024-01-01"),
         (["sync", "--since", "2024-02-30"], "'2024-02-30' does not exist"),
-        (["sync", "--max-assets", "many"], "'--max-assets': 'many' is not a positive whole number"),
+        (["sync", "--max-assets", "many"], "'--max-assets' / '--max-records': 'many' is not a positive whole number"),
         (["sync", "--max-assets", "0"], "'0' is not a positive whole number"),
         (["sync", "--max-assets=-3"], "'-3' is not a positive whole number"),
         (["sync", "--dandisets-only", "--assets-only"], "--dandisets-only and --assets-only exclude each other"),

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
+from dandi_pipeline.orchestration.dagster_internals import Line
 from dandi_pipeline.orchestration.event_batches import EventBatches
 from dandi_pipeline.orchestration.instance import open_instance, prepare_home
 from dandi_pipeline_tests.postgresql import PostgresqlServer
@@ -80,7 +81,7 @@ def test_a_line_of_a_batch_is_what_dagster_writes_of_a_logged_one(instance: dg.D
     def log_both(context: dg.AssetExecutionContext) -> None:
         context.log.info("000001: 1 asset added")
         with closing(EventBatches(context)) as batches:
-            batches.add_line("000001: 1 asset added")
+            batches.add(Line("000001: 1 asset added"))
 
     entries = instance.all_logs(in_a_step(instance, log_both))
 
@@ -114,7 +115,7 @@ def test_a_thousand_events_take_a_few_transactions(instance: dg.DagsterInstance)
     def log(context: dg.AssetExecutionContext) -> None:
         batches = EventBatches(context)
         for number in range(1_000):
-            batches.add_line(f"{number:06d}: 1 asset added")
+            batches.add(Line(f"{number:06d}: 1 asset added"))
             batches.add(materialization(f"{number:06d}"))
         sa.event.listen(sa.Engine, "commit", note)
         try:

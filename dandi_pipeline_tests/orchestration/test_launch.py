@@ -8,14 +8,12 @@ import sys
 import time
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import cast
 
 import dagster as dg
 import pytest
 
 from dandi_pipeline.errors import MassDeletionRefused
 from dandi_pipeline.orchestration import recording as run_tags
-from dandi_pipeline.orchestration.event_batches import EventBatches
 from dandi_pipeline.orchestration.history import past_syncs
 from dandi_pipeline.orchestration.recording import printable
 from dandi_pipeline_tests.orchestration.served import CHECKOUT
@@ -261,31 +259,6 @@ def test_a_killed_sync_is_failed_by_whoever_looks_next(site: Site, instance: dg.
     process.communicate(timeout=30)
 
     assert [past.status for past in past_syncs(site.settings.dagster_home, limit=5)] == ["failed"]
-
-
-def test_a_dagster_without_the_private_calls_is_told_of_and_survived() -> None:
-    class OtherDagster:
-        """A context that lacks what is private."""
-
-        def __init__(self) -> None:
-            self.warnings: list[str] = []
-            self.events: list[dg.AssetObservation] = []
-            self.log = self.instance = self.event_log_storage = self
-
-        def warning(self, message: str) -> None:
-            self.warnings.append(message)
-
-        def log_event(self, event: dg.AssetObservation) -> None:
-            self.events.append(event)
-
-    context, event = OtherDagster(), dg.AssetObservation(ASSETS, partition="000002")
-    batches = EventBatches(cast(dg.AssetExecutionContext, context))
-    batches.add(event)
-    batches.add_planned(ASSETS, "000002")
-    batches.close()
-
-    assert context.events == [event]
-    assert [warning.partition(" with ")[0] for warning in context.warnings] == ["000002: cannot be shown as failed"]
 
 
 def test_on_postgresql_everything_is_the_same(site: Site, postgresql_server: PostgresqlServer) -> None:

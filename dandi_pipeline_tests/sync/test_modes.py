@@ -1,9 +1,9 @@
-"""Each setting of a mode changes how the platform is asked, and none changes what the mirror comes to hold."""
+"""Each setting of a tuning changes how the platform is asked, and none changes what the mirror comes to hold."""
 
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.http import Traffic
 from dandi_pipeline.mirror import Mirror
-from dandi_pipeline.orchestration.resources import SyncConfig
+from dandi_pipeline.orchestration.resources import config_of, options_of
 from dandi_pipeline.platforms.notion.settings import NotionSettings
 from dandi_pipeline.platforms.registry import SETTINGS, open_platform
 from dandi_pipeline.settings import AS_SET, LEGACY, PRESETS, Settings, Tuning, load_sources
@@ -34,7 +34,7 @@ class Copied:
 
 
 class Bench:
-    """Copies one archive anew in any mode."""
+    """Copies one archive anew in any tuning."""
 
     def __init__(self, archive: SimulatedArchive, folder: Path) -> None:
         self.archive = archive
@@ -43,12 +43,12 @@ class Bench:
         self.settings = Settings.from_environment(environ, folder)
         (self.source,) = load_sources(None, SETTINGS)
 
-    def copy(self, mode: Tuning) -> Copied:
+    def copy(self, tuning: Tuning) -> Copied:
         self.archive.requests.reset()
         url = f"sqlite:///{self.folder / f'{time.monotonic_ns()}.sqlite'}"
         started = time.monotonic()
-        asked = SyncOptions(max_concurrent=mode.max_concurrent or 5, mode=mode)
-        with Mirror.open(url) as mirror, closing(open_platform(self.source, self.settings, mirror, mode)) as platform:
+        asked = SyncOptions(tuning=tuning)
+        with Mirror.open(url) as mirror, closing(open_platform(self.source, self.settings, mirror, tuning)) as platform:
             sync = Sync("dandi", platform, mirror, asked)
             assert [report.error for report in sync.run(sync.plan(), "run") if report.error] == []
             traffic = platform.traffic
@@ -71,14 +71,16 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_the_presets_bound_how_many_requests_are_in_flight(bench: Bench) -> None:
-    most = {name: bench.copy(replace(mode, manifests=False)).in_flight for name, mode in PRESETS.items()}
+    most = {
+        name: bench.copy(tuning.model_copy(update={"manifests": False})).in_flight for name, tuning in PRESETS.items()
+    }
     assert most["safe"] == 2
     assert 2 < most["default"] <= 5
     assert 5 < most["fast"] <= 10
 
 
-def test_the_legacy_mode_sends_one_request_at_a_time_each_over_a_connection_of_its_own(bench: Bench) -> None:
-    copied = bench.copy(replace(LEGACY, manifests=False))
+def test_the_legacy_tuning_sends_one_request_at_a_time_each_over_a_connection_of_its_own(bench: Bench) -> None:
+    copied = bench.copy(LEGACY.model_copy(update={"manifests": False}))
     assert copied.in_flight == 1
     assert copied.traffic.opened == copied.traffic.requests
     pooled = bench.copy(AS_SET)
@@ -142,21 +144,20 @@ class Order:
 def test_without_streaming_a_partition_is_read_whole_before_it_is_compared(bench: Bench, streaming: bool) -> None:
     order = Order()
     bench.archive.before_response = lambda kind, _: order.events.append(kind)
-    mode = Tuning(batch_size=5, streaming=streaming, manifests=False)
-    asked = SyncOptions(partitions=("000001",), max_concurrent=1, mode=mode)
+    tuning = Tuning(batch_size=5, streaming=streaming, manifests=False)
+    asked = SyncOptions(partitions=("000001",), tuning=tuning.model_copy(update={"max_concurrent": 1}))
     url = f"sqlite:///{bench.folder / 'mirror.sqlite'}"
-    with Mirror.open(url) as mirror, closing(open_platform(bench.source, bench.settings, mirror, mode)) as platform:
+    with Mirror.open(url) as mirror, closing(open_platform(bench.source, bench.settings, mirror, tuning)) as platform:
         sync = Sync("dandi", platform, mirror, asked, order)
         assert [report.error for report in sync.run(sync.plan(), "run")] == [None]
     last_read = order.events.index("version_info")
     assert (order.events.index("compared") < last_read) == streaming
 
 
-@pytest.mark.parametrize("mode", [AS_SET, LEGACY, *PRESETS.values(), Tuning(rate_limit=0.5, batch_size=7)])
-def test_a_mode_survives_the_runs_config(mode: Tuning) -> None:
-    asked = SyncOptions(mode=mode, max_concurrent=mode.max_concurrent or 5)
-    config = SyncConfig.of(asked)
-    assert config.options(partitions=(), parts=(), ignore_unknown=False, max_concurrent=5) == asked
+@pytest.mark.parametrize("tuning", [AS_SET, LEGACY, *PRESETS.values(), Tuning(rate_limit=0.5, batch_size=7)])
+def test_a_mode_survives_the_runs_config(tuning: Tuning) -> None:
+    asked = SyncOptions(tuning=tuning)
+    assert options_of(config_of(asked)) == asked
 
 
 @pytest.mark.parametrize("name", ["pool_size", "max_concurrent", "batch_size", "rate_limit"])

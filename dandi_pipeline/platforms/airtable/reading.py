@@ -173,7 +173,7 @@ class TableReading:
 
     def _within_limit(self, pages: Iterator[Sequence[Record]]) -> Iterator[Sequence[Record]]:
         """Yield pages until the request's limit is reached, and note whether anything was left out."""
-        left = self._request.limit
+        left = self._request.max_records
         for records in pages:
             if left is not None and len(records) > left:
                 self._cut_short = True

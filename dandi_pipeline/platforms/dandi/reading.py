@@ -162,7 +162,7 @@ class AssetReading:
         """Yield every asset; raise `TornRead` where the listing does not add up. `full`: all content by API."""
         plan = self._plan(full=full)
         yield _planned(str(plan), plan.cost)
-        if plan.manner is ReadStrategy.FULL or self._request.limit:
+        if plan.manner is ReadStrategy.FULL or self._request.max_records:
             yield from self._full_walk()
         elif plan.manner is ReadStrategy.NEWEST:
             yield from self._newest_walk(plan)
@@ -350,7 +350,7 @@ class AssetReading:
     # Pages with metadata
 
     def _full_walk(self) -> Iterator[Observation]:
-        size = min(self._page_size, self._request.limit or self._page_size)
+        size = min(self._page_size, self._request.max_records or self._page_size)
 
         def read(number: int) -> RecordsPage:
             page = self._page(Place(Page(number, size)), metadata=True)
@@ -360,9 +360,9 @@ class AssetReading:
         [first] = self._request.workers.map(read, [1])
         count = first.count or 0
         pages = ceil(count / size)
-        if self._request.limit and count > self._request.limit:
+        if self._request.max_records and count > self._request.max_records:
             self.cut_short = True
-            pages = ceil(self._request.limit / size)
+            pages = ceil(self._request.max_records / size)
 
         yield Expected(count)
         seen = 0
@@ -376,7 +376,7 @@ class AssetReading:
 
     def _left(self, seen: int, length: int) -> int:
         """Return how many of a page's records the limit still takes."""
-        limit = self._request.limit
+        limit = self._request.max_records
         return length if limit is None else max(0, length - max(0, seen - limit))
 
     # Pages without, then what differs
@@ -711,7 +711,7 @@ class DandisetReading:
         draft whose time has gone back by more than changes can be late is not to be trusted with times.
         """
         stored, *details = (self._request.tokens.get(ASSETS) or "").split(" ")
-        if self._request.limit or self._request.full or not details:
+        if self._request.max_records or self._request.full or not details:
             return None
         before, now = moment_of(stored), self._listed.modified
         return None if now < before - OVERLAP else canonical_instant((before - OVERLAP).isoformat())

@@ -284,7 +284,7 @@ class PageReading:
                 yield Observed([self._record(page)])
 
     def _within_limit(self, rows: Sequence[Json]) -> Sequence[Json]:
-        limit = self._request.limit
+        limit = self._request.max_records
         if limit is None or len(self._shown) + len(rows) <= limit:
             return rows
         self.cut_short = True
