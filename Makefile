@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 ARGS ?=
 PLATFORMS ?= dandi
 SECONDS ?= 300
+OLDEST := $(shell sed -n 's/.*"\(dagster[a-z-]*\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml)
 
-.PHONY: help sync ui demo test browser check bench soak clean
+.PHONY: help sync ui demo test oldest browser check bench soak clean
 
 help:
 	@echo "make demo   the whole job against a simulated archive, no network; PLATFORMS=all: with Notion and Airtable"
@@ -14,6 +15,7 @@ help:
 	@echo "make sync   mirror the DANDI Archive; options in ARGS, e.g. make sync ARGS='--dandiset-id 3'"
 	@echo "make ui     Dagster's UI on the same mirror"
 	@echo "make test   the tests;  make check: ruff, mypy, import contracts"
+	@echo "make oldest the tests of what Dagster runs, on the oldest Dagster that pyproject.toml admits"
 	@echo "make browser, make bench, make soak: what needs Chromium, quiet or time; see CONTRIBUTING.md"
 
 $(VENV)/.runtime: pyproject.toml
@@ -41,6 +43,19 @@ demo: $(VENV)/.runtime
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n auto --ignore dandi_pipeline_tests/browser $(ARGS)
 
+$(VENV)-oldest/.dev: pyproject.toml
+	@test -x $(VENV)-oldest/bin/python || $(PYTHON) -m venv $(VENV)-oldest
+	@echo "Installing $(OLDEST) into $(VENV)-oldest (once) …" >&2
+	@$(VENV)-oldest/bin/pip install --quiet --disable-pip-version-check -e '.[dev]' $(OLDEST)
+	@touch $@
+
+# Without the tests of batches: the oldest Dagster lacks what writes them, and events are logged one by one.
+# With its own warnings: an old Dagster meets libraries that came after it.
+oldest: $(VENV)-oldest/.dev
+	@$(VENV)-oldest/bin/python -m pytest -n auto -W default dandi_pipeline_tests/orchestration \
+	  --ignore dandi_pipeline_tests/orchestration/test_event_batches.py \
+	  --ignore dandi_pipeline_tests/orchestration/test_start_up.py $(ARGS)
+
 browser: $(VENV)/.dev
 	@$(BIN)/python -m pytest dandi_pipeline_tests/browser $(ARGS)
 
@@ -57,4 +72,4 @@ soak: $(VENV)/.dev
 	@$(BIN)/python -m dandi_pipeline_tests.soak --seconds $(SECONDS) $(ARGS)
 
 clean:
-	rm -rf $(VENV) .bench .dagster_home .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-oldest .bench .dagster_home .demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -284,7 +284,7 @@ class Description(Protocol):
         """What a partition is called here, in words, e.g. "dandiset" or "data source"."""
         ...
 
-    def partition_key(self, text: str) -> str:
+    def partition_key(self, partition: str) -> str:
         """Return the key that a user's spelling means; raise `ConfigurationError` if it can mean none."""
         ...
 

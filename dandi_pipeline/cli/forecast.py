@@ -113,6 +113,8 @@ def preview(source: Source, settings: Settings, options: SyncOptions, watcher: D
             partition_noun=platform.partition_noun,
             record_noun=platform.kinds[-1].name,
             traffic=platform.traffic,
+            whole=options.whole,
+            tuning=str(options.tuning),
         )
 
 
@@ -225,8 +227,8 @@ def _past_pace(home: Path) -> dict[str, float]:
     """Return how many requests a second each source's last sync sent, where that says something."""
     pace: dict[str, float] = {}
     for past in past_syncs(home, limit=_PAST):
-        if past.duration_seconds and (past.requests or 0) >= _TELLING:
-            pace.setdefault(past.source, (past.requests or 0) / past.duration_seconds)
+        if past.duration_seconds and past.traffic.requests >= _TELLING:
+            pace.setdefault(past.source, past.traffic.requests / past.duration_seconds)
     return pace
 
 

@@ -73,7 +73,7 @@ def _sums(syncs: "Sequence[PastSync]") -> dict[str, Any]:
         "succeeded": succeeded,
         "success_rate": round(succeeded / len(ended), 4) if ended else None,
         "failures": dict(failures),
-        "records_changed": sum(sync.records.changed for sync in syncs if sync.records),
+        "records_changed": sum(sync.report.records.changed for sync in syncs if sync.report),
         "requests": sum(sync.traffic.requests for sync in syncs),
         "throttled": sum(sync.traffic.throttled for sync in syncs),
     }

@@ -63,7 +63,7 @@ def history(*, limit: int, source: str | None, as_json: bool) -> int:
 
 
 def _row(sync: "PastSync") -> tuple[str, ...]:
-    counts = (sync.checked, sync.added, sync.updated, sync.deleted, sync.failed)
+    counts = _counts(sync).values()
     scope = plain(sync.scope)
     return (
         f"{sync.started.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S}",
@@ -77,4 +77,34 @@ def _row(sync: "PastSync") -> tuple[str, ...]:
 
 
 def _as_json(sync: "PastSync") -> dict[str, Any]:
-    return asdict(sync) | {"started": sync.started.astimezone(timezone.utc).isoformat()}
+    report = sync.report
+    return {
+        "run_id": sync.run_id,
+        "source": sync.source,
+        "scope": sync.scope,
+        "started": sync.started.astimezone(timezone.utc).isoformat(),
+        "duration_seconds": sync.duration_seconds,
+        "status": sync.status,
+        "launched_by": sync.launched_by,
+        **_counts(sync),
+        "records": asdict(report.records) if report else None,
+        "requests": report.traffic.requests if report else None,
+        "traffic": asdict(sync.traffic),
+        "errors": dict(report.failures) if report else {},
+        "stopped": report.stopped if report else None,
+        "stopped_by": report.stopped_by if report else None,
+    }
+
+
+def _counts(sync: "PastSync") -> dict[str, int | None]:
+    """Return what became of the partitions; None where the run did not get to its end."""
+    if sync.report is None:
+        return dict.fromkeys(("checked", "added", "updated", "deleted", "failed"))
+    counted = sync.report.partitions
+    return {
+        "checked": counted.checked,
+        "added": counted.added,
+        "updated": counted.updated,
+        "deleted": counted.deleted,
+        "failed": sync.report.failed,
+    }

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
-from dandi_pipeline.sync.report import PartitionReport, SyncReport, Tally
+from dandi_pipeline.sync.report import Problem, SyncReport, Tally
 
 if TYPE_CHECKING:
     from dandi_pipeline.orchestration.history import Freshness
@@ -162,18 +162,18 @@ def _verdict(report: SyncReport, *, dry_run: bool) -> Iterator[str]:
     if report.incomplete:
         noun = report.partition_noun
         yield f"{quantity(len(report.incomplete), noun)} read in part, to be synced again:"
-        yield from (f"  {item.partition}: {one_line(item.warning or item.outcome.value)}" for item in report.incomplete)
+        yield from (f"  {item.partition}: {one_line(item.message)}" for item in report.incomplete)
     ending = "Dry run" if dry_run else "Sync"
     if not report.problems:
         yield f"{ending} completed successfully" + ("; nothing was written" if dry_run else "")
         return
     yield f"{ending} completed with {quantity(len(report.problems), 'error')}:"
-    yield from (f"  {_problem(item)}" for item in report.problems)
+    yield from (f"  {in_one_line(item)}" for item in report.problems)
 
 
-def _problem(item: PartitionReport) -> str:
-    group = item.error.group if item.error else item.outcome.value
-    return f"{item.partition} ({group}): {one_line(str(item.error or item.warning))}"
+def in_one_line(problem: Problem) -> str:
+    """Return which partition stays stale, who acts and why."""
+    return f"{problem.partition} ({problem.group}): {one_line(problem.message)}"
 
 
 def byte_size(count: int) -> str:

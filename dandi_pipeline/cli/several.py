@@ -22,12 +22,13 @@ from typing import Any
 from dandi_pipeline.cli.forecast import forecast_json, forecast_table, forecasts
 from dandi_pipeline.cli.interrupts import INTERRUPTED, interrupts_heeded
 from dandi_pipeline.cli.options import Shown
-from dandi_pipeline.cli.output import RULE, byte_size, heading, one_line, plain, quantity, tell, why
+from dandi_pipeline.cli.output import RULE, byte_size, heading, in_one_line, one_line, plain, quantity, tell, why
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.history import Freshness, freshness_of
 from dandi_pipeline.orchestration.launch import sigterm_interrupts
 from dandi_pipeline.settings import Settings, Source
 from dandi_pipeline.sync.options import SyncOptions
+from dandi_pipeline.sync.report import SyncReport, Tally
 
 _ERROR = "Error: "
 
@@ -53,7 +54,7 @@ class Ended:
 
     platform: str
     code: int
-    report: dict[str, Any] | None
+    report: SyncReport | None
     error: str
 
 
@@ -103,7 +104,7 @@ class Children:
             return Ended(
                 child.source.platform, code, None, error or f"ended without a report, exit code {process.returncode}"
             )
-        return Ended(child.source.platform, code, json.loads(text), "")
+        return Ended(child.source.platform, code, SyncReport.from_json(json.loads(text)), "")
 
     def _start(self, child: Child, output: int) -> "subprocess.Popen[str] | None":
         """Start a process, unless nothing is to be started any more.
@@ -144,16 +145,13 @@ class Children:
                 process.send_signal(signal.SIGINT)
 
 
-_CHANGES = ("added", "updated", "deleted")
-
-
 def merged_json(ends: Mapping[str, Ended], seconds: float) -> dict[str, Any]:
     """Return each source's own report by its alias, and the total.
 
     A source whose sync was stopped has `error` and `exit_code` in place of a report.
     """
     sources = {
-        alias: end.report if end.report is not None else {"error": end.error, "exit_code": end.code}
+        alias: end.report.to_json() if end.report is not None else {"error": end.error, "exit_code": end.code}
         for alias, end in ends.items()
     }
     return {"sources": sources, "total": _total(ends, seconds)}
@@ -178,36 +176,27 @@ def _total(ends: Mapping[str, Ended], seconds: float) -> dict[str, Any]:
         "duration_seconds": round(seconds, 3),
         "sources_synced": len(reports),
         "sources_failed": len(ends) - len(reports),
-        "records_changed": sum(_changed(report) for report in reports),
-        "requests": sum(report["requests"] for report in reports),
-        "bytes_received": sum(report["bytes_received"] for report in reports),
-        "errors": len(ends) - len(reports) + sum(len(report["errors"]) for report in reports),
+        "records_changed": sum(report.records.changed for report in reports),
+        "requests": sum(report.traffic.requests for report in reports),
+        "bytes_received": sum(report.traffic.bytes_received for report in reports),
+        "errors": len(ends) - len(reports) + sum(len(report.problems) for report in reports),
     }
 
 
 def _in_words(end: Ended) -> str:
-    if end.report is None:
+    report = end.report
+    if report is None:
         return f"failed, exit code {end.code}"
-    counts = [_counted(noun, tally) for noun, tally in _tallies(end.report).items()]
-    failed = quantity(len(end.report["errors"]), "error")
-    took = f"{quantity(end.report['requests'], 'request')}, {end.report['duration_seconds']:.2f} seconds"
-    return "; ".join([*counts, *([failed] if end.report["errors"] else []), took])
+    counts = [_counted(report.partition_noun, report.partitions), _counted(report.record_noun, report.records)]
+    failed = [quantity(len(report.problems), "error")] if report.problems else []
+    took = f"{quantity(report.traffic.requests, 'request')}, {report.duration_seconds:.2f} seconds"
+    return "; ".join([*counts, *failed, took])
 
 
-def _counted(nouns: str, tally: Mapping[str, int]) -> str:
-    changes = [f"{tally[verb]:,} {verb}" for verb in _CHANGES if tally[verb]]
-    noun = nouns.replace("_", " ").removesuffix("s")
-    return ", ".join([f"{quantity(tally['checked'], noun)} checked", *changes])
-
-
-def _tallies(report: Mapping[str, Any]) -> dict[str, Mapping[str, int]]:
-    """Return the two tallies of a report, the partitions' and the records', by their nouns."""
-    return {name: value for name, value in report.items() if isinstance(value, dict) and "checked" in value}
-
-
-def _changed(report: Mapping[str, Any]) -> int:
-    *_, records = _tallies(report).values()
-    return sum(records[verb] for verb in _CHANGES)
+def _counted(noun: str, tally: Tally) -> str:
+    counts = {"added": tally.added, "updated": tally.updated, "deleted": tally.deleted}
+    changes = [f"{count:,} {verb}" for verb, count in counts.items() if count]
+    return ", ".join([f"{quantity(tally.checked, noun)} checked", *changes])
 
 
 def _verdict(ends: Mapping[str, Ended]) -> Iterator[str]:
@@ -226,8 +215,7 @@ def _problems(alias: str, end: Ended) -> Iterator[str]:
     if end.report is None:
         yield f"{alias}: {one_line(end.error)}"
         return
-    for error in end.report["errors"]:
-        yield f"{alias}: {error['partition']} ({error['group']}): {one_line(error['message'])}"
+    yield from (f"{alias}: {in_one_line(problem)}" for problem in end.report.problems)
 
 
 _AT_ONCE = 5

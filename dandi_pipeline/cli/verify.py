@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -93,9 +94,11 @@ def _repair(
 
 def _result(checked: int, reports: Sequence["PartitionReport"], repaired: "SyncReport | None") -> dict[str, Any]:
     """Return what was found, as the JSON shows it; a partition whose repair failed remains."""
+    from dandi_pipeline.sync.report import Problem
+
     differing = {report.partition: _differences(report.tallies) for report in reports if report.changed}
     unread = [report for report in reports if report.error is not None]
-    failed = [*unread, *(repaired.problems if repaired else ())]
+    failed = [*map(Problem.of, unread), *(repaired.problems if repaired else ())]
     remaining = {report.partition for report in failed} & differing.keys() if repaired else differing.keys()
     return {
         "run_id": repaired.run_id if repaired else None,
@@ -103,10 +106,7 @@ def _result(checked: int, reports: Sequence["PartitionReport"], repaired: "SyncR
         "equal": len(reports) - len(differing) - len(unread),
         "differing": differing,
         "remaining": sorted(remaining),
-        "errors": [
-            {"partition": item.partition, "group": item.error.group if item.error else "", "message": str(item.error)}
-            for item in failed
-        ],
+        "errors": [asdict(problem) for problem in failed],
     }
 
 

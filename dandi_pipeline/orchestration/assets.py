@@ -14,13 +14,13 @@ import dagster as dg
 
 from dandi_pipeline.errors import ConfigurationError, PipelineError, UnforeseenError
 from dandi_pipeline.orchestration.instance import at_work
-from dandi_pipeline.orchestration.recording import INTERRUPTED, STOPPED_BY, Journal, failure_of, printable, stopped
+from dandi_pipeline.orchestration.recording import Journal, failure_of, printable, stopping
 from dandi_pipeline.orchestration.resources import Connection, Connections, SyncConfig, Watcher, options_of
 from dandi_pipeline.orchestration.sources import MirroredSource, partitions_of
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.progress import Progress
-from dandi_pipeline.sync.report import Outcome, PartitionReport, SyncReport
+from dandi_pipeline.sync.report import INTERRUPTED, Outcome, PartitionReport, SyncReport
 
 
 def build_assets(source: MirroredSource) -> dg.AssetsDefinition:
@@ -81,7 +81,7 @@ def _sync(
         watcher.report = _recorded(context, source, requested(context, config, source), connections, watcher)
     except PipelineError as error:
         watcher.stopped_by = error
-        raise stopped(error) from None
+        raise stopping(error) from None
     if watcher.report.problems:
         raise failure_of(watcher.report)
 
@@ -95,23 +95,23 @@ def _recorded(
 ) -> SyncReport:
     """Run the sync and leave its sums on the run, however it ends."""
     journal = Journal(context, source, options, watcher.log)
-    ended_early: str | None = UnforeseenError.group
+    stopped: str | None = UnforeseenError.group
+    stopped_by: str | None = None
     try:
         with warnings_logged(context), connections.open(source.alias, options.tuning) as connection:
             keys = _keys(journal, source, options, connection)
             if keys or not options.partitions:
                 options = options.model_copy(update={"partitions": tuple(keys)})
                 _follow(journal, source, options, connection, watcher.progress, context.run.run_id)
-        ended_early = None
+        stopped = None
     except (KeyboardInterrupt, SystemExit, GeneratorExit, dg.DagsterExecutionInterruptedError):
-        ended_early = INTERRUPTED
+        stopped = INTERRUPTED
         raise
     except PipelineError as error:
-        ended_early = error.group
-        context.instance.add_run_tags(context.run.run_id, {STOPPED_BY: printable(str(error))})
+        stopped, stopped_by = error.group, printable(str(error))
         raise
     finally:
-        report = journal.close(ended_early)
+        report = journal.close(stopped, stopped_by)
     return report
 
 

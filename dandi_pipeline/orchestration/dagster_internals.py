@@ -168,8 +168,8 @@ def _store_in_one_database(storage: "SqlEventLogStorage") -> _Store:
         lines, events = _told_apart(entries)
         if lines:
             with _unavailable_if_missing():
-                statement = insert_lines(lines)
-            with connect(lines[0].run_id) as connection:
+                statement, connecting = insert_lines(lines), connect(lines[0].run_id)
+            with connecting as connection:
                 connection.execute(statement)
         # The storage takes one kind of event at a time, and notes the last one as its asset's latest.
         for _, batch in groupby(sorted(events, key=_kind), key=_kind):
@@ -262,6 +262,14 @@ def database_url(folder: Path, name: str) -> str:
         return str(create_db_conn_string(str(folder), name))
     except _MISSING:
         return f"sqlite:///{folder / name}.db"
+
+
+def tag_values(instance: dg.DagsterInstance, tag: str) -> list[str]:
+    """Return every value that runs have under a tag; a filter takes tags with their values only."""
+    try:
+        return sorted({value for _, values in instance.get_run_tags([tag]) for value in values})
+    except _MISSING:
+        return sorted({run.tags[tag] for run in instance.get_runs() if tag in run.tags})
 
 
 def sensor_ticks(instance: dg.DagsterInstance, before: float) -> dict[str, float]:

@@ -12,7 +12,6 @@ from filelock import FileLock, Timeout
 
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.orchestration.dagster_internals import database_url, instance_in_process
-from dandi_pipeline.orchestration.recording import KIND, SYNC
 
 DAGSTER_YAML = """\
 # Written on first use by dandi_pipeline; edit it freely, it is never overwritten.
@@ -182,9 +181,7 @@ def at_work(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
 
 def end_abandoned_runs(instance: dg.DagsterInstance) -> None:
     """Mark as failed every started sync whose process, on this machine, is gone."""
-    started = instance.get_runs(
-        dg.RunsFilter(tags={KIND: SYNC}, statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
-    )
+    started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]))
     for run in started:
         begun = _begun_path(instance, run.run_id)
         if _is_abandoned(begun):

@@ -3,7 +3,6 @@
 import json
 import logging
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,52 +18,28 @@ from dandi_pipeline.orchestration.event_batches import EventBatches
 from dandi_pipeline.orchestration.sources import MirroredSource, add_partitions, remove_partition
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import SyncPlan
-from dandi_pipeline.sync.report import Outcome, PartitionReport, SyncReport, Tally, summarize
+from dandi_pipeline.sync.report import INTERRUPTED, Outcome, PartitionReport, SyncReport, Tally, summarize
 
 RESULT = "sync/result"
 """What came of a sync, for people: "1 failed, 2 updated"."""
 
-KIND = f"{HIDDEN_TAG_PREFIX}sync_kind"
-SYNC = "sync"
-SOURCE = ".dagster/sync_source"
-BACKGROUND = ".dagster/sync_background"
+SOURCE = f"{HIDDEN_TAG_PREFIX}sync_source"
+"""On every sync: its source's alias."""
+
+BACKGROUND = f"{HIDDEN_TAG_PREFIX}sync_background"
 """On runs that nobody is waiting for; `dagster.yaml` lets them go one at a time for each value, a source's alias."""
 
-SCOPE = ".dagster/sync_scope"
-WHOLE = ".dagster/sync_whole"
-"""On runs that looked at all of their source."""
+REPORT = f"{HIDDEN_TAG_PREFIX}sync_report"
+"""A sync's `SyncReport` as JSON; until it ends, what it was asked."""
 
-YES = "yes"
-CHECKED = ".dagster/sync_checked"
-UPDATED = ".dagster/sync_updated"
-ADDED = ".dagster/sync_added"
-DELETED = ".dagster/sync_deleted"
-FAILED = ".dagster/sync_failed"
-RECORD_NOUN = ".dagster/sync_record"
-REQUESTS = ".dagster/sync_requests"
-MODE = ".dagster/sync_mode"
-TRAFFIC = ".dagster/sync_traffic"
-"""What was sent and received, as JSON: the totals, what the platform counts beside them, and the same by host."""
-
-ERRORS = ".dagster/sync_errors"
-"""How many partitions failed, by the group of their error, as JSON."""
-
-DURATION = ".dagster/sync_duration"
-STOPPED = ".dagster/sync_stopped"
-"""What ended the sync early: its error's group, or `INTERRUPTED`; absent where every partition had its turn."""
-
-INTERRUPTED = "interrupted"
-
-STOPPED_BY = ".dagster/sync_stopped_by"
-"""The message of the error that ended the sync early."""
-
-_RECORD_COUNTS = ("checked", "added", "updated", "deleted", "unchanged")
 _LONGEST_SCOPE = 200
+_LONGEST_REPORT = 2_000
+"""Bytes of that JSON: PostgreSQL indexes run tags by key and value, and refuses rows of more than about 2,700 bytes."""
 
 
 def launch_tags(alias: str) -> dict[str, str]:
     """Return what every run of a source carries from its creation on."""
-    return {KIND: SYNC, SOURCE: alias}
+    return {SOURCE: alias}
 
 
 def background_tags(alias: str) -> dict[str, str]:
@@ -74,64 +49,59 @@ def background_tags(alias: str) -> dict[str, str]:
 
 def start_tags(alias: str, options: SyncOptions) -> dict[str, str]:
     """Return what a run carries once it knows what it is asked; a backfill's run has no launch tags."""
-    mode = str(options.tuning)
-    return {
-        **launch_tags(alias),
-        SCOPE: options.scope[:_LONGEST_SCOPE],
-        **({WHOLE: YES} if options.whole else {}),
-        **({MODE: mode} if mode else {}),
-    }
+    asked = {"scope": _scope(options), "whole": options.whole, "tuning": str(options.tuning)}
+    return {**launch_tags(alias), REPORT: json.dumps(asked)}
 
 
-def end_tags(report: SyncReport, stopped: str | None) -> dict[str, str]:
-    """Return what a run did, as text; `stopped` is what ended it early, if anything did."""
-    partitions, records = report.partitions, report.records
-    counts = {
-        CHECKED: partitions.checked,
-        UPDATED: partitions.updated,
-        ADDED: partitions.added,
-        DELETED: partitions.deleted,
-        FAILED: report.failed,
-        **{_record_tag(report.record_noun, count): getattr(records, count) for count in _RECORD_COUNTS},
-        REQUESTS: report.traffic.requests,
-    }
-    return {
-        **{tag: str(count) for tag, count in counts.items()},
-        RECORD_NOUN: report.record_noun,
-        DURATION: f"{report.duration_seconds:.2f}",
-        TRAFFIC: json.dumps(_plain(report.traffic)),
-        ERRORS: json.dumps(Counter(problem.error.group for problem in report.problems if problem.error)),
-        RESULT: _result(report, stopped),
-        **({STOPPED: stopped} if stopped else {}),
-    }
+def end_tags(report: SyncReport) -> dict[str, str]:
+    """Return what a run did."""
+    return {REPORT: bounded_json(report), RESULT: _result(report)}
 
 
-def records_from(tags: Mapping[str, str]) -> Tally | None:
-    """Return the bulk records' counts that `end_tags` wrote, or None for a run that did not come to its end."""
-    noun = tags.get(RECORD_NOUN)
-    if noun is None:
+def bounded_json(report: SyncReport) -> str:
+    """Return the report's JSON, cut to what a tag may hold: of the counts nothing is left out.
+
+    Each failed partition has its error in the log and in the mirror as well, so those go first.
+    """
+    shorter = (
+        report,
+        replace(report, problems=[replace(problem, message="") for problem in report.problems]),
+        replace(report, problems=(), incomplete=()),
+    )
+    shortest = replace(shorter[-1], traffic=replace(report.traffic, hosts={}))
+    cut = (_cut(shortest, length) for length in (500, 200, 50, 0))
+    texts = (json.dumps(each.to_json()) for each in (*shorter, shortest, *cut))
+    return next((text for text in texts if len(text) <= _LONGEST_REPORT), "{}")
+
+
+def _cut(report: SyncReport, length: int) -> SyncReport:
+    stopped_by = report.stopped_by and report.stopped_by[:length]
+    return replace(report, scope=report.scope[:length], tuning=report.tuning[:length], stopped_by=stopped_by)
+
+
+def asked_of(tags: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return what `start_tags` wrote, or the whole report; nothing where it was edited by hand."""
+    try:
+        written = json.loads(tags.get(REPORT, "{}"))
+    except json.JSONDecodeError:
+        return {}
+    return written if isinstance(written, dict) else {}
+
+
+def report_of(tags: Mapping[str, str]) -> SyncReport | None:
+    """Return the report that `end_tags` wrote, or None for a run that did not come to its end."""
+    try:
+        return SyncReport.from_json(asked_of(tags))
+    except ValueError:
         return None
-    return Tally(**{count: count_from(tags, _record_tag(noun, count)) or 0 for count in _RECORD_COUNTS})
 
 
-def count_from(tags: Mapping[str, str], tag: str) -> int | None:
-    """Return a count, or None where the tag is missing or was edited into something else by hand."""
-    text = tags.get(tag, "")
-    return int(text) if text.isascii() and text.isdigit() else None
+def _scope(options: SyncOptions) -> str:
+    return options.scope[:_LONGEST_SCOPE]
 
 
-def traffic_from(tags: Mapping[str, str]) -> Traffic:
-    """Return the traffic that `end_tags` wrote; nothing where it was not written, or was edited by hand."""
-    return _traffic(_object(tags.get(TRAFFIC)))
-
-
-def errors_from(tags: Mapping[str, str]) -> dict[str, int]:
-    """Return how many partitions failed, by the group of their error."""
-    return {group: count for group, count in _object(tags.get(ERRORS)).items() if isinstance(count, int)}
-
-
-def _result(report: SyncReport, stopped: str | None) -> str:
-    partitions = report.partitions
+def _result(report: SyncReport) -> str:
+    partitions, stopped = report.partitions, report.stopped
     ending = [stopped if stopped == INTERRUPTED else f"stopped by a {stopped} error"] if stopped else []
     counts = {
         "failed": report.failed,
@@ -141,36 +111,6 @@ def _result(report: SyncReport, stopped: str | None) -> str:
     }
     # The list of runs is narrow: what is amiss comes first.
     return ", ".join([*ending, *(f"{count:,} {what}" for what, count in counts.items() if count)]) or "no change"
-
-
-def _plain(traffic: Traffic) -> dict[str, Any]:
-    totals = {name: getattr(traffic, name) for name in TOTALS}
-    totals["seconds_slept"] = round(traffic.seconds_slept, 3)
-    counters = {"counters": dict(traffic.counters)} if traffic.counters else {}
-    hosts = {"hosts": {host: _plain(of_host) for host, of_host in traffic.hosts.items()}} if traffic.hosts else {}
-    return {**{name: value for name, value in totals.items() if value}, **counters, **hosts}
-
-
-def _traffic(plain: Mapping[str, Any]) -> Traffic:
-    numbers = {name: plain[name] for name in TOTALS if isinstance(plain.get(name), int | float)}
-    counters = {name: count for name, count in _mapping(plain.get("counters")).items() if isinstance(count, int)}
-    hosts = {host: _traffic(_mapping(of_host)) for host, of_host in _mapping(plain.get("hosts")).items()}
-    return Traffic(**numbers, counters=counters, hosts=hosts)
-
-
-def _object(text: str | None) -> Mapping[str, Any]:
-    try:
-        return _mapping(json.loads(text or "{}"))
-    except json.JSONDecodeError:
-        return {}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _record_tag(noun: str, count: str) -> str:
-    return f".dagster/sync_{noun}s_{count}"
 
 
 _LONGEST_LINE = 1_000
@@ -264,10 +204,9 @@ class Journal:
     ) -> None:
         self.traffic = Traffic()
         self._context = context
-        self._whole = options.whole
+        self._options = options
         self._log = log
         self._source = source
-        self._scope = options.scope
         self._parts = options.parts or source.parts
         self._started = time.monotonic()
         self._checked = 0
@@ -300,14 +239,14 @@ class Journal:
         if report.outcome is Outcome.REMOVED:
             remove_partition(self._context.instance, self._source, report.partition)
 
-    def settled(self, named: Sequence[str], states: Mapping[tuple[str, str], PartitionState]) -> None:
-        """Record as unchanged what was `named` or under way and found fresh; drop what nobody has any more.
+    def settled(self, partitions: Sequence[str], states: Mapping[tuple[str, str], PartitionState]) -> None:
+        """Record as unchanged what was named or under way and found fresh; drop what nobody has any more.
 
-        `states` are the mirror's, after the sync. After one of the whole source the set holds nothing else, so that
-        what is in the set and not in the mirror tells of a mirror that lost it.
+        `partitions` are those that were named, `states` the mirror's after the sync. After one of the whole source the
+        set holds nothing else, so that what is in the set and not in the mirror tells of a mirror that lost it.
         """
         found_fresh = (report.partition for report in self._reports if report.outcome is Outcome.FRESH)
-        for partition in dict.fromkeys([*named, *found_fresh]):
+        for partition in dict.fromkeys([*partitions, *found_fresh]):
             held = [part for part in self._parts if (partition, part) in states]
             for part in held:
                 if (partition, part) not in self._shown:
@@ -316,26 +255,33 @@ class Journal:
             if not held and not any((partition, part) in self._shown for part in self._parts):
                 self._tell(logging.WARNING, f"{partition}: neither {self._source.alias} nor the mirror has it")
                 remove_partition(self._context.instance, self._source, partition)
-        if self._whole:
+        if self._options.whole:
             for partition in self._fresh - {partition for partition, _ in states}:
                 remove_partition(self._context.instance, self._source, partition)
 
-    def close(self, stopped: str | None) -> SyncReport:
-        """Put the sums on the run, where the history finds them, and on its assets, to be plotted; return them."""
+    def close(self, stopped: str | None, stopped_by: str | None) -> SyncReport:
+        """Put the sums on the run, where the history finds them, and on its assets, to be plotted; return them.
+
+        `stopped` is what ended the sync early, if anything did, and `stopped_by` its message.
+        """
         report = summarize(
             self._reports,
             run_id=self._context.run.run_id,
-            scope=self._scope,
+            scope=_scope(self._options),
             checked=self._checked,
             duration_seconds=time.monotonic() - self._started,
             partition_noun=self._source.partition_noun,
             record_noun=self._source.kinds[-1].name,
             traffic=self.traffic,
+            whole=self._options.whole,
+            tuning=str(self._options.tuning),
+            stopped=stopped,
+            stopped_by=stopped_by,
         )
         for part in self._parts:
             self._events.add(run_traffic(self._source.asset_key(part), report.traffic))
         self._events.close()
-        self._context.instance.add_run_tags(self._context.run.run_id, end_tags(report, stopped))
+        self._context.instance.add_run_tags(self._context.run.run_id, end_tags(report))
         return report
 
     def _tell_of(self, report: PartitionReport) -> None:
@@ -375,13 +321,15 @@ class Journal:
 
 def failure_of(report: SyncReport) -> dg.Failure:
     """Return what a run ends with when some of its partitions failed; the sensor retries those, not Dagster."""
-    shown = [printable(problem.describe()) for problem in report.problems[:_LISTED_FAILURES]]
+    shown = [
+        printable(f"{problem.partition}: failed: {problem.message}") for problem in report.problems[:_LISTED_FAILURES]
+    ]
     more = len(report.problems) - len(shown)
     failed = f"{len(report.problems):,} {report.partition_noun}{'' if len(report.problems) == 1 else 's'}"
     lines = [f"{failed} failed, to be tried again by the next sync; the rest is committed.", *shown]
     return dg.Failure("\n".join([*lines, *([f"… and {more:,} more"] if more else [])]), allow_retries=False)
 
 
-def stopped(error: PipelineError) -> dg.Failure:
+def stopping(error: PipelineError) -> dg.Failure:
     """Return what a run ends with when an error stopped it; what was committed before stays."""
     return dg.Failure(printable(str(error)), metadata={"group": error.group}, allow_retries=False)

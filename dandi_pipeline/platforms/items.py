@@ -148,11 +148,11 @@ class ItemsPlatform(ABC):
         """What has been sent and received so far."""
         return self.client.traffic
 
-    def partition_key(self, text: str) -> str:
+    def partition_key(self, partition: str) -> str:
         """Take a key as the platform spells it."""
-        key = text.strip()
+        key = partition.strip()
         if not key or not key.isprintable():
-            raise ConfigurationError(f"{text!r} is not a {self.partition_noun}; write it as {self.name} spells it")
+            raise ConfigurationError(f"{partition!r} is not a {self.partition_noun}; write it as {self.name} spells it")
         return key
 
     def list_partitions(self) -> Sequence[Listed]:

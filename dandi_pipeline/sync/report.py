@@ -1,7 +1,8 @@
 """What a sync did: one report a partition, and their sum, as text for people and JSON for programs."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -89,11 +90,32 @@ class PartitionReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a partition stays stale, in words; `group` is that of its error, or how it came out."""
+
+    partition: str
+    group: str
+    message: str
+
+    @classmethod
+    def of(cls, report: PartitionReport) -> "Problem":
+        """Return what a report says of the reason."""
+        if report.error is not None:
+            return cls(report.partition, report.error.group, str(report.error))
+        return cls(report.partition, report.outcome.value, report.warning or report.outcome.value)
+
+
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
 class SyncReport:
-    """The sum of one sync, made by `summarize`.
+    """The sum of one sync, made by `summarize`; `from_json` reads what `to_json` writes.
 
     `partitions` counts partitions: `updated` ones were known and differ, `added` are new, `deleted` gone,
-    `failed` stay stale. `records` counts records of the bulk kind.
+    `failed` stay stale. `records` counts records of the bulk kind. `failures` counts the `problems` by group.
+    `whole` says that all of the source was looked at, `tuning` how the platform was asked. `stopped` is what ended the
+    sync early, if anything did: its error's group, or `INTERRUPTED`; `stopped_by` is the error's message.
     """
 
     run_id: str | None
@@ -105,46 +127,75 @@ class SyncReport:
     failed: int
     records: Tally
     traffic: "Traffic"
-    problems: Sequence[PartitionReport]
-    incomplete: Sequence[PartitionReport] = ()
+    problems: Sequence[Problem] = ()
+    incomplete: Sequence[Problem] = ()
+    failures: Mapping[str, int] = field(default_factory=dict)
+    whole: bool = False
+    tuning: str = ""
+    stopped: str | None = None
+    stopped_by: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON: the nouns' plurals are its keys.
+        """Return the report as JSON: the nouns' plurals are the keys of the two tallies.
 
-        `counters` are there if the platform has some, and `incomplete` if partitions were read in part only.
+        What is empty is left out, but for the counts, `errors` and what a sync always has.
         """
-        partitions, records = self.partitions, self.records
+        partitions, records = asdict(self.partitions), asdict(self.records)
+        del partitions["unchanged"]
+        present = {
+            "counters": dict(self.traffic.counters),
+            "traffic": _traffic_json(self.traffic),
+            "failures": dict(self.failures),
+            "incomplete": [{"partition": item.partition, "message": item.message} for item in self.incomplete],
+            "tuning": self.tuning,
+            "stopped": self.stopped,
+            "stopped_by": self.stopped_by,
+        }
         return {
             "run_id": self.run_id,
             "scope": self.scope,
+            "whole": self.whole,
             "duration_seconds": round(self.duration_seconds, 3),
-            f"{self.partition_noun.replace(' ', '_')}s": {
-                "checked": partitions.checked,
-                "updated": partitions.updated,
-                "added": partitions.added,
-                "deleted": partitions.deleted,
-                "failed": self.failed,
-            },
-            f"{self.record_noun}s": {
-                "checked": records.checked,
-                "updated": records.updated,
-                "added": records.added,
-                "deleted": records.deleted,
-                "unchanged": records.unchanged,
-            },
+            "partition_noun": self.partition_noun,
+            "record_noun": self.record_noun,
+            plural(self.partition_noun): {**partitions, "failed": self.failed},
+            plural(self.record_noun): records,
             "requests": self.traffic.requests,
             "bytes_received": self.traffic.bytes_received,
-            **({"counters": dict(self.traffic.counters)} if self.traffic.counters else {}),
-            **({"incomplete": [_shortfall(report) for report in self.incomplete]} if self.incomplete else {}),
-            "errors": [
-                {
-                    "partition": report.partition,
-                    "group": report.error.group if report.error else "",
-                    "message": str(report.error),
-                }
-                for report in self.problems
-            ],
+            **{name: value for name, value in present.items() if value},
+            "errors": [asdict(problem) for problem in self.problems],
         }
+
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any]) -> "SyncReport":
+        """Return the report that was written; raise `ValueError` for what is none."""
+        try:
+            return cls._read(written)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a report of a sync: {error}") from None
+
+    @classmethod
+    def _read(cls, written: Mapping[str, Any]) -> "SyncReport":
+        partitions = dict(written[plural(written["partition_noun"])])
+        incomplete = written.get("incomplete", ())
+        return cls(
+            run_id=written["run_id"],
+            scope=written["scope"],
+            duration_seconds=written["duration_seconds"],
+            partition_noun=written["partition_noun"],
+            record_noun=written["record_noun"],
+            failed=partitions.pop("failed"),
+            partitions=Tally(**partitions),
+            records=Tally(**written[plural(written["record_noun"])]),
+            traffic=_traffic(written),
+            problems=[Problem(**problem) for problem in written.get("errors", ())],
+            incomplete=[Problem(group=Outcome.INCOMPLETE.value, **problem) for problem in incomplete],
+            failures=written.get("failures", {}),
+            whole=written.get("whole", False),
+            tuning=written.get("tuning", ""),
+            stopped=written.get("stopped"),
+            stopped_by=written.get("stopped_by"),
+        )
 
     @property
     def exit_code(self) -> int:
@@ -152,8 +203,42 @@ class SyncReport:
         return 1 if self.problems else 0
 
 
-def _shortfall(report: PartitionReport) -> dict[str, str]:
-    return {"partition": report.partition, "message": report.warning or report.outcome.value}
+def plural(noun: str) -> str:
+    """Return a noun's plural as a key, e.g. "data_sources"."""
+    return f"{noun.replace(' ', '_')}s"
+
+
+_COUNTED_APART = ("requests", "bytes_received")
+
+
+def _traffic_json(traffic: "Traffic") -> dict[str, Any]:
+    """Return what was sent and waited for, zeros left out; the totals that a report has by themselves, by host only."""
+    hosts = {host: {**_totals(of_host), **_counters(of_host)} for host, of_host in traffic.hosts.items()}
+    totals = {name: value for name, value in _totals(traffic).items() if name not in _COUNTED_APART}
+    return {**totals, **({"hosts": hosts} if hosts else {})}
+
+
+def _totals(traffic: "Traffic") -> dict[str, Any]:
+    counts = {name: round(value, 3) for name, value in _fields(traffic).items() if isinstance(value, int | float)}
+    return {name: value for name, value in counts.items() if value}
+
+
+def _counters(traffic: "Traffic") -> dict[str, Any]:
+    return {"counters": dict(traffic.counters)} if traffic.counters else {}
+
+
+def _fields(traffic: "Traffic") -> dict[str, Any]:
+    return {item.name: getattr(traffic, item.name) for item in fields(traffic)}
+
+
+def _traffic(written: Mapping[str, Any]) -> "Traffic":
+    # Imported here: the command line shows reports of its own making without loading an HTTP client.
+    from dandi_pipeline.http import Traffic
+
+    totals = dict(written.get("traffic", {}))
+    hosts = {host: Traffic(**of_host) for host, of_host in totals.pop("hosts", {}).items()}
+    apart = {name: written[name] for name in _COUNTED_APART}
+    return Traffic(**totals, **apart, counters=written.get("counters", {}), hosts=hosts)
 
 
 def summarize(
@@ -166,9 +251,14 @@ def summarize(
     partition_noun: str,
     record_noun: str,
     traffic: "Traffic",
+    whole: bool = False,
+    tuning: str = "",
+    stopped: str | None = None,
+    stopped_by: str | None = None,
 ) -> SyncReport:
     """Add the partitions' reports up; `checked` is how many partitions were looked at, stale or not."""
     records = sum((report.tallies.get(record_noun, Tally()) for report in reports), Tally())
+    failed = [report for report in reports if report.error is not None]
     kept = [report for report in reports if report.outcome in (Outcome.SYNCED, Outcome.INCOMPLETE, Outcome.HIDDEN)]
     return SyncReport(
         run_id=run_id,
@@ -182,9 +272,16 @@ def summarize(
             updated=sum(report.changed and not report.new for report in kept),
             deleted=sum(report.outcome is Outcome.REMOVED for report in reports),
         ),
-        failed=sum(report.error is not None for report in reports),
+        failed=len(failed),
         records=records,
         traffic=traffic,
-        problems=[report for report in reports if report.error is not None],
-        incomplete=[report for report in reports if report.outcome is Outcome.INCOMPLETE and report.error is None],
+        problems=[Problem.of(report) for report in failed],
+        incomplete=[
+            Problem.of(report) for report in reports if report.outcome is Outcome.INCOMPLETE and report.error is None
+        ],
+        failures=Counter(report.error.group for report in failed if report.error),
+        whole=whole,
+        tuning=tuning,
+        stopped=stopped,
+        stopped_by=stopped_by,
     )

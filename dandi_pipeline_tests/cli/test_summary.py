@@ -7,10 +7,10 @@ import pytest
 from dandi_pipeline.cli.output import byte_size, summary
 from dandi_pipeline.errors import PlatformFailing, UnexpectedPayload
 from dandi_pipeline.http import Traffic
-from dandi_pipeline.sync.report import Outcome, PartitionReport, SyncReport, Tally
+from dandi_pipeline.sync.report import Outcome, PartitionReport, Problem, SyncReport, Tally
 
 
-def report(problems: Sequence[PartitionReport] = (), incomplete: Sequence[PartitionReport] = ()) -> SyncReport:
+def report(problems: Sequence[Problem] = (), incomplete: Sequence[Problem] = ()) -> SyncReport:
     return SyncReport(
         run_id="0a1b",
         scope="all",
@@ -55,7 +55,7 @@ def test_every_failed_dandiset_is_named_with_who_acts_and_why() -> None:
         PartitionReport("000003", "", Outcome.FAILED, error=PlatformFailing("GET …/assets/: 502 six times; try later")),
         PartitionReport("000108", "", Outcome.INCOMPLETE, error=UnexpectedPayload("no\n'modified' \x1b[31m; stopped")),
     ]
-    closing = summary(report(problems=failed)).split("\n")
+    closing = summary(report(problems=[Problem.of(each) for each in failed])).split("\n")
     assert closing[-4:] == [
         "Errors: 2",
         "Sync completed with 2 errors:",
@@ -66,12 +66,12 @@ def test_every_failed_dandiset_is_named_with_who_acts_and_why() -> None:
 
 def test_one_error_is_not_several() -> None:
     failed = [PartitionReport("000003", "", Outcome.FAILED, error=PlatformFailing("502"))]
-    assert "Sync completed with 1 error:" in summary(report(problems=failed)).split("\n")
+    assert "Sync completed with 1 error:" in summary(report(problems=[Problem.of(each) for each in failed])).split("\n")
 
 
 def test_a_dandiset_cut_short_says_that_it_stays_stale_and_why() -> None:
     cut = [PartitionReport("000026", "", Outcome.INCOMPLETE, warning="cut short at 10 by --max-assets: it stays stale")]
-    closing = summary(report(incomplete=cut)).split("\n")
+    closing = summary(report(incomplete=[Problem.of(each) for each in cut])).split("\n")
     assert closing[-3:] == [
         "1 dandiset read in part, to be synced again:",
         "  000026: cut short at 10 by --max-assets: it stays stale",

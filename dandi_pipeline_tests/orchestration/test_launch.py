@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,9 +14,12 @@ import dagster as dg
 import pytest
 
 from dandi_pipeline.errors import MassDeletionRefused
+from dandi_pipeline.http import Traffic
 from dandi_pipeline.orchestration import recording as run_tags
 from dandi_pipeline.orchestration.history import past_syncs
 from dandi_pipeline.orchestration.recording import printable
+from dandi_pipeline.settings import Tuning
+from dandi_pipeline.sync.report import Problem, SyncReport, Tally
 from dandi_pipeline_tests.orchestration.served import CHECKOUT
 from dandi_pipeline_tests.orchestration.site import ASSETS, DANDISETS, Site, materialized, statuses
 from dandi_pipeline_tests.postgresql import PostgresqlServer
@@ -130,7 +134,7 @@ def test_a_part_synced_alone_leaves_the_other_asset_alone(site: Site, instance: 
 
     assert len(materialized(instance, DANDISETS)) == 6
     assert materialized(instance, ASSETS) == {}
-    assert only_run(instance).tags[run_tags.SCOPE] == "dandisets only"
+    assert run_tags.asked_of(only_run(instance).tags)["scope"] == "dandisets only"
 
 
 def test_a_removed_dandiset_leaves_the_partition_set_after_its_last_event(
@@ -181,8 +185,10 @@ def test_what_stops_the_whole_sync_is_raised_as_itself_and_the_run_has_failed(
 
     latest = past_syncs(site.settings.dagster_home, limit=1)[0]
     assert latest.status == "failed"
+    assert latest.report is not None
+    assert latest.report.stopped == "configuration"
+    assert "dandi lists no dandiset at all" in str(latest.report.stopped_by)
     tags = instance.get_runs(limit=1)[0].tags
-    assert tags[run_tags.STOPPED] == "configuration"
     assert tags["sync/result"] == "stopped by a configuration error"
 
 
@@ -196,14 +202,52 @@ def test_the_history_is_in_run_storage(site: Site, instance: dg.DagsterInstance)
 
     assert [earliest.run_id, latest.run_id] == [first.run_id, second.run_id]
     assert [earliest.status, latest.status] == ["done with errors", "done"]
-    assert [earliest.failed, latest.failed] == [1, 0]
+    assert earliest.report is not None
+    assert latest.report is not None
+    assert [earliest.report.failed, latest.report.failed] == [1, 0]
     assert latest.scope == second.scope == "since 2000-01-01T00:00:00+00:00"
-    assert latest.records == second.records
-    assert (latest.checked, latest.requests) == (6, second.traffic.requests)
-    assert (earliest.checked, earliest.added) == (6, 5)
+    assert latest.report.records == second.records
+    assert (latest.report.partitions.checked, latest.traffic) == (6, second.traffic)
+    assert (earliest.report.partitions.checked, earliest.report.partitions.added) == (6, 5)
+    assert [problem.partition for problem in earliest.report.problems] == ["000002"]
+    assert earliest.report.failures == {earliest.report.problems[0].group: 1}
     assert latest.duration_seconds is not None
     assert latest.duration_seconds > 0
     assert past_syncs(site.settings.dagster_home, limit=1, source="other") == []
+
+
+def test_a_run_carries_four_tags_of_ours_at_most(site: Site, instance: dg.DagsterInstance) -> None:
+    site.sync(tuning=Tuning(pool_size=2))
+
+    ours = {tag for tag in only_run(instance).tags if tag.startswith(("sync/", ".dagster/sync_"))}
+    assert ours == {run_tags.RESULT, run_tags.SOURCE, run_tags.REPORT}
+    assert {*ours, *run_tags.background_tags("dandi")} == {*ours, run_tags.BACKGROUND}
+    report = run_tags.report_of(only_run(instance).tags)
+    assert report is not None
+    assert (report.whole, report.tuning) == (True, "pool_size 2")
+
+
+def test_the_report_of_a_run_fits_into_an_index_of_postgresql() -> None:
+    problems = [Problem(f"{number:06d}", "transient", "é" * 900) for number in range(500)]
+    host = Traffic(requests=500, bytes_received=10**12, seconds_slept=0.123)
+    traffic = replace(host, hosts={f"{number}.example.org": host for number in range(30)})
+    counts = Tally(checked=500, added=3)
+    report = SyncReport("run", "é" * 200, 12.5, "dandiset", "asset", counts, 500, counts, traffic)
+    report = replace(report, problems=problems, failures={"transient": 500}, stopped="transient", stopped_by="é" * 999)
+
+    text = run_tags.bounded_json(report)
+
+    assert len(text.encode()) <= 2_000
+    kept = run_tags.report_of({run_tags.REPORT: text})
+    assert kept is not None
+    assert (kept.partitions, kept.records, kept.failed, kept.failures) == (counts, counts, 500, {"transient": 500})
+    assert replace(kept.traffic, hosts={}) == replace(traffic, hosts={})
+    assert (kept.stopped, str(kept.stopped_by)[:10]) == ("transient", "é" * 10)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"scope": 1}', '{"partition_noun": 3}'])
+def test_a_report_that_was_edited_by_hand_is_none(text: str) -> None:
+    assert run_tags.report_of({run_tags.REPORT: text}) is None
 
 
 def test_asking_for_the_history_creates_nothing(site: Site) -> None:
@@ -292,7 +336,8 @@ from dandi_pipeline.orchestration.history import past_syncs
 from dandi_pipeline.orchestration.instance import open_instance
 
 home = Path(sys.argv[1])
-history = [[past.status, past.checked, past.added, past.failed] for past in past_syncs(home, limit=9)]
+reports = [(past.status, past.report) for past in past_syncs(home, limit=9)]
+history = [[how, told.partitions.checked, told.partitions.added, told.failed] for how, told in reports]
 with open_instance(home) as instance:
     keys = instance.get_dynamic_partitions("dandi")
     definition = dg.DynamicPartitionsDefinition(name="dandi")
@@ -329,7 +374,7 @@ def wait_for_status(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -
     while time.monotonic() < deadline:
         runs = instance.get_runs()
         # A run has begun its step once it is tagged with what it is asked.
-        if runs and runs[0].status is status and run_tags.SCOPE in runs[0].tags:
+        if runs and runs[0].status is status and run_tags.REPORT in runs[0].tags:
             return
         time.sleep(0.1)
     pytest.fail(f"no run became {status} within 30 seconds; python: {sys.version}")

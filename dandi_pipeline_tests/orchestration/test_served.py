@@ -58,7 +58,7 @@ def test_the_sensor_syncs_what_is_stale_and_a_backfill_repairs_what_failed(site:
     runs = wait_for(lambda: all_ended(served, at_least=3), seconds=300)
     assert sorted(tags(run)["sync/result"] for run in runs) == ["1 added", "1 failed, 5 added", "no change"]
     with open_instance(site.settings.dagster_home) as instance:
-        scopes = sorted(run.tags[run_tags.SCOPE] for run in instance.get_runs())
+        scopes = sorted(run_tags.asked_of(run.tags)["scope"] for run in instance.get_runs())
     assert scopes == ["000001, 000002", "000004", "6 partitions"]
 
     for part in ("assets", "dandisets"):

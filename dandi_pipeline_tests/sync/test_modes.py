@@ -4,11 +4,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
+from dandi_pipeline.cli.sync import sync as sync_command
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.http import Traffic
 from dandi_pipeline.mirror import Mirror
@@ -164,3 +165,60 @@ def test_a_mode_survives_the_runs_config(tuning: Tuning) -> None:
 def test_a_mode_that_would_send_nothing_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match=name.replace("_", "-")):
         Tuning(**{name: 0})  # type: ignore[arg-type]
+
+
+EVERYTHING = SyncOptions(
+    partitions=("000001", "000002"),
+    since=datetime(2024, 1, 1, 12, tzinfo=timezone.utc),
+    full=True,
+    max_records=7,
+    allow_mass_deletion=True,
+    ignore_unknown=True,
+    tuning=Tuning(pool_size=2, rate_limit=0.5, keep_alive=False),
+)
+
+
+def test_the_options_survive_a_runs_config_and_the_way_to_a_child_process() -> None:
+    given = {name: getattr(EVERYTHING, name) for name in SyncOptions.model_fields}
+    assert [name for name, value in given.items() if value == getattr(SyncOptions(), name)] == ["parts"]
+    assert options_of(config_of(EVERYTHING)) == EVERYTHING
+    assert options_of(config_of(EVERYTHING), parts=("assets",)).parts == ("assets",)
+    assert SyncOptions.model_validate_json(EVERYTHING.model_dump_json()) == EVERYTHING
+
+
+def test_a_runs_config_has_the_options_with_their_descriptions() -> None:
+    described = {name: field.description for name, field in SyncOptions.model_fields.items() if name != "parts"}
+    shown = {name: field.description for name, field in type(config_of(EVERYTHING)).model_fields.items()}
+    assert shown == described
+    assert all(described.values())
+    tuning = type(config_of(EVERYTHING)).model_fields["tuning"].annotation
+    assert isinstance(tuning, type)
+    assert {name: field.description for name, field in tuning.model_fields.items()} == {
+        name: field.description for name, field in Tuning.model_fields.items()
+    }
+
+
+def test_every_option_has_its_name_on_the_command_line() -> None:
+    flags = {parameter.name for parameter in sync_command.params}
+    of_tuning = {f"no_{name}" if name in ("streaming", "manifests") else name for name in Tuning.model_fields}
+    assert set(SyncOptions.model_fields) - flags == {"parts", "ignore_unknown", "tuning"}
+    assert of_tuning - flags == {"keep_alive"}
+    assert {"dandisets_only", "assets_only", "legacy"} < flags
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"since": "2024-01-01"}, "^since: give a time zone, e.g. 2024-01-01T12:00:00Z$"),
+        ({"since": "yesterday"}, "^since: 'yesterday' is not a date and time like 2024-01-01T12:00:00Z$"),
+        ({"max_records": 0}, "^max-records: 0 is not a positive number$"),
+        ({"max_records": "many"}, "^max-records: input should be a valid integer.*$"),
+        ({"max_assets": 3}, "^max-assets: extra inputs are not permitted$"),
+        ({"tuning": {"pool_size": -1}}, "^pool-size: -1 is not more than 0$"),
+        ({"tuning": {"pool_size": "x"}}, "^pool-size: input should be a valid integer.*$"),
+        ("nothing", "^options: input should be a valid dictionary.*$"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused_in_one_line(wrong: object, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        SyncOptions.model_validate(wrong)

@@ -92,20 +92,20 @@ class AirtablePlatform:
         """What was sent for all bases, and received, so far."""
         return sum((base.api.client.traffic for base in self._bases.values()), Traffic())
 
-    def partition_key(self, text: str) -> str:
+    def partition_key(self, partition: str) -> str:
         """Take app…/tbl…, and the address that a browser shows for the table.
 
         A base's id with a name of its settings is what a table is called that cannot be found by that name.
         """
-        named = text.strip()
+        named = partition.strip()
         if any(named in base.named for base in self._bases.values()):
             return named
         match = _KEY.fullmatch(named)
         if match is None:
-            raise ConfigurationError(f"{text!r} is not a table; write app…/tbl…, or paste the table's address")
+            raise ConfigurationError(f"{partition!r} is not a table; write app…/tbl…, or paste the table's address")
         if match[1] not in self._bases:
             raise ConfigurationError(
-                f"{text!r} is in a base that this source does not have; it has {', '.join(self._bases)}"
+                f"{partition!r} is in a base that this source does not have; it has {', '.join(self._bases)}"
             )
         return f"{match[1]}/{match[2]}"
 

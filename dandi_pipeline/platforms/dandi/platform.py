@@ -68,26 +68,27 @@ class DandiPlatform:
         """What was sent to the API and to the bucket, and received from them, so far."""
         return self._client.traffic + (self._manifests.client.traffic if self._manifests else Traffic())
 
-    def partition_key(self, text: str) -> str:
+    def partition_key(self, partition: str) -> str:
         """Take 3, 000003, DANDI:000003, DANDI:000003/draft and the dandiset's address on the web alike.
 
         A version may be named, though a dandiset is mirrored as a whole. What names another archive is refused.
         """
-        address, spelled = _ADDRESS.fullmatch(text.strip()), _RESOLVER.sub("", text.strip(), count=1)
-        match = address or _IDENTIFIER.fullmatch(spelled)
+        spelled = partition.strip()
+        address = _ADDRESS.fullmatch(spelled)
+        match = address or _IDENTIFIER.fullmatch(_RESOLVER.sub("", spelled, count=1))
         if match is None:
             raise ConfigurationError(
-                f"{text!r} is not a dandiset identifier; write 3, 000003 or DANDI:000003, or paste its address"
+                f"{partition!r} is not a dandiset identifier; write 3, 000003 or DANDI:000003, or paste its address"
             )
         if address is not None and address["host"].lower() not in _hosts(self._client.base_url.host):
-            self._refuse_other_archive(text, address["host"], address["number"])
+            self._refuse_other_archive(partition, address["host"], address["number"])
         if address is None and (match["archive"] or "DANDI").upper() != "DANDI":
-            self._refuse_other_archive(text, match["archive"], match["number"])
+            self._refuse_other_archive(partition, match["archive"], match["number"])
         return match["number"].zfill(6)
 
-    def _refuse_other_archive(self, text: str, archive: str, number: str) -> NoReturn:
+    def _refuse_other_archive(self, partition: str, archive: str, number: str) -> NoReturn:
         raise ConfigurationError(
-            f"{text!r} names a dandiset of {archive}, and this source mirrors {self._client.base_url};"
+            f"{partition!r} names a dandiset of {archive}, and this source mirrors {self._client.base_url};"
             f" if they are one, write {number.zfill(6)} alone"
         )
 

@@ -72,12 +72,12 @@ class NotionPlatform:
         """What was sent and received so far."""
         return self._client.traffic
 
-    def partition_key(self, text: str) -> str:
+    def partition_key(self, partition: str) -> str:
         """Take a data source's id with or without dashes."""
         try:
-            return dashed(text)
+            return dashed(partition)
         except ValueError as error:
-            raise ConfigurationError(f"{text!r} is {error}") from None
+            raise ConfigurationError(f"{partition!r} is {error}") from None
 
     def list_partitions(self) -> Sequence[Listed]:
         """Return every data source that is named and shared with the connection, in two requests each.
