@@ -255,7 +255,7 @@ class Reading:
         raise TornRead(f"{key}: the reading ended without a verdict")
 
     def _observations(self) -> Iterable[Observation]:
-        """Return what the platform shows, as it comes in, or all of it at once where the mode says so."""
+        """Return what the platform shows, as it comes in, or all of it at once where the tuning says so."""
         observations = self._tools.platform.read(self._listed, self._request)
         return observations if self._tools.options.tuning.streaming else list(observations)
 

@@ -34,7 +34,7 @@ OWNERS: Mapping[str, Sequence[type]] = {
 }
 """Dagster's objects as the module calls them, and their classes."""
 
-PUBLIC = {"context.run", "context.instance", "context.job_name"}
+PUBLIC = {"context.run", "context.instance", "context.job_name", "instance.get_runs"}
 
 
 def imported() -> Iterator[str]:

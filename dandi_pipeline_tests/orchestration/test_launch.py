@@ -12,11 +12,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
 from dandi_pipeline.errors import MassDeletionRefused
 from dandi_pipeline.http import Traffic
 from dandi_pipeline.orchestration import recording as run_tags
-from dandi_pipeline.orchestration.history import past_syncs
+from dandi_pipeline.orchestration.history import freshness_of, past_syncs
 from dandi_pipeline.orchestration.recording import printable
 from dandi_pipeline.settings import Tuning
 from dandi_pipeline.sync.report import Problem, SyncReport, Tally
@@ -248,6 +249,26 @@ def test_the_report_of_a_run_fits_into_an_index_of_postgresql() -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"scope": 1}', '{"partition_noun": 3}'])
 def test_a_report_that_was_edited_by_hand_is_none(text: str) -> None:
     assert run_tags.report_of({run_tags.REPORT: text}) is None
+
+
+def test_the_history_filters_by_one_tag_since_each_joins_the_table_of_tags_again(site: Site) -> None:
+    site.sync()
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        assert len(past_syncs(site.settings.dagster_home)) == 1
+        assert len(past_syncs(site.settings.dagster_home, source="dandi")) == 1
+        with site.mirror() as mirror:
+            freshness_of(site.settings.dagster_home, [site.source], mirror, datetime.now(timezone.utc))
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+    assert sum("run_tags_filter0" in statement for statement in asked) == 3
+    assert not any("run_tags_filter1" in statement for statement in asked)
 
 
 def test_asking_for_the_history_creates_nothing(site: Site) -> None:

@@ -574,13 +574,13 @@ class DandisetReading:
         self._api = api
         self._manifests = manifests
         self._listed = listed
-        self._id = listed.key
+        self._identifier = listed.key
         self._request = request
-        self._full = request.full and (request.round is None or in_turn(self._id, request.round))
+        self._full = request.full and (request.round is None or in_turn(self._identifier, request.round))
         self._published_assets = published_assets and ASSETS in request.parts
         self._derives_facets = derives_facets
         self._cut_short = False
-        self._draft = f"draft of dandiset {self._id}"
+        self._draft = f"draft of dandiset {self._identifier}"
 
     def observations(self) -> Iterator[Observation]:
         """Yield everything asked for; raise `TornRead` if the draft moved between the listing and the end."""
@@ -592,7 +592,7 @@ class DandisetReading:
         if ASSETS in self._request.parts:
             yield from self._draft_assets()
             yield from self._assets_of_published(published)
-        info = self._api.draft_info(self._id)
+        info = self._api.draft_info(self._identifier)
         self._require_still(info)
         if DANDISETS in self._request.parts:
             yield Observed(self._dandiset_records(info))
@@ -606,7 +606,7 @@ class DandisetReading:
     def _require_still(self, info: Json) -> None:
         now = as_listed(
             {
-                "identifier": self._id,
+                "identifier": self._identifier,
                 "embargo_status": mapping(info, "dandiset", where=self._draft).get("embargo_status"),
                 "draft_version": info,
                 "most_recent_published_version": self._listed.row["published"],
@@ -615,7 +615,9 @@ class DandisetReading:
         )
         if now.token != self._listed.token:
             before, after = self._listed.modified.isoformat(), now.modified.isoformat()
-            raise TornRead(f"dandiset {self._id} changed while it was read: its draft moved from {before} to {after}")
+            raise TornRead(
+                f"dandiset {self._identifier} changed while it was read: its draft moved from {before} to {after}"
+            )
 
     # Versions
 
@@ -627,7 +629,7 @@ class DandisetReading:
         if not self._lists_versions:
             return []
         newest = self._listed.row["published"]
-        found = [row for row in self._api.versions(self._id) if row["version"] != DRAFT]
+        found = [row for row in self._api.versions(self._identifier) if row["version"] != DRAFT]
         if newest is not None and newest["version"] not in {row["version"] for row in found}:
             raise TornRead(f"version {newest['version']} is in the dandiset's row but not among its versions")
         return found
@@ -678,12 +680,12 @@ class DandisetReading:
 
     def _shows(self, row: Json, known: Fingerprint | None) -> bool:
         """Tell whether a version's row shows all that is known of it, not its `modified` alone."""
-        listed = version_record(row, {}, where=f"versions of dandiset {self._id}")
+        listed = version_record(row, {}, where=f"versions of dandiset {self._identifier}")
         return known is not None and known[1:] == listed.fingerprint[1:]
 
     def _published_version(self, row: Json) -> Record:
-        metadata = self._api.version_metadata(self._id, row["version"])
-        return version_record(row, metadata, where=f"dandiset {self._id} {row['version']}")
+        metadata = self._api.version_metadata(self._identifier, row["version"])
+        return version_record(row, metadata, where=f"dandiset {self._identifier} {row['version']}")
 
     def _dandiset_records(self, info: Json) -> list[Record]:
         metadata = mapping(info, "metadata", where=self._draft)
@@ -725,7 +727,10 @@ class DandisetReading:
             return
         held, digested = self._held_of_versions()
         for row in published:
-            version, count = row["version"], integer(row, "asset_count", where=f"versions of dandiset {self._id}")
+            version, count = (
+                row["version"],
+                integer(row, "asset_count", where=f"versions of dandiset {self._identifier}"),
+            )
             if digested[version] == held[version] == count and not self._full:
                 yield Unchanged(ASSET, [key for key in self._request.known[ASSET.name] if key[0] == version])
                 yield Complete(ASSET, (version,))
@@ -744,7 +749,7 @@ class DandisetReading:
         self, version: str, count: int, *, since: str | None = None, full: bool = False
     ) -> Iterator[Observation]:
         embargo = self._listed.row["embargo_status"]
-        shelf = VersionAssets(self._id, version, count, embargo, since, self._derives_facets)
+        shelf = VersionAssets(self._identifier, version, count, embargo, since, self._derives_facets)
         reading = AssetReading(self._api, self._manifests, self._request, shelf)
         yield from reading.observations(full=full or self._full)
         self._cut_short = self._cut_short or reading.cut_short
