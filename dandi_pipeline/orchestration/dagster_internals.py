@@ -90,6 +90,12 @@ class EventWriter:
         self._store(entries)
 
 
+def log_planned(context: dg.AssetExecutionContext, planned: Planned) -> None:
+    """Log the event by itself; raise `Unavailable` where that is impossible."""
+    with _unavailable_if_missing():
+        context.instance.handle_new_event(_Entries(context).of(planned))
+
+
 class _Entries:
     """Makes events' entries in the log as Dagster makes them of those that the running step logs."""
 
@@ -156,10 +162,11 @@ def _store_of(instance: dg.DagsterInstance) -> _Store:
 
 
 def _store_in_one_database(storage: "SqlEventLogStorage") -> _Store:
-    connect, insert_lines, insert_events = (
+    connect, insert_lines, insert_events, insert_event = (
         storage.run_connection,
         storage.prepare_insert_event_batch,
         storage.store_event_batch,
+        storage.store_event,
     )
     # Writes nothing: a version that takes batches in another way says so here, before anything is written.
     insert_events([])
@@ -172,8 +179,13 @@ def _store_in_one_database(storage: "SqlEventLogStorage") -> _Store:
             with connecting as connection:
                 connection.execute(statement)
         # The storage takes one kind of event at a time, and notes the last one as its asset's latest.
-        for _, batch in groupby(sorted(events, key=_kind), key=_kind):
-            insert_events(list(batch))
+        for (kind, _), batch in groupby(sorted(events, key=_kind), key=_kind):
+            if kind == dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value:
+                # Few, and no batch in Dagster before 1.13: there is one for each failed partition.
+                for entry in batch:
+                    insert_event(entry)
+            else:
+                insert_events(list(batch))
 
     return store
 

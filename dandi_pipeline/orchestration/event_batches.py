@@ -7,7 +7,14 @@ from threading import Event
 
 import dagster as dg
 
-from dandi_pipeline.orchestration.dagster_internals import EventWriter, Line, Planned, StepEvent, Unavailable
+from dandi_pipeline.orchestration.dagster_internals import (
+    EventWriter,
+    Line,
+    Planned,
+    StepEvent,
+    Unavailable,
+    log_planned,
+)
 
 _GATHERED_FOR = 2.0
 """Seconds for which events are gathered. On a busy sync this leaves the disk to the mirror's own commits."""
@@ -71,9 +78,15 @@ class EventBatches:
         if isinstance(event, Line):
             self._context.log.info(event.text)
         elif isinstance(event, Planned):
-            self._context.log.warning(f"{event.partition}: cannot be shown as failed with this version of Dagster")
+            self._log_planned(event)
         else:
             self._context.log_event(event)
+
+    def _log_planned(self, planned: Planned) -> None:
+        try:
+            log_planned(self._context, planned)
+        except Unavailable:
+            self._context.log.warning(f"{planned.partition}: cannot be shown as failed with this version of Dagster")
 
 
 def _drained(queue: "SimpleQueue[StepEvent]") -> Iterator[StepEvent]:

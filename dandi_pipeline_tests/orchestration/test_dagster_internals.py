@@ -169,6 +169,19 @@ def test_on_postgresql_it_is_the_same(
         assert_recorded(site, instance)
 
 
+def test_a_failed_partition_is_marked_also_where_events_are_logged_one_by_one(
+    site: Site, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_away(monkeypatch, "storage._store_asset_event")
+    site.archive.faults.add("status", status=400, path="dandisets/000002/versions")
+
+    site.sync()
+
+    shown = statuses(instance, site.shown)
+    assert shown.pop("000002") == "FAILED"
+    assert set(shown.values()) == {"MATERIALIZED"}
+
+
 def test_without_planned_events_a_failed_partition_keeps_its_mark_and_the_log_says_so(
     site: Site, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
