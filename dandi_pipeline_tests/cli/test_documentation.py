@@ -57,7 +57,8 @@ def rows(heading: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", sorted(commands.commands))
 def test_every_option_is_documented_and_every_documented_one_exists(name: str) -> None:
     command = commands.commands[name]
-    taken = {option for parameter in command.get_params(click.Context(command)) for option in parameter.opts}
+    shown = [each for each in command.get_params(click.Context(command)) if not getattr(each, "hidden", False)]
+    taken = {option for parameter in shown for option in parameter.opts}
     documented = {
         match[0] for first in rows(f"`dandi-pipeline {name}`") if (match := re.search(r"(?<=`)--[a-z-]+", first))
     }

@@ -66,12 +66,17 @@ def test_one_failed_dandiset_is_named_and_the_rest_is_committed(shell: Shell, ar
     assert set(report) == {
         "run_id",
         "scope",
+        "whole",
         "duration_seconds",
+        "partition_noun",
+        "record_noun",
         "dandisets",
         "assets",
         "requests",
         "bytes_received",
         "counters",
+        "traffic",
+        "failures",
         "errors",
     }
     assert set(report["dandisets"]) == {"checked", "updated", "added", "deleted", "failed"}
