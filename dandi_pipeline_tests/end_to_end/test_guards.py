@@ -313,7 +313,7 @@ def test_an_asset_that_its_page_with_metadata_lacks_is_not_deleted(large: Rig) -
     for path in edited:
         world.edit_asset("000001", path, metadata={"keywords": ["edited"]})
     held = held_rows(large.url)["assets"]
-    large.archive.faults.add("page_repeated", kind="assets_full", path="page=2")
+    large.archive.faults.add("with_value", name="results", value=[], kind="assets_full", path="page=2")
     assert isinstance(large.sync(full=True, round=LISTING)["000001"].error, TornRead)
     assert large.archive.faults.struck()
     assert held_rows(large.url)["assets"].keys() == held.keys()
