@@ -40,7 +40,7 @@ def sync_with_pages_together(rig: Rig, chosen: Callable[[Mapping[str, str]], boo
     """Sync an archive that answers the chosen pages only once as many as are allowed are asked for at once."""
     together, archive = Barrier(AT_ONCE), rig.archive
     archive.before_response = hold_until(together, chosen)
-    rig.sync(max_concurrent=AT_ONCE)
+    rig.sync(tuning=Tuning(max_concurrent=AT_ONCE))
     archive.before_response = None
     assert not together.broken
     assert rig.differences() == []

@@ -5,6 +5,7 @@ import requests
 
 from dandi_pipeline.errors import AccessRefused, CredentialRejected, QuotaExhausted, UnexpectedPayload
 from dandi_pipeline.platforms.airtable.api import error_type
+from dandi_pipeline.settings import Tuning
 from dandi_pipeline.sync.report import Outcome
 from dandi_pipeline_tests.platforms.airtable.rig import Rig, small_world
 from dandi_pipeline_tests.simulators.airtable import UNLIMITED, Limits, SimulatedAirtable
@@ -82,7 +83,7 @@ def test_a_quota_that_runs_out_while_tables_are_read_ends_the_sync(sqlite_url: s
         airtable.gate.reset()
         airtable.gate.limits = Limits(per_base=None, per_user=None, monthly_calls=checked + 1)
         with pytest.raises(QuotaExhausted, match=r"no API calls left this month.*; [1-9] more were not tried"):
-            rig.sync(max_concurrent=1)
+            rig.sync(tuning=Tuning(max_concurrent=1))
         assert airtable.gate.refused_for_billing <= 2
         airtable.gate.limits = UNLIMITED
         rig.sync()
