@@ -237,15 +237,15 @@ MUTANTS = (
     Mutant(
         "sweeps: no dandiset has its turn",
         "platforms/dandi/reading.py",
-        "self._full = request.full and (request.round is None or in_turn(self._id, request.round))",
+        "self._full = request.full and (request.round is None or in_turn(self._identifier, request.round))",
         "self._full = request.full and request.round is None",
         f"{NEWEST}::test_what_is_corrected_in_place_is_found_within_so_many_rounds_of_sweeps",
     ),
     Mutant(
         "sweeps: a list is not asked for",
         "platforms/dandi/reading.py",
-        "if self._request.limit or self._request.full or not details:",
-        "if self._request.limit or not details:",
+        "if self._request.max_records or self._request.full or not details:",
+        "if self._request.max_records or not details:",
         f"{NEWEST}::test_a_sweep_that_lists_finds_what_has_come_or_left_late_and_what_changed_without_a_trace",
     ),
 )
