@@ -11,7 +11,8 @@ from datetime import datetime, timezone
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from dandi_pipeline.errors import PipelineError, UnexpectedPayload
-from dandi_pipeline.http import Traffic
+from dandi_pipeline.http import Budgets, Traffic
+from dandi_pipeline.settings import PlatformSettings, Settings, Source
 
 Column = str | int | bool | None
 """A typed column's value. Instants are strings as `instant()` spells them, so both databases sort them."""
@@ -418,3 +419,18 @@ class FacetRules:
     views: tuple[PublicView, ...]
     derive: Mapping[str, Derive]
     identity: tuple[FacetColumn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformSpec:
+    """What a platform is configured by, and how it is opened.
+
+    `title` is how people write the platform's name, unless they write it as it is, with a capital; `spelling` how
+    they tell its partitions apart: by `{name}`, or by `{key}`; `facets` what is derived from its records.
+    """
+
+    settings: type[PlatformSettings]
+    open: Callable[[Source, Settings, Budgets], Platform]
+    title: str | None = None
+    spelling: str = "{name}"
+    facets: FacetRules | None = None

@@ -1,43 +1,27 @@
 """The platforms there are: one folder each, of which the module `platform` describes itself by a `SPEC`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import iter_modules
 
 from dandi_pipeline import platforms
 from dandi_pipeline.http import Budgets, CappedBudgets, LocalBudgets, RateLimit
-from dandi_pipeline.model import Description, FacetRules, Platform
+from dandi_pipeline.model import Description, Platform, PlatformSpec
 from dandi_pipeline.settings import AS_SET, PlatformSettings, Settings, Source, Tuning
 
 
-@dataclass(frozen=True, slots=True)
-class PlatformSpec:
-    """What a platform is configured by, and how it is opened.
-
-    `title` is how people write the platform's name, unless they write it as it is, with a capital; `spelling` how
-    they tell its partitions apart: by `{name}`, or by `{key}`; `facets` what is derived from its records.
-    """
-
-    settings: type[PlatformSettings]
-    open: Callable[[Source, Settings, Budgets], Platform]
-    title: str | None = None
-    spelling: str = "{name}"
-    facets: FacetRules | None = None
-
-
-def _entry(folder: str) -> PlatformSpec:
-    entry: PlatformSpec = import_module(f"{platforms.__name__}.{folder}.platform").SPEC
-    return entry
+def _spec_of(folder: str) -> PlatformSpec:
+    spec: PlatformSpec = import_module(f"{platforms.__name__}.{folder}.platform").SPEC
+    return spec
 
 
 PLATFORMS: Mapping[str, PlatformSpec] = {
-    module.name: _entry(module.name) for module in iter_modules(platforms.__path__) if module.ispkg
+    module.name: _spec_of(module.name) for module in iter_modules(platforms.__path__) if module.ispkg
 }
 """Every platform by its name, which is that of its folder."""
 
-SETTINGS: Mapping[str, type[PlatformSettings]] = {name: entry.settings for name, entry in PLATFORMS.items()}
+SETTINGS: Mapping[str, type[PlatformSettings]] = {name: spec.settings for name, spec in PLATFORMS.items()}
 """What each platform accepts under `settings:`, for `load_sources`."""
 
 

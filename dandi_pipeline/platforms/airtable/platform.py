@@ -17,12 +17,11 @@ from dandi_pipeline.errors import (
 )
 from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, Traffic, pseudonym
 from dandi_pipeline.http.payload import mappings, text
-from dandi_pipeline.model import Gone, Hidden, Listed, LookupResult, Observation, ReadRequest, RecordKind
+from dandi_pipeline.model import Gone, Hidden, Listed, LookupResult, Observation, PlatformSpec, ReadRequest, RecordKind
 from dandi_pipeline.platforms.airtable.api import AirtableApi, BaseSchema, Json, SchemaMoved, refusals
 from dandi_pipeline.platforms.airtable.reading import TableReading, check_table
 from dandi_pipeline.platforms.airtable.records import RECORD, RECORDS, SCHEMA
 from dandi_pipeline.platforms.airtable.settings import PER_BASE, PER_USER, AirtableSettings, BaseSettings
-from dandi_pipeline.platforms.registry import PlatformSpec
 from dandi_pipeline.settings import Settings, Source
 
 CHECKS_AT_ONCE = 32

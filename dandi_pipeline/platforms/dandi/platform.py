@@ -10,7 +10,17 @@ from urllib.parse import urlsplit
 from dandi_pipeline.errors import AccessRefused, ConfigurationError, CredentialRejected, PipelineError, ResourceMissing
 from dandi_pipeline.http import Budgets, Traffic
 from dandi_pipeline.http.client import ErrorAnswer, HttpClient, Limits, Refusal, wrong_address
-from dandi_pipeline.model import Gone, Hidden, Listed, LookupResult, Observation, Planned, ReadRequest, RecordKind
+from dandi_pipeline.model import (
+    Gone,
+    Hidden,
+    Listed,
+    LookupResult,
+    Observation,
+    Planned,
+    PlatformSpec,
+    ReadRequest,
+    RecordKind,
+)
 from dandi_pipeline.platforms.dandi.api import DandiApi
 from dandi_pipeline.platforms.dandi.facet_tables import FACETS
 from dandi_pipeline.platforms.dandi.manifests import Manifests
@@ -18,7 +28,6 @@ from dandi_pipeline.platforms.dandi.plan import LISTED_BYTES, PAGE_SIZE
 from dandi_pipeline.platforms.dandi.reading import DandisetReading
 from dandi_pipeline.platforms.dandi.records import ASSET, ASSETS, DANDISET, DANDISETS, VERSION
 from dandi_pipeline.platforms.dandi.settings import DandiSettings
-from dandi_pipeline.platforms.registry import PlatformSpec
 from dandi_pipeline.settings import Settings, Source
 
 BUCKETS = {"https://api.dandiarchive.org/api": "https://dandiarchive.s3.amazonaws.com"}

@@ -19,12 +19,11 @@ from dandi_pipeline.errors import (
 from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, Traffic, pseudonym
 from dandi_pipeline.http.payload import instant, text
 from dandi_pipeline.instants import moment_of
-from dandi_pipeline.model import Gone, Hidden, Listed, LookupResult, Observation, ReadRequest, RecordKind
+from dandi_pipeline.model import Gone, Hidden, Listed, LookupResult, Observation, PlatformSpec, ReadRequest, RecordKind
 from dandi_pipeline.platforms.notion.api import LARGEST_PAGE, VERSION, NotionApi, refusal_for
 from dandi_pipeline.platforms.notion.reading import DataSourceReading, ReadStrategy, Sight, token_of
 from dandi_pipeline.platforms.notion.records import PAGE, PAGES, SCHEMA, is_trashed, title_of
 from dandi_pipeline.platforms.notion.settings import NotionSettings, dashed
-from dandi_pipeline.platforms.registry import PlatformSpec
 from dandi_pipeline.settings import Settings, Source
 
 WINDOW = 60
