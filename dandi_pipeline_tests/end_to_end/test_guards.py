@@ -21,6 +21,7 @@ from dandi_pipeline.errors import (
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.dandi.plan import SHARES
 from dandi_pipeline.platforms.dandi.reading import in_turn
+from dandi_pipeline.settings import Tuning
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import HIDDEN_LOOK_UPS
@@ -355,7 +356,7 @@ def test_dandisets_that_cannot_be_reached_here_and_there_stop_nothing(sqlite_url
     with SimulatedArchive(six_dandisets()) as archive:
         rig = Rig(archive, sqlite_url, tmp_path, limits=IMPATIENT)
         archive.faults.add("reset", path="/00000[135]/")
-        outcomes = {key: report.outcome for key, report in rig.sync(max_concurrent=1).items()}
+        outcomes = {key: report.outcome for key, report in rig.sync(tuning=Tuning(max_concurrent=1)).items()}
         assert list(outcomes.values()).count(Outcome.FAILED) == 3
         assert list(outcomes.values()).count(Outcome.SYNCED) == 3
 
