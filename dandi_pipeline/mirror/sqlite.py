@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sqlite3
 import threading
 import time
@@ -46,6 +47,9 @@ _CELL: Mapping[CellType, str] = {
 
 _STAGES = re.compile(r"CREATE TEMP TABLE|INSERT INTO (staged|removed)_")
 """Statements that write to the temporary database alone."""
+
+_ALL_BUT_FULL = 64 * 1024
+"""A disk with fewer free bytes has no room for SQLite's next pages."""
 
 
 class SqliteDialect:
@@ -188,8 +192,10 @@ class SqliteDialect:
     def _trouble(self, message: str, statement: str) -> str:
         """Say what keeps the file from being used, and what to do."""
         full = "disk is full" in message
-        if (full or "disk I/O" in message or "unable to open" in message) and _STAGES.search(statement):
-            folder = _temporary_folder()
+        staging = (full or "disk I/O" in message or "unable to open" in message) and _STAGES.search(statement)
+        folder = _temporary_folder()
+        # Sorting, indexes and merges use temporary files as well.
+        if staging or (full and _is_full(folder) and not _is_full(self.path.parent)):
             return (
                 f"the disk for temporary files, {folder}, is full or cannot be written ({message}); free space there,"
                 " or name a folder with more in SQLITE_TMPDIR"
@@ -224,6 +230,10 @@ def _temporary_folder() -> Path:
     named = (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108
     usable = (Path(name) for name in named if name and os.path.isdir(name) and os.access(name, os.W_OK | os.X_OK))
     return next(usable, Path.cwd())
+
+
+def _is_full(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free < _ALL_BUT_FULL
 
 
 def _begin(connection: sa.Connection) -> None:

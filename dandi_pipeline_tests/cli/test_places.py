@@ -110,11 +110,11 @@ STAGE = """
 import sys
 from dandi_pipeline.errors import DatabaseUnavailable
 from dandi_pipeline_tests.mirror.records import asset, opened, store
-with opened(sys.argv[1]) as mirror:
-    try:
+try:
+    with opened(sys.argv[1]) as mirror:
         store(mirror, *(asset(f"{number:05}", metadata='"' + "x" * 1000 + '"') for number in range(20_000)))
-    except DatabaseUnavailable as error:
-        print(error)
+except DatabaseUnavailable as error:
+    print(error)
 """
 
 

@@ -130,7 +130,7 @@ def test_the_page_adds_a_platform_that_follows_every_change(project: Project, li
 def test_the_page_adds_a_platform_that_keeps_every_promise(project: Project) -> None:
     assert CONFORMANCE in PAGE.commands
     done = project.run("pytest", "-q", "-p", "no:cacheprovider", "dandi_pipeline_tests/conformance", "-k", "recordings")
-    assert re.search(r"^[12]\d passed", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^[1-9]\d passed", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_the_page_shows_code_that_is_in_order(project: Project) -> None:
