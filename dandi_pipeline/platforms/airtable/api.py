@@ -1,5 +1,6 @@
 """One base's endpoints: its schema, lists of records page by page, and what the error answers mean."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -105,6 +106,9 @@ MOST_EMPTY = 10
 """Pages in a row that may show nothing new and yet lead on: those of a filter may hold no record that passes it."""
 
 
+_TABLE_ID = re.compile(r"tbl[A-Za-z0-9]{14}", re.ASCII)
+
+
 @dataclass(frozen=True, slots=True)
 class BaseSchema:
     """A base's tables as the schema shows them, at `now` by the server's clock.
@@ -162,7 +166,9 @@ class AirtableApi:
         unread = None
         for row in array(answer.payload, "tables", where=where):
             try:
-                text(row, "id", where=where)
+                table = text(row, "id", where=where)
+                if not _TABLE_ID.fullmatch(table):
+                    raise UnexpectedPayload(f"{where}: {table[:40]!r} is no table's id; nothing was written for it")
             except UnexpectedPayload as odd:
                 unread = odd
             else:
