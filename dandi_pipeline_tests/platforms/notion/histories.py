@@ -93,9 +93,11 @@ class History:
             self._require_excused(self.rig.differences())
             if self.chance.random() < 0.25:
                 self._sweep()
+        self._sweep()
+        # After the last edit: a sweep may be disturbed by one that puts a data source into the trash.
         for source in self.world.data_sources:
             self.world.restore_data_source(source)
-        self._sweep()
+        self._require_success(self.rig.sweep())
         self._require(self.rig.differences())
         self.rig.settle()
         self._require(self.rig.differences())
