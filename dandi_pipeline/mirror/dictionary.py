@@ -38,6 +38,7 @@ INTERNAL = frozenset(
     [
         "change_log",
         "dandiset_texts",
+        "dandiset_words",
         "facet_states",
         "first_syncs",
         "mirror_clock",

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.mirror.database import Database, dialect_of
+from dandi_pipeline.mirror.dictionary import PUBLIC
 from dandi_pipeline.mirror.views import create_views, drop_views
 from dandi_pipeline.model import CellType, Record, RecordKind, Shape, ShapeColumn
 from dandi_pipeline_tests.mirror.records import (
@@ -57,7 +58,7 @@ def views(url: str) -> dict[str, str]:
     """Return the views' names by partition, as programs find them, and check that they are all there is."""
     named = {row["partition"]: row["view_name"] for row in query(url, "SELECT partition, view_name FROM shapes")}
     engine = engine_of(url)
-    existing = set(sa.inspect(engine).get_view_names()) - {"changes", "draft_assets", "version_assets"}
+    existing = set(sa.inspect(engine).get_view_names()) - set(PUBLIC)
     engine.dispose()
     assert set(named.values()) == existing
     return named

@@ -321,7 +321,9 @@ def test_every_column_of_every_table_and_view_has_its_meaning(mirror_url: str) -
         pass
     engine = sa.create_engine(mirror_url.replace("postgresql://", "postgresql+psycopg2://"))
     there = sa.inspect(engine)
-    for name in {*there.get_table_names(), *there.get_view_names()} - INTERNAL - {"mirror_schema"}:
+    names = {*there.get_table_names(), *there.get_view_names()} - INTERNAL - {"mirror_schema"}
+    # SQLite keeps a full-text index in tables of its own beside it (https://sqlite.org/fts5.html, 4.4.3).
+    for name in {name for name in names if not name.startswith("dandiset_words_")}:
         described = {column.name: column for column in PUBLIC[name].columns}
         assert list(described) == [column["name"] for column in there.get_columns(name)], name
         for column in described.values():

@@ -171,6 +171,7 @@ EVERYTHING = SyncOptions(
     partitions=("000001", "000002"),
     since=datetime(2024, 1, 1, 12, tzinfo=timezone.utc),
     full=True,
+    round=3,
     max_records=7,
     allow_mass_deletion=True,
     ignore_unknown=True,
@@ -201,7 +202,7 @@ def test_a_runs_config_has_the_options_with_their_descriptions() -> None:
 def test_every_option_has_its_name_on_the_command_line() -> None:
     flags = {parameter.name for parameter in sync_command.params}
     of_tuning = {f"no_{name}" if name in ("streaming", "manifests") else name for name in Tuning.model_fields}
-    assert set(SyncOptions.model_fields) - flags == {"parts", "ignore_unknown", "tuning"}
+    assert set(SyncOptions.model_fields) - flags == {"parts", "round", "ignore_unknown", "tuning"}
     assert of_tuning - flags == {"keep_alive"}
     assert {"dandisets_only", "assets_only", "legacy"} < flags
 
