@@ -29,7 +29,7 @@ def logged(instance: dg.DagsterInstance, run_id: str, level: int) -> list[str]:
     return [entry.user_message for entry in entries if entry.level == level and not entry.is_dagster_event]
 
 
-@pytest.mark.parametrize("typed", [EVIL, "000001/versions", "..", "1\n2", "DANDI:000003/draft"])
+@pytest.mark.parametrize("typed", [EVIL, "000001/versions", "..", "1\n2", "DANDI:000003/assets"])
 def test_what_can_be_no_key_fails_in_words_and_nothing_is_asked(
     site: Site, instance: dg.DagsterInstance, typed: str
 ) -> None:

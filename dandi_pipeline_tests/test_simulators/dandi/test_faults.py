@@ -141,5 +141,5 @@ def test_chance_strikes_the_same_requests_for_the_same_seed() -> None:
 
 
 def test_an_unknown_fault_is_refused(archive: SimulatedArchive) -> None:
-    with pytest.raises(ValueError, match="no fault is called 'earthquake'; there are as_string, cut_body"):
+    with pytest.raises(ValueError, match="no fault is called 'earthquake'; there are as_string, as_written, cut_body"):
         archive.faults.add("earthquake")
