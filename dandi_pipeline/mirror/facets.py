@@ -9,6 +9,7 @@ import tempfile
 from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
@@ -250,6 +251,10 @@ class FacetChanges:
         self._rows = _Spool()
         self._interned = {table.name: _Interned(self._layout, table) for table in self._layout.shared}
         self._plans = {kind: _plan(self._layout, kind) for kind in rules.derive}
+
+    def close(self) -> None:
+        """Forget the rows, and the file that may hold them."""
+        self._rows.close()
 
     def add(self, records: Iterable[Record]) -> None:
         """Take records' facets; the last of those with one key count."""
@@ -570,7 +575,7 @@ class _Spool:
         """Account for records whose rows were put to the buffer."""
         self._counted += records
         if self._counted >= BUFFERED:
-            self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 - closed with the session
+            self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
             marshal.dump(dict(self.buffer), self._file)
             self.buffer.clear()
             self._counted = 0
@@ -582,6 +587,11 @@ class _Spool:
                 remaining = iter(rows)
                 while batch := list(islice(remaining, BATCH)):
                     yield table, batch
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
 
     def _buffers(self) -> Iterator[dict[str, list[tuple[Any, ...]]]]:
         if self._file is not None:
@@ -663,12 +673,12 @@ def rebuild_partition(
     connection: sa.Connection, dialect: Dialect, rules: FacetRules, source: str, partition: str
 ) -> None:
     """Derive a partition's facets anew from its stored records, in the caller's transaction."""
-    changes = FacetChanges(rules, source, partition)
     named = {"source": source, "partition": partition}
-    for kind in rules.derive:
-        for key, columns, metadata in _stored(connection, dialect, kind, named):
-            changes.take(kind, key, rules.derive[kind](key, columns, metadata))
-    changes.apply(connection, dialect, None)
+    with closing(FacetChanges(rules, source, partition)) as changes:
+        for kind in rules.derive:
+            for key, columns, metadata in _stored(connection, dialect, kind, named):
+                changes.take(kind, key, rules.derive[kind](key, columns, metadata))
+        changes.apply(connection, dialect, None)
     mark_derived(connection, rules, source, partition)
 
 

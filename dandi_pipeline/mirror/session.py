@@ -364,6 +364,8 @@ class PartitionSession:
         self._removed.clear()
         self._kinds.clear()
         self._shape = None
+        if self._facets is not None:
+            self._facets.close()
         self._facets = None
 
     def commit(
