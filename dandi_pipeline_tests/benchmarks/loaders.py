@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -27,6 +26,7 @@ from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline_tests.end_to_end.rig import dandi_at
+from dandi_pipeline_tests.memory import peak_bytes
 
 Row = tuple[Any, ...]
 
@@ -116,12 +116,6 @@ def _row(identifier: str, asset: dict[str, Any]) -> Row:
     return (identifier, *plain, json.dumps(asset["metadata"]))
 
 
-def _peak_megabytes() -> float:
-    """Return the most memory that this process has held; `ru_maxrss` may be that of the one that started it."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) / 1024
-
-
 def main() -> None:
     """Load as the arguments say and print what it took."""
     how, api_url, database_url = sys.argv[1:]
@@ -129,7 +123,7 @@ def main() -> None:
     started, cpu_started = time.perf_counter(), time.process_time()
     work(api_url, database_url)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
-    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_megabytes": _peak_megabytes()}))
+    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_megabytes": peak_bytes() / 2**20}))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ expected nor among those is an error: nothing is left out because nobody thought
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -19,8 +20,30 @@ Rows = dict[tuple[str, ...], dict[str, Any]]
 
 def differences(url: str, snapshot: Snapshot, *, source: str = "dandi", published_assets: bool = False) -> list[str]:
     """Return a line for every row that is missing, left behind or different; empty means equal value by value."""
+    return list(map(str, compared(url, snapshot, source=source, published_assets=published_assets)))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row that is missing, left behind or different, and how."""
+
+    table: str
+    key: tuple[str, ...]
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.key}: {self.how}"
+
+
+def compared(
+    url: str, snapshot: Snapshot, *, source: str = "dandi", published_assets: bool = False
+) -> Iterator[Difference]:
+    """Yield every difference of the mirror from what it is to hold; a row may have several."""
     held, expected = held_rows(url, source), expected_rows(snapshot, published_assets=published_assets)
-    return [line for table in TABLES for line in _compare(table, expected[table], held[table])]
+    for table in TABLES:
+        for key in expected[table].keys() | held[table].keys():
+            for how in _compare(table, expected[table].get(key), held[table].get(key)):
+                yield Difference(table, key, how)
 
 
 def held_rows(url: str, source: str = "dandi") -> dict[str, Rows]:
@@ -139,20 +162,17 @@ def _asset(asset: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _compare(table: str, expected: Rows, held: Rows) -> Iterator[str]:
-    for key in expected.keys() - held.keys():
-        yield f"{table} {key}: missing from the mirror"
-    for key in held.keys() - expected.keys():
-        yield f"{table} {key}: left behind in the mirror"
-    for key in expected.keys() & held.keys():
-        for name in expected[key].keys() ^ held[key].keys() - {*_KEYS[table], *_OWN}:
-            yield f"{table} {key}: nobody said what {name} is to be"
-        if not re.fullmatch("[0-9a-f]{32}", held[key]["content_hash"]):
-            yield f"{table} {key}: content_hash is no hash"
-        for name in expected[key].keys() & held[key].keys():
-            value, found = expected[key][name], held[key][name]
-            if not same(found, value):
-                yield f"{table} {key}: {name} is {found!r:.200} instead of {value!r:.200}"
+def _compare(table: str, expected: dict[str, Any] | None, held: dict[str, Any] | None) -> Iterator[str]:
+    if held is None or expected is None:
+        yield "missing from the mirror" if held is None else "left behind in the mirror"
+        return
+    for name in expected.keys() ^ held.keys() - {*_KEYS[table], *_OWN}:
+        yield f"nobody said what {name} is to be"
+    if not re.fullmatch("[0-9a-f]{32}", held["content_hash"]):
+        yield "content_hash is no hash"
+    for name in expected.keys() & held.keys():
+        if not same(held[name], expected[name]):
+            yield f"{name} is {held[name]!r:.200} instead of {expected[name]!r:.200}"
 
 
 def same(one: Any, other: Any) -> bool:

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import resource
 import socket
 import ssl
 import struct
@@ -22,6 +21,7 @@ from dandi_pipeline.errors import ConfigurationError, ContractError, PlatformFai
 from dandi_pipeline.http import HttpClient, Limits
 from dandi_pipeline_tests.http.fake_time import FakeTime
 from dandi_pipeline_tests.http.scripted_server import ScriptedServer, Step, answer, head, raw
+from dandi_pipeline_tests.memory import forget_peak, peak_bytes
 
 OK = answer({"ok": True})
 MEGABYTE = 1024 * 1024
@@ -195,10 +195,10 @@ class TestSize:
         bomb = zeros(3 * 1024)
         assert len(bomb) < 4 * MEGABYTE
         with asked(answer(body=bomb, Content_Encoding="gzip"), largest_body=32 * MEGABYTE) as (server, client):
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            before = forget_peak()
             with pytest.raises(ContractError, match="and unpacked more than 33,554,432"):
                 client.get_json("x")
-            assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # kilobytes
+            assert peak_bytes() - before < 200 * MEGABYTE
             assert len(server.requests) == 1
 
     def test_what_just_fits_is_taken(self) -> None:

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from math import ceil
 from typing import TypeVar
@@ -250,7 +251,18 @@ class AssetReading:
         for record, row in zip(records, page.rows, strict=True):
             self._take_newest_row(newest, record, ListedAsset(place, row), metadata=metadata)
         last = records[-1].columns["modified"] if records else ""
-        newest.reached = not page.more or str(last) < (self._shelf.since or "")
+        newest.reached = not page.more or self._is_known_from(str(last))
+
+    def _is_known_from(self, modified: str) -> bool:
+        """Tell whether what was modified at this time or earlier is known.
+
+        By the draft's time as by the assets': an archive that was filled from another keeps the assets' own times.
+        """
+        return modified < (self._shelf.since or "") and modified <= self._newest_known
+
+    @cached_property
+    def _newest_known(self) -> str:
+        return max((str(fingerprint[_MODIFIED]) for fingerprint in self._known.values()), default="")
 
     def _take_newest_row(self, newest: Newest, record: Record, listed: ListedAsset, *, metadata: bool) -> None:
         path, asset_id = record.key[1], str(record.columns["asset_id"])
