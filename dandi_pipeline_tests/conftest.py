@@ -32,7 +32,7 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
 def postgresql_url(postgresql_server: PostgresqlServer) -> Iterator[str]:
     url = postgresql_server.create_database()
     yield url
-    # A thousand databases are ten gigabytes, which take minutes to write and to delete.
+    # Kept until the end, the databases of a whole run take some ten gigabytes, and minutes to delete.
     postgresql_server.drop_database(url)
 
 

@@ -19,8 +19,8 @@ _UNPRIVILEGED = "nobody"
 
 _START_TIMEOUT = 60.0
 
-# The shell stops the server, at once, as soon as its own standard input ends, that is when the test process does, and
-# clears up.
+# When the shell's standard input ends, which it does with the test process, the shell kills the server and clears up.
+# The server is not to write out its databases first (as for -INT): they are deleted.
 _GUARD = '"$@" & server=$!; read -r _; kill -QUIT "$server"; wait "$server"; rm -rf "$0"'
 
 
@@ -39,7 +39,7 @@ class PostgresqlServer:
     def drop_database(self, url: str) -> None:
         """Delete a database that `create_database` made, and end the sessions on it."""
         name = sa.make_url(url).database
-        self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     @property
     def version(self) -> str:
