@@ -22,7 +22,7 @@ from dandi_pipeline.settings import Settings, Source
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import SyncPlan, estimated_requests
-from dandi_pipeline.sync.report import PartitionReport, SyncReport, summarize
+from dandi_pipeline.sync.report import Outcome, PartitionReport, SyncReport, summarize
 
 _NEARLY = 0.9
 """The part of a quota from which on it is nearly used up."""
@@ -121,6 +121,8 @@ def preview(source: Source, settings: Settings, options: SyncOptions, watcher: D
 def _would_change(report: PartitionReport, plan: SyncPlan) -> str:
     if report.error is not None:
         return plain(f"Cannot say for {report.describe()}")
+    if report.outcome is Outcome.FRESH:
+        return plain(f"Would leave {report.partition}: still hidden")
     reason = next(item.reason for item in plan.stale if item.key == report.partition)
     return plain(f"Would sync {report.describe()} [{reason}]")
 
@@ -201,7 +203,8 @@ def _asked(
         plan = Sync(source.alias, platform, mirror, options).plan()
         sent = platform.traffic.requests
     chosen = options.tuning.applied_to(source.settings)
-    requests = sent + estimated_requests(plan, _held(mirror, source), page_size=chosen.page_size)
+    held, limit = _held(mirror, source), options.max_records
+    requests = sent + estimated_requests(plan, held, page_size=chosen.page_size, max_records=limit)
     own, shared = options.tuning.rate_limit, chosen.requests_per_second
     rate = min((rate for rate in (own, shared) if rate is not None), default=pace)
     limits = [] if rate == own else limits_of(source, settings)

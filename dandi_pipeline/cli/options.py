@@ -1,7 +1,7 @@
 """The options that commands share: how values are spelled, which sources they select, how hard a platform is asked."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from dandi_pipeline.cli.sources import Selection
-    from dandi_pipeline.settings import Tuning
+    from dandi_pipeline.settings import Source, Tuning
 
 
 class Grouped(click.Command):
@@ -200,3 +200,12 @@ def selection_of(given: dict[str, Any]) -> "Selection":
     from dandi_pipeline.cli.sources import Selection
 
     return Selection(**{item.name: given.pop(item.name) for item in fields(Selection) if item.name in given})
+
+
+def refuse_for_others(given: Sequence[str], chosen: "Sequence[Source]") -> None:
+    """Refuse options that only DANDI knows where sources of other platforms are chosen as well."""
+    others = [source.alias for source in chosen if source.platform != "dandi"]
+    if given and others:
+        raise click.UsageError(
+            f"{', '.join(given)}: for DANDI alone, and {', '.join(others)} would be taken too; add --platform dandi."
+        )

@@ -204,11 +204,17 @@ def _verdict(ends: Mapping[str, Ended]) -> Iterator[str]:
     if not ends:
         yield "Nothing was due"
         return
+    yield from (line for alias, end in ends.items() for line in _incomplete(alias, end))
     if not problems:
         yield "Sync completed successfully"
         return
     yield f"Sync completed with {quantity(len(problems), 'error')}:"
     yield from (f"  {problem}" for problem in problems)
+
+
+def _incomplete(alias: str, end: Ended) -> Iterator[str]:
+    for item in end.report.incomplete if end.report is not None else ():
+        yield f"{alias}: {item.partition} read in part, to be synced again: {one_line(item.message)}"
 
 
 def _problems(alias: str, end: Ended) -> Iterator[str]:

@@ -18,21 +18,6 @@ def configured_sources() -> tuple[Settings, tuple[Source, ...]]:
     return settings, load_sources(settings.sources_path, SETTINGS)
 
 
-_PLATFORM = "dandi"
-
-
-def configured_archive() -> tuple[Settings, Source]:
-    """Return the settings, and the source to sync: the first enabled one of the DANDI platform.
-
-    Raises ConfigurationError if there is none, or if a setting or the sources file is wrong.
-    """
-    settings, sources = configured_sources()
-    for source in sources:
-        if source.platform == _PLATFORM and source.enabled:
-            return settings, source
-    raise ConfigurationError(f"{settings.sources_path}: no enabled source has 'platform: {_PLATFORM}'; enable one")
-
-
 def dandiset_keys(partitions: Sequence[str], source: Source, settings: Settings) -> tuple[str, ...]:
     """Return each dandiset's key once, in the order given; ConfigurationError for what cannot be an identifier."""
     with described(source, settings) as platform:

@@ -15,7 +15,7 @@ from dandi_pipeline.mirror.migrations import is_current, revision, upgrade
 from dandi_pipeline.mirror.partitions import PartitionRows, PartitionState, now, read_states
 from dandi_pipeline.mirror.rate_ledger import MirrorLedger, Usage
 from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES
-from dandi_pipeline.mirror.session import PartitionSession, open_session, read_known
+from dandi_pipeline.mirror.session import PartitionSession, StoredRow, open_session, read_known, read_rows
 from dandi_pipeline.mirror.sqlite import SqliteDialect
 from dandi_pipeline.mirror.views import Change, read_changes
 from dandi_pipeline.model import Fingerprint, Key, RecordKind
@@ -127,6 +127,11 @@ class Mirror:
         """Return the fingerprint of every record of a kind in a partition, by key."""
         with self._database.reading() as connection:
             return read_known(connection, self._database.dialect, source, partition, kind)
+
+    def rows(self, source: str, partition: str, kind: RecordKind, keys: Sequence[Key]) -> dict[Key, StoredRow]:
+        """Return the stored rows of those records that have one of the keys."""
+        with self._database.reading() as connection:
+            return read_rows(connection, self._database.dialect, source, partition, kind, keys)
 
     def changes(self, *, after: int = 0, source: str | None = None, limit: int = 1000) -> list[Change]:
         """Return up to `limit` changes beyond the sequence `after`, oldest first.
