@@ -13,6 +13,7 @@ from typing import Any
 
 from dandi_pipeline.cli.output import in_words, one_line, plain, quantity, screen_width, table, why
 from dandi_pipeline.cli.progress import Display
+from dandi_pipeline.cli.sources import missing_credential
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
 from dandi_pipeline.mirror import Mirror, Usage
@@ -32,18 +33,20 @@ _NEARLY = 0.9
 class Used:
     """The requests of the present month (UTC) that sources of a platform sent under limits that they share.
 
-    `quota` is how many the platform allows, None if it was not said.
+    `quota` is how many the platform allows, None if it was not said. `requests` is None where that is `unknown`, since
+    the variable of that name, whose token they are counted by, is not set.
     """
 
     platform: str
     sources: tuple[str, ...]
-    requests: int
+    requests: int | None
     quota: int | None
+    unknown: str | None = None
 
     @property
     def nearly_all(self) -> bool:
         """Whether hardly any are left."""
-        return self.quota is not None and self.requests >= _NEARLY * self.quota
+        return self.quota is not None and self.requests is not None and self.requests >= _NEARLY * self.quota
 
 
 def used(sources: Sequence[Source], settings: Settings, usage: Mapping[str, Usage]) -> list[Used]:
@@ -57,13 +60,14 @@ def used(sources: Sequence[Source], settings: Settings, usage: Mapping[str, Usag
         aliases = tuple(source.alias for source in sharers)
         calls[aliases] = calls.get(aliases, 0) + (usage[key].calls if key in usage else 0)
     by_alias = {source.alias: source for source in sources}
-    return [_used([by_alias[alias] for alias in aliases], requests) for aliases, requests in calls.items()]
+    return [_used([by_alias[alias] for alias in aliases], requests, settings) for aliases, requests in calls.items()]
 
 
-def _used(sources: Sequence[Source], requests: int) -> Used:
+def _used(sources: Sequence[Source], requests: int, settings: Settings) -> Used:
     quotas = [quota for source in sources if (quota := source.settings.requests_per_month) is not None]
     aliases = tuple(source.alias for source in sources)
-    return Used(sources[0].platform, aliases, requests, min(quotas, default=None))
+    unknown = next(filter(None, (missing_credential(source, settings) for source in sources)), None)
+    return Used(sources[0].platform, aliases, None if unknown else requests, min(quotas, default=None), unknown)
 
 
 def limits_of(source: Source, settings: Settings) -> list[RateLimit]:

@@ -179,11 +179,13 @@ def tuning_of(
 
 _SELECTION_OPTIONS = (
     click.option("--platform", metavar="NAME", help="Only sources of this platform."),
-    click.option("--app", metavar="NAME", help="Only sources of this application."),
+    click.option("--app", metavar="NAME", help="Only sources of this application: its name, or my-app for My App."),
     click.option("--source", metavar="ALIAS", help="Only this source, also if it is disabled."),
     click.option("--component", metavar="NAME", help="Only sources of this component."),
-    click.option("--vault", metavar="NAME", help="Only sources of this vault."),
-    click.option("--user", metavar="NAME", help="Only sources of this user: a name, an e-mail address or team:name."),
+    click.option("--vault", metavar="NAME", help="Only sources of this vault: its name or its id."),
+    click.option(
+        "--user", metavar="NAME", help="Only sources of this user: a name, an e-mail address, team:name, or an id."
+    ),
     click.option("--only-enabled", is_flag=True, help="Leave out disabled sources even where they are named."),
 )
 

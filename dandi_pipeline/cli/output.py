@@ -9,6 +9,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 from dandi_pipeline.sync.report import Problem, SyncReport, Tally
+from dandi_pipeline.sync.report import quantity as quantity
 
 if TYPE_CHECKING:
     from dandi_pipeline.orchestration.history import Freshness
@@ -50,11 +51,6 @@ def tolerate_any_encoding() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def quantity(count: int, noun: str) -> str:
-    """Return a count with its noun, e.g. "1 dandiset" or "1,203 assets"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _spelled_out(char: str) -> str:
@@ -104,12 +100,16 @@ def in_words(span: timedelta) -> str:
 
 def why(standing: "Freshness", now: datetime) -> str:
     """Say why a source is due or not, e.g. "last looked at 2 h ago, every 15 min"."""
-    if standing.checked is None:
+    if standing.in_part_only and standing.partly is not None and not standing.emptied:
+        return f"only parts of it were synced, the last {in_words(now - standing.partly)} ago"
+    if standing.checked is None and not standing.partitions:
         return "never synced"
     if standing.emptied:
         return "the mirror holds nothing of it"
     if standing.missing:
-        return f"the mirror lacks {standing.missing:,} of its {standing.partitions:,} partitions"
+        return f"the mirror lacks {standing.missing:,} of its {quantity(standing.partitions, 'partition')}"
+    if standing.checked is None:
+        return "its first copy did not come to its end"
     due = "" if standing.is_due(now) else f", due in {in_words(standing.checked + standing.every - now)}"
     return f"last looked at {in_words(now - standing.checked)} ago, every {in_words(standing.every)}{due}"
 

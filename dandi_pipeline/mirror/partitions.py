@@ -65,6 +65,24 @@ def read_states(
     return {(row[0], row[1]): _state(row[2:]) for row in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How many partitions of a source the mirror knows, and how many records it holds of them."""
+
+    partitions: int
+    records: int
+
+
+def read_held(connection: sa.Connection) -> dict[str, Held]:
+    """Return what is held of each source, by its alias."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT source, count(DISTINCT partition), sum(records) FROM partitions GROUP BY source ORDER BY source"
+        )
+    )
+    return {source: Held(int(partitions), int(records)) for source, partitions, records in rows}
+
+
 class PartitionRows:
     """Writes the rows of one partition's parts, within the transaction that changes its records."""
 

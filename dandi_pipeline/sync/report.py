@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from dandi_pipeline.http import Traffic
 
 
+def quantity(count: int, noun: str) -> str:
+    """Return a count with its noun, e.g. "1 dandiset" or "1,203 assets"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 class Outcome(Enum):
     """How one partition came out of a sync."""
 
@@ -94,7 +99,7 @@ class PartitionReport:
         if self.error is not None:
             return f"{self.partition}: {self.outcome.value}: {self.error}"
         changes = [
-            f"{count:,} {kind}{'' if count == 1 else 's'} {verb}"
+            f"{quantity(count, kind)} {verb}"
             for kind, tally in self.tallies.items()
             for verb, count in (("added", tally.added), ("updated", tally.updated), ("deleted", tally.deleted))
             if count
