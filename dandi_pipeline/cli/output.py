@@ -1,5 +1,6 @@
 """Text for people: safe for the terminal, in tables, in words, and the block that closes a sync."""
 
+import errno
 import os
 import sys
 import unicodedata
@@ -32,10 +33,19 @@ def one_line(text: str) -> str:
 
 
 def tell(line: str, *, to: TextIO | None = None) -> None:
-    """Write one line at once, to standard error unless said otherwise: standard output is for results."""
+    """Write one line at once, to standard error unless said otherwise: standard output is for results.
+
+    A terminal that is gone takes nothing more, which is no reason not to end in order.
+    """
     stream = to or sys.stderr
-    stream.write(line + "\n")
-    stream.flush()
+    try:
+        stream.write(line + "\n")
+        stream.flush()
+    except OSError as error:
+        if error.errno != errno.EIO or stream is not sys.stderr:
+            raise
+        # What is buffered is written again at the end of the process, and would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def screen_width() -> int | None:
