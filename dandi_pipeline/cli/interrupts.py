@@ -22,7 +22,8 @@ _AT_ONCE = "Error: ended at once; what was committed stays, the next sync does t
 def interrupts_heeded(say: Callable[[str], None], *, give_up: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Let the first interrupt meanwhile be answered by a line, and end the process at the second.
 
-    An interrupt is Ctrl-C, SIGTERM, or SIGHUP, which a terminal sends that is closed. `say` writes the line; `give_up` is called before the end.
+    An interrupt is Ctrl-C, SIGTERM, or SIGHUP, which a terminal sends that is closed.
+    `say` writes the line; `give_up` is called before the end.
     """
     if current_thread() is not main_thread():
         yield  # Python hands signals to the main thread alone

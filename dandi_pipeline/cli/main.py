@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from dandi_pipeline.cli.asking import explore, export, mcp, query
+from dandi_pipeline.cli.asking import changes, explore, export, mcp, query
 from dandi_pipeline.cli.guides import cheatsheet, examples, quick
 from dandi_pipeline.cli.health import health
 from dandi_pipeline.cli.history import history
@@ -66,6 +66,7 @@ for _command in (
     health,
     stats,
     forget,
+    changes,
     query,
     export,
     explore,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -65,6 +65,22 @@ def instant(context: click.Context, parameter: click.Parameter, text: str | None
     except (ValueError, OverflowError) as error:
         message = f"{text!r} does not exist ({error}); write {_EXAMPLES}"
         raise click.BadParameter(message, context, parameter) from error
+
+
+def since_when(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | timedelta | None:
+    """Return how long ago, such as 7d or weekly, or what `instant` takes."""
+    from dandi_pipeline.settings.values import interval
+
+    if text is None:
+        return None
+    try:
+        return interval(text.strip())
+    except ValueError:
+        pass
+    try:
+        return instant(context, parameter, text)
+    except click.BadParameter as error:
+        raise click.BadParameter(f"{error.message}, or how long ago: 12h, 7d, 2w", context, parameter) from None
 
 
 def positive_number(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
