@@ -128,6 +128,8 @@ def _would_change(report: PartitionReport, plan: SyncPlan) -> str:
     if report.outcome is Outcome.FRESH:
         return plain(f"Would leave {report.partition}: still hidden")
     reason = next(item.reason for item in plan.stale if item.key == report.partition)
+    if report.outcome is Outcome.HIDDEN:
+        return plain(f"Would hide {report.partition}: {report.warning} [{reason}]")
     return plain(f"Would sync {report.describe()} [{reason}]")
 
 

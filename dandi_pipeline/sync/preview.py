@@ -22,6 +22,7 @@ from dandi_pipeline.sync.report import (
     PartitionReport,
     Tally,
     cut_short,
+    quantity,
 )
 
 MOST_NAMED = 1_000
@@ -71,7 +72,7 @@ class PartitionPreview:
         if HIDDEN_TOKEN in self.item.tokens.values():
             return self._report(Outcome.FRESH, {})
         held = sum(map(len, self._known().values()))
-        warning = f"would be hidden: its {held:,} records are kept and marked, not refreshed"
+        warning = f"{quantity(held, 'record')} kept, marked as hidden, and not refreshed any more"
         return self._report(Outcome.HIDDEN, {}, warning=warning)
 
     def _new(self, listed: Listed) -> PartitionReport:
