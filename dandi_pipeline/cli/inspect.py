@@ -161,7 +161,7 @@ def _unseen(standing: "Freshness") -> str:
         return "emptied"
     if standing.in_part_only:
         return "synced in part"
-    return "unfinished" if standing.partitions else "never synced"
+    return "unfinished" if standing.missing else "never synced"
 
 
 def _failures(states: "States", syncs: "Sequence[PastSync]") -> list[dict[str, Any]]:

@@ -112,14 +112,12 @@ def why(standing: "Freshness", now: datetime) -> str:
     """Say why a source is due or not, e.g. "last looked at 2 h ago, every 15 min"."""
     if standing.in_part_only and standing.partly is not None and not standing.emptied:
         return f"only parts of it were synced, the last {in_words(now - standing.partly)} ago"
-    if standing.checked is None and not standing.partitions:
-        return "never synced"
-    if standing.emptied:
+    if standing.emptied and (standing.checked or standing.partitions):
         return "the mirror holds nothing of it"
     if standing.missing:
         return f"the mirror lacks {standing.missing:,} of its {quantity(standing.partitions, 'partition')}"
     if standing.checked is None:
-        return "its first copy did not come to its end"
+        return "never synced"
     due = "" if standing.is_due(now) else f", due in {in_words(standing.checked + standing.every - now)}"
     return f"last looked at {in_words(now - standing.checked)} ago, every {in_words(standing.every)}{due}"
 
