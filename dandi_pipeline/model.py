@@ -36,17 +36,24 @@ Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 
+def everything(metadata: Any) -> Any:
+    """Return all of a record's metadata: what counts as content unless a platform says otherwise."""
+    return metadata
+
+
 @dataclass(frozen=True, slots=True)
 class RecordKind:
     """One kind of record: its name in the change feed, its part, and the columns that identify it.
 
-    `key` is empty for a kind with one record a partition.
+    `key` is empty for a kind with one record a partition. `content` returns what of a record's metadata counts as
+    content: all but what is new at every reading, e.g. an address that expires.
     """
 
     name: str
     part: str
     key: tuple[str, ...]
     fingerprint: tuple[str, ...] = ()
+    content: Callable[[Any], Any] = field(default=everything, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from dandi_pipeline.cli.output import in_words, one_line, plain, quantity, screen_width, table, why
 from dandi_pipeline.cli.progress import Display
+from dandi_pipeline.cli.sources import missing_credential
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
 from dandi_pipeline.mirror import Mirror, Usage
@@ -22,7 +23,7 @@ from dandi_pipeline.settings import Settings, Source
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import SyncPlan, estimated_requests
-from dandi_pipeline.sync.report import PartitionReport, SyncReport, summarize
+from dandi_pipeline.sync.report import Outcome, PartitionReport, SyncReport, summarize
 
 _NEARLY = 0.9
 """The part of a quota from which on it is nearly used up."""
@@ -32,18 +33,20 @@ _NEARLY = 0.9
 class Used:
     """The requests of the present month (UTC) that sources of a platform sent under limits that they share.
 
-    `quota` is how many the platform allows, None if it was not said.
+    `quota` is how many the platform allows, None if it was not said. `requests` is None where that is `unknown`, since
+    the variable of that name, whose token they are counted by, is not set.
     """
 
     platform: str
     sources: tuple[str, ...]
-    requests: int
+    requests: int | None
     quota: int | None
+    unknown: str | None = None
 
     @property
     def nearly_all(self) -> bool:
         """Whether hardly any are left."""
-        return self.quota is not None and self.requests >= _NEARLY * self.quota
+        return self.quota is not None and self.requests is not None and self.requests >= _NEARLY * self.quota
 
 
 def used(sources: Sequence[Source], settings: Settings, usage: Mapping[str, Usage]) -> list[Used]:
@@ -57,13 +60,14 @@ def used(sources: Sequence[Source], settings: Settings, usage: Mapping[str, Usag
         aliases = tuple(source.alias for source in sharers)
         calls[aliases] = calls.get(aliases, 0) + (usage[key].calls if key in usage else 0)
     by_alias = {source.alias: source for source in sources}
-    return [_used([by_alias[alias] for alias in aliases], requests) for aliases, requests in calls.items()]
+    return [_used([by_alias[alias] for alias in aliases], requests, settings) for aliases, requests in calls.items()]
 
 
-def _used(sources: Sequence[Source], requests: int) -> Used:
+def _used(sources: Sequence[Source], requests: int, settings: Settings) -> Used:
     quotas = [quota for source in sources if (quota := source.settings.requests_per_month) is not None]
     aliases = tuple(source.alias for source in sources)
-    return Used(sources[0].platform, aliases, requests, min(quotas, default=None))
+    unknown = next(filter(None, (missing_credential(source, settings) for source in sources)), None)
+    return Used(sources[0].platform, aliases, None if unknown else requests, min(quotas, default=None), unknown)
 
 
 def limits_of(source: Source, settings: Settings) -> list[RateLimit]:
@@ -121,7 +125,11 @@ def preview(source: Source, settings: Settings, options: SyncOptions, watcher: D
 def _would_change(report: PartitionReport, plan: SyncPlan) -> str:
     if report.error is not None:
         return plain(f"Cannot say for {report.describe()}")
+    if report.outcome is Outcome.FRESH:
+        return plain(f"Would leave {report.partition}: still hidden")
     reason = next(item.reason for item in plan.stale if item.key == report.partition)
+    if report.outcome is Outcome.HIDDEN:
+        return plain(f"Would hide {report.partition}: {report.warning} [{reason}]")
     return plain(f"Would sync {report.describe()} [{reason}]")
 
 
@@ -201,7 +209,8 @@ def _asked(
         plan = Sync(source.alias, platform, mirror, options).plan()
         sent = platform.traffic.requests
     chosen = options.tuning.applied_to(source.settings)
-    requests = sent + estimated_requests(plan, _held(mirror, source), page_size=chosen.page_size)
+    held, limit = _held(mirror, source), options.max_records
+    requests = sent + estimated_requests(plan, held, page_size=chosen.page_size, max_records=limit)
     own, shared = options.tuning.rate_limit, chosen.requests_per_second
     rate = min((rate for rate in (own, shared) if rate is not None), default=pace)
     limits = [] if rate == own else limits_of(source, settings)

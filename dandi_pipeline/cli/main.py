@@ -11,13 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from dandi_pipeline.cli.asking import explore, export, mcp, query
+from dandi_pipeline.cli.asking import changes, explore, export, mcp, query
 from dandi_pipeline.cli.guides import cheatsheet, examples, quick
 from dandi_pipeline.cli.health import health
 from dandi_pipeline.cli.history import history
 from dandi_pipeline.cli.inspect import inspect_sources
 from dandi_pipeline.cli.interrupts import INTERRUPTED
-from dandi_pipeline.cli.listing import list_targets
+from dandi_pipeline.cli.listing import forget, list_targets
 from dandi_pipeline.cli.output import one_line, tell, tolerate_any_encoding
 from dandi_pipeline.cli.stats import stats
 from dandi_pipeline.cli.sync import sync
@@ -65,6 +65,8 @@ for _command in (
     inspect_sources,
     health,
     stats,
+    forget,
+    changes,
     query,
     export,
     explore,

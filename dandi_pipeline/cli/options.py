@@ -1,16 +1,16 @@
 """The options that commands share: how values are spelled, which sources they select, how hard a platform is asked."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from dandi_pipeline.cli.sources import Selection
-    from dandi_pipeline.settings import Tuning
+    from dandi_pipeline.settings import Source, Tuning
 
 
 class Grouped(click.Command):
@@ -65,6 +65,22 @@ def instant(context: click.Context, parameter: click.Parameter, text: str | None
     except (ValueError, OverflowError) as error:
         message = f"{text!r} does not exist ({error}); write {_EXAMPLES}"
         raise click.BadParameter(message, context, parameter) from error
+
+
+def since_when(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | timedelta | None:
+    """Return how long ago, such as 7d or weekly, or what `instant` takes."""
+    from dandi_pipeline.settings.values import interval
+
+    if text is None:
+        return None
+    try:
+        return interval(text.strip())
+    except ValueError:
+        pass
+    try:
+        return instant(context, parameter, text)
+    except click.BadParameter as error:
+        raise click.BadParameter(f"{error.message}, or how long ago: 12h, 7d, 2w", context, parameter) from None
 
 
 def positive_number(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
@@ -179,11 +195,13 @@ def tuning_of(
 
 _SELECTION_OPTIONS = (
     click.option("--platform", metavar="NAME", help="Only sources of this platform."),
-    click.option("--app", metavar="NAME", help="Only sources of this application."),
+    click.option("--app", metavar="NAME", help="Only sources of this application: its name, or my-app for My App."),
     click.option("--source", metavar="ALIAS", help="Only this source, also if it is disabled."),
     click.option("--component", metavar="NAME", help="Only sources of this component."),
-    click.option("--vault", metavar="NAME", help="Only sources of this vault."),
-    click.option("--user", metavar="NAME", help="Only sources of this user: a name, an e-mail address or team:name."),
+    click.option("--vault", metavar="NAME", help="Only sources of this vault: its name or its id."),
+    click.option(
+        "--user", metavar="NAME", help="Only sources of this user: a name, an e-mail address, team:name, or an id."
+    ),
     click.option("--only-enabled", is_flag=True, help="Leave out disabled sources even where they are named."),
 )
 
@@ -200,3 +218,12 @@ def selection_of(given: dict[str, Any]) -> "Selection":
     from dandi_pipeline.cli.sources import Selection
 
     return Selection(**{item.name: given.pop(item.name) for item in fields(Selection) if item.name in given})
+
+
+def refuse_for_others(given: Sequence[str], chosen: "Sequence[Source]") -> None:
+    """Refuse options that only DANDI knows where sources of other platforms are chosen as well."""
+    others = [source.alias for source in chosen if source.platform != "dandi"]
+    if given and others:
+        raise click.UsageError(
+            f"{', '.join(given)}: for DANDI alone, and {', '.join(others)} would be taken too; add --platform dandi."
+        )

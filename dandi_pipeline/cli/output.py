@@ -1,5 +1,6 @@
 """Text for people: safe for the terminal, in tables, in words, and the block that closes a sync."""
 
+import errno
 import os
 import sys
 import unicodedata
@@ -9,6 +10,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 from dandi_pipeline.sync.report import Problem, SyncReport, Tally
+from dandi_pipeline.sync.report import quantity as quantity
 
 if TYPE_CHECKING:
     from dandi_pipeline.orchestration.history import Freshness
@@ -31,10 +33,19 @@ def one_line(text: str) -> str:
 
 
 def tell(line: str, *, to: TextIO | None = None) -> None:
-    """Write one line at once, to standard error unless said otherwise: standard output is for results."""
+    """Write one line at once, to standard error unless said otherwise: standard output is for results.
+
+    A terminal that is gone takes nothing more, which is no reason not to end in order.
+    """
     stream = to or sys.stderr
-    stream.write(line + "\n")
-    stream.flush()
+    try:
+        stream.write(line + "\n")
+        stream.flush()
+    except OSError as error:
+        if error.errno != errno.EIO or stream is not sys.stderr:
+            raise
+        # What is buffered is written again at the end of the process, and would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def screen_width() -> int | None:
@@ -50,11 +61,6 @@ def tolerate_any_encoding() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def quantity(count: int, noun: str) -> str:
-    """Return a count with its noun, e.g. "1 dandiset" or "1,203 assets"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _spelled_out(char: str) -> str:
@@ -104,12 +110,14 @@ def in_words(span: timedelta) -> str:
 
 def why(standing: "Freshness", now: datetime) -> str:
     """Say why a source is due or not, e.g. "last looked at 2 h ago, every 15 min"."""
-    if standing.checked is None:
-        return "never synced"
-    if standing.emptied:
+    if standing.in_part_only and standing.partly is not None and not standing.emptied:
+        return f"only parts of it were synced, the last {in_words(now - standing.partly)} ago"
+    if standing.emptied and (standing.checked or standing.partitions):
         return "the mirror holds nothing of it"
     if standing.missing:
-        return f"the mirror lacks {standing.missing:,} of its {standing.partitions:,} partitions"
+        return f"the mirror lacks {standing.missing:,} of its {quantity(standing.partitions, 'partition')}"
+    if standing.checked is None:
+        return "never synced"
     due = "" if standing.is_due(now) else f", due in {in_words(standing.checked + standing.every - now)}"
     return f"last looked at {in_words(now - standing.checked)} ago, every {in_words(standing.every)}{due}"
 

@@ -205,8 +205,8 @@ class Bars:
         """Write one line above the bars."""
         from tqdm import tqdm
 
-        with self._lock:
-            tqdm.write(line, file=to or sys.stderr)
+        with self._lock, tqdm.external_write_mode(file=to or sys.stderr):
+            tell(line, to=to)
 
     def call_out(self, line: str) -> None:
         """Write one line at once, above the bars."""

@@ -25,7 +25,7 @@ from dandi_pipeline.cli.options import Shown
 from dandi_pipeline.cli.output import RULE, byte_size, heading, in_one_line, one_line, plain, quantity, tell, why
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.history import Freshness, freshness_of
-from dandi_pipeline.orchestration.launch import sigterm_interrupts
+from dandi_pipeline.orchestration.launch import signals_interrupt
 from dandi_pipeline.settings import Settings, Source
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.report import SyncReport, Tally
@@ -204,11 +204,17 @@ def _verdict(ends: Mapping[str, Ended]) -> Iterator[str]:
     if not ends:
         yield "Nothing was due"
         return
+    yield from (line for alias, end in ends.items() for line in _incomplete(alias, end))
     if not problems:
         yield "Sync completed successfully"
         return
     yield f"Sync completed with {quantity(len(problems), 'error')}:"
     yield from (f"  {problem}" for problem in problems)
+
+
+def _incomplete(alias: str, end: Ended) -> Iterator[str]:
+    for item in end.report.incomplete if end.report is not None else ():
+        yield f"{alias}: {item.partition} read in part, to be synced again: {one_line(item.message)}"
 
 
 def _problems(alias: str, end: Ended) -> Iterator[str]:
@@ -246,7 +252,7 @@ def sync_several(
 def _sync(sources: Sequence[Source], options: SyncOptions, shown: Shown) -> int:
     started = time.monotonic()
     children = Children(options.tuning.max_concurrent or _AT_ONCE)
-    with interrupts_heeded(tell, give_up=children.kill), sigterm_interrupts():
+    with interrupts_heeded(tell, give_up=children.kill), signals_interrupt():
         ends = children.run([Child(source, options, shown.verbose) for source in _interleaved(sources)])
     ordered = {source.alias: ends[source.alias] for source in sources}
     seconds = time.monotonic() - started

@@ -16,6 +16,7 @@ from dandi_pipeline.cli.options import (
     Shown,
     instant,
     positive_number,
+    refuse_for_others,
     selection_of,
     selection_options,
     tuning_of,
@@ -117,7 +118,7 @@ def sync(context: click.Context, /, **given: Any) -> int:
 
     settings, sources = configured_sources()
     chosen = selection_of(given).of(sources)
-    _refuse_for_others(context, chosen)
+    refuse_for_others([option for name, option in _OF_DANDI.items() if context.params[name]], chosen)
     shown = Shown(**{item.name: given.pop(item.name) for item in fields(Shown)})
     only_due, options = given.pop("only_due"), _options(chosen[0], settings, **given)
     if len(chosen) == 1 and not only_due:
@@ -125,16 +126,6 @@ def sync(context: click.Context, /, **given: Any) -> int:
     from dandi_pipeline.cli.several import sync_several
 
     return sync_several(chosen, settings, options, shown, only_due=only_due)
-
-
-def _refuse_for_others(context: click.Context, chosen: "Sequence[Source]") -> None:
-    """Refuse what only one platform knows where others are chosen as well."""
-    given = [option for name, option in _OF_DANDI.items() if context.params[name]]
-    others = [source.alias for source in chosen if source.platform != "dandi"]
-    if given and others:
-        raise click.UsageError(
-            f"{', '.join(given)}: for DANDI alone, and {', '.join(others)} would be synced too; add --platform dandi."
-        )
 
 
 def _options(

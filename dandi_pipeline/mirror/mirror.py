@@ -12,12 +12,12 @@ from dandi_pipeline.http.rate_limits import LedgerBudget
 from dandi_pipeline.mirror.database import Database, dialect_of
 from dandi_pipeline.mirror.facets import ALL_RULES, lookups, outdated, rebuild_partition
 from dandi_pipeline.mirror.migrations import is_current, revision, upgrade
-from dandi_pipeline.mirror.partitions import PartitionRows, PartitionState, now, read_states
+from dandi_pipeline.mirror.partitions import Held, PartitionRows, PartitionState, now, read_held, read_states
 from dandi_pipeline.mirror.rate_ledger import MirrorLedger, Usage
 from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES
-from dandi_pipeline.mirror.session import PartitionSession, open_session, read_known
+from dandi_pipeline.mirror.session import PartitionSession, StoredRow, open_session, read_known, read_rows
 from dandi_pipeline.mirror.sqlite import SqliteDialect
-from dandi_pipeline.mirror.views import Change, read_changes
+from dandi_pipeline.mirror.views import Change, forget_history, read_changes
 from dandi_pipeline.model import Fingerprint, Key, RecordKind
 
 
@@ -123,10 +123,24 @@ class Mirror:
         with self._database.reading() as connection:
             return read_states(connection, self._database.dialect, source)
 
+    def held(self) -> dict[str, Held]:
+        """Return how much is held of each source, configured or not, by its alias."""
+        with self._database.reading() as connection:
+            return read_held(connection)
+
     def known(self, source: str, partition: str, kind: RecordKind) -> dict[Key, Fingerprint]:
         """Return the fingerprint of every record of a kind in a partition, by key."""
         with self._database.reading() as connection:
             return read_known(connection, self._database.dialect, source, partition, kind)
+
+    def rows(self, source: str, partition: str, kind: RecordKind, keys: Sequence[Key]) -> dict[Key, StoredRow]:
+        """Return the stored rows of those records that have one of the keys."""
+        with self._database.reading() as connection:
+            return read_rows(connection, self._database.dialect, source, partition, kind, keys)
+
+    def has_history(self, source: str) -> bool:
+        """Say whether the change feed tells of a source."""
+        return bool(self.changes(source=source, limit=1))
 
     def changes(self, *, after: int = 0, source: str | None = None, limit: int = 1000) -> list[Change]:
         """Return up to `limit` changes beyond the sequence `after`, oldest first.
@@ -162,6 +176,22 @@ class Mirror:
                     rebuild_partition(connection, self._database.dialect, rules, source, partition)
             rebuilt += len(partitions)
         return rebuilt
+
+    def forget(self, source: str, *, run_id: str, with_history: bool = False) -> Iterator[str]:
+        """Remove all that is held of a source, a transaction a partition, and yield each partition once it is gone.
+
+        The change feed tells of every record that was deleted, unless `with_history` the source's part of the feed
+        goes last. What is interrupted is done by doing it again. Raises `PartitionMoved` where a sync is under way.
+        """
+        states = self.states(source)
+        for partition in dict.fromkeys(partition for partition, _ in states):
+            parts = [part for other, part in states if other == partition]
+            with self.session(source, partition, parts) as session:
+                session.remove(run_id=run_id)
+            yield partition
+        if with_history:
+            with self._database.connection() as connection, self._database.writing(connection):
+                forget_history(connection, source)
 
     def record_failure(
         self, source: str, partition: str, parts: Sequence[str], *, run_id: str, group: str, message: str

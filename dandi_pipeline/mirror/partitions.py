@@ -20,7 +20,8 @@ class PartitionState:
 
     `token` None: stale, or never read completely. `generation` is the number of the commit that last changed the
     part, 0 if none has: it only grows, and no two contents share one. `records` counts the rows. `synced_at` is the
-    last commit under a token. `attempts` counts the failures since the last success.
+    last commit under a token. `attempts` counts the failures since the last success. `changing_since` is the first
+    commit, since the last under a token, of rows that changed while they were read.
     """
 
     token: str | None
@@ -33,6 +34,7 @@ class PartitionState:
     failed_at: datetime | None
     error_group: str | None
     error: str | None
+    changing_since: datetime | None = None
 
 
 _STATE = tuple(field.name for field in fields(PartitionState))
@@ -63,6 +65,24 @@ def read_states(
     return {(row[0], row[1]): _state(row[2:]) for row in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How many partitions of a source the mirror knows, and how many records it holds of them."""
+
+    partitions: int
+    records: int
+
+
+def read_held(connection: sa.Connection) -> dict[str, Held]:
+    """Return what is held of each source, by its alias."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT source, count(DISTINCT partition), sum(records) FROM partitions GROUP BY source ORDER BY source"
+        )
+    )
+    return {source: Held(int(partitions), int(records)) for source, partitions, records in rows}
+
+
 class PartitionRows:
     """Writes the rows of one partition's parts, within the transaction that changes its records."""
 
@@ -90,9 +110,16 @@ class PartitionRows:
         )
         return changed == 1
 
-    def succeed(self, part: str, *, token: str | None, added: int, visible: bool, clear_failure: bool) -> None:
-        """Store how the part stands after a commit; `added` is by how many its records have grown."""
-        synced = ", synced_at = :at" if token is not None else ""
+    def succeed(
+        self, part: str, *, token: str | None, added: int, visible: bool, clear_failure: bool, changing: bool = False
+    ) -> None:
+        """Store how the part stands after a commit; `added` is by how many its records have grown.
+
+        `changing` says that it has no token because it changed while it was read.
+        """
+        synced = ", synced_at = :at, changing_since = NULL" if token is not None else ""
+        if changing:
+            synced = ", changing_since = coalesce(changing_since, :at)"
         cleared = ", failed_at = NULL, attempts = 0, error_group = NULL, error = NULL" if clear_failure else ""
         self._execute(
             "UPDATE partitions SET token = :token, visible = :visible, records = records + :added, run_id = :run_id"
@@ -144,5 +171,6 @@ def _state(values: Sequence[Any]) -> PartitionState:
             "visible": bool(state["visible"]),
             "synced_at": state["synced_at"] and moment(state["synced_at"]),
             "failed_at": state["failed_at"] and moment(state["failed_at"]),
+            "changing_since": state["changing_since"] and moment(state["changing_since"]),
         }
     )

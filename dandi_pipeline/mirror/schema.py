@@ -198,6 +198,7 @@ partitions = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("error_group", sa.Text),
     sa.Column("error", sa.Text),
+    sa.Column("changing_since", Instant),
 )
 
 # Since when a partition's part has been held completely; kept when the partition is removed, for questions to the past.

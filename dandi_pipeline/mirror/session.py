@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from itertools import count, islice
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -41,6 +42,35 @@ def read_known(
     )
     width = len(record.key)
     return {tuple(row[:width]): tuple(row[width:]) for row in rows}
+
+
+StoredRow = Mapping[str, Any]
+"""A row's typed columns, metadata and hash, by name, spelled as records spell them."""
+
+_ASKED_AT_ONCE = 400
+"""Keys in one statement: SQLite before 3.32 takes 999 parameters."""
+
+
+def read_rows(
+    connection: sa.Connection, dialect: Dialect, source: str, partition: str, kind: RecordKind, keys: Sequence[Key]
+) -> dict[Key, StoredRow]:
+    """Return those records of a kind in a partition that have one of the keys, as they are stored."""
+    record = RECORD_TABLES[kind.name]
+    names = record.staged[len(record.key) :]
+    columns = ", ".join(dialect.as_text(record.table.columns[name], name) for name in (*record.key, *names))
+    where = f"WHERE source = :source AND {record.partition} = :partition"
+    width = len(record.key)
+    found: dict[Key, StoredRow] = {}
+    for batch in [keys[start : start + _ASKED_AT_ONCE] for start in range(0, len(keys), _ASKED_AT_ONCE)]:
+        values = {f"k{row}_{place}": part for row, key in enumerate(batch) for place, part in enumerate(key)}
+        wanted = (f"({', '.join(f':k{row}_{place}' for place in range(width))})" for row in range(len(batch)))
+        among = f" AND ({', '.join(record.key)}) IN (VALUES {', '.join(wanted)})" if width else ""
+        rows = connection.execute(
+            sa.text(f"SELECT {columns} FROM {record.table.name} {where}{among}"),
+            {"source": source, "partition": partition, **values},
+        )
+        found |= {tuple(row[:width]): dict(zip(names, row[width:], strict=True)) for row in rows}
+    return found
 
 
 BATCH = 1000
@@ -127,7 +157,12 @@ def _readable(columns: Mapping[str, Column]) -> Mapping[str, Column]:
 
     JSONB takes neither, and SQLite's functions stop at a NUL. The metadata beside the cells keeps them.
     """
-    return {**columns, "cells": _UNREADABLE.sub(r"\1\\ufffd", str(columns["cells"]))}
+    return {**columns, "cells": readable(str(columns["cells"]))}
+
+
+def readable(cells: str) -> str:
+    """Return JSON of cells as both databases can hold it."""
+    return _UNREADABLE.sub(r"\1\\ufffd", cells)
 
 
 def _cells_problem(cells: Column) -> str | None:
@@ -369,11 +404,12 @@ class PartitionSession:
         self._facets = None
 
     def commit(
-        self, *, run_id: str, tokens: Mapping[str, str | None], clear_failure: bool = True
+        self, *, run_id: str, tokens: Mapping[str, str | None], clear_failure: bool = True, changing: bool = False
     ) -> Mapping[str, Counts]:
         """Apply everything staged and store each part's token, in one transaction; return counts by kind.
 
-        A token of None stores the records and leaves the part stale. The partition counts as visible again.
+        A token of None stores the records and leaves the part stale, `changing` says because it changed meanwhile.
+        The partition counts as visible again.
         The partition's view follows its shape. Raises `PartitionMoved`, having written nothing, if another session
         committed it since this one read it.
         """
@@ -390,7 +426,9 @@ class PartitionSession:
             shown = self._set_visible(merge, visible=True) if self._was_hidden else {}
             for part, token in tokens.items():
                 added = sum(counts[name].growth for name, kind in self._kinds.items() if kind.part == part)
-                rows.succeed(part, token=token, added=added, visible=True, clear_failure=clear_failure)
+                rows.succeed(
+                    part, token=token, added=added, visible=True, clear_failure=clear_failure, changing=changing
+                )
             marked = {} if self._shape is None else self._follow(self._shape, merge)
             return _sum(counts, shown, marked)
 

@@ -405,6 +405,12 @@ def read_changes(
     return list(map(_change, rows))
 
 
+def forget_history(connection: sa.Connection, source: str) -> None:
+    """Delete what the feed tells of a source, and since when its partitions were held. No number comes again."""
+    for table in ("change_log", "first_syncs"):
+        connection.execute(sa.text(f"DELETE FROM {table} WHERE source = :source"), {"source": source})
+
+
 def _change(row: sa.Row[Any]) -> Change:
     values = dict(row._mapping)
     images = {name: _image(values[name]) for name in ("before", "after")}

@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 import dagster as dg
 
 from dandi_pipeline.model import RecordKind
+from dandi_pipeline.orchestration.instance import open_used
 from dandi_pipeline.platforms.registry import described
 from dandi_pipeline.settings import Settings, Source
 
@@ -138,6 +140,16 @@ def add_partitions(instance: dg.DagsterInstance, source: MirroredSource, keys: I
 def remove_partition(instance: dg.DagsterInstance, source: MirroredSource, key: str) -> None:
     """Take out a partition that is gone; its events stay readable in the asset's history."""
     instance.delete_dynamic_partition(source.partition_set, key)
+
+
+def forget_partitions(home: Path, alias: str) -> int:
+    """Take all partitions of a source out of Dagster, and return how many; its runs and their events stay."""
+    with open_used(home) as instance:
+        keys = instance.get_dynamic_partitions(alias) if instance else []
+        for key in keys:
+            assert instance is not None
+            instance.delete_dynamic_partition(alias, key)
+    return len(keys)
 
 
 @dataclass(frozen=True, slots=True)

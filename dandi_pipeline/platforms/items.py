@@ -84,6 +84,11 @@ class ItemsSettings(PlatformSettings):
     token_env: EnvironmentName = Field(description="The NAME of the environment variable that holds the token")
 
     @property
+    def required_credential(self) -> str:
+        """The token's variable."""
+        return self.token_env
+
+    @property
     def requests_per_second(self) -> float:
         """The rate that the platform allows."""
         return self.RATE

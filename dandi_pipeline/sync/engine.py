@@ -124,11 +124,13 @@ class Sync:
         return plan_looked_up(sightings, stored, self._parts, self._options)
 
     def _stored(self) -> StoredTokens:
-        """Return the tokens of every partition that the mirror holds, in one query."""
+        """Return the tokens of every partition that the mirror knows, in one query."""
         tokens: dict[str, dict[str, str | None]] = {}
         states = self._mirror.states(self._source) if self._mirror else {}
         for (partition, part), state in states.items():
-            tokens.setdefault(partition, {})[part] = state.token
+            of_partition = tokens.setdefault(partition, {})
+            if state.generation:
+                of_partition[part] = state.token
         return tokens
 
     def _guard(self, listing: Sequence[Listed], stored: StoredTokens) -> None:
@@ -138,7 +140,7 @@ class Sync:
         listed = {item.key for item in listing}
         if "" in listed:
             return  # not read whole, it deletes nothing
-        held = [key for key, tokens in stored.items() if HIDDEN_TOKEN not in tokens.values()]
+        held = [key for key, tokens in stored.items() if tokens and HIDDEN_TOKEN not in tokens.values()]
         guard_partitions(
             self._source,
             self._platform.partition_noun,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dandi_pipeline_tests.cli.conftest import Finished, Shell, wait_for
-from dandi_pipeline_tests.simulators.dandi import SimulatedArchive
+from dandi_pipeline_tests.simulators.dandi import OWNER_TOKEN, SimulatedArchive
 
 RULE = "=" * 50
 
@@ -157,6 +157,22 @@ def test_what_max_assets_cuts_short_stays_stale_and_says_so(shell: Shell) -> Non
     assert re.search(r"^  000001: .*--max-assets.* stale", cut.out, re.MULTILINE)
     stale = shell.run("sync", "--dandiset-id", "1", "--dry-run")
     assert re.search(r"^Would sync 000001: .*\d+ assets? added", stale.out, re.MULTILINE)
+
+
+def test_a_dry_run_counts_no_more_than_max_assets_and_says_what_it_would_hide(shell: Shell) -> None:
+    dry = shell.run("sync", "--dry-run", "--dandiset-id", "1", "--max-assets", "2")
+    assert re.search(r"^Would sync 000001: 2 assets added \(incomplete\); cut short at 2 ", dry.out, re.MULTILINE)
+    assert dry.summary["Assets added"] == "2"
+    # The fifth is embargoed; who loses the key loses sight of it.
+    assert shell.run("sync", DANDI_API_KEY=OWNER_TOKEN).summary["Dandisets added"] == "5"
+    hidden = shell.run("sync", "--dry-run")
+    assert re.search(
+        r"^Would hide 000005: \d+ records kept, marked as hidden, and not refreshed any more \[no longer listed\]$",
+        hidden.out,
+        re.MULTILINE,
+    )
+    assert shell.run("sync").code == 0
+    assert "Would leave 000005: still hidden" in shell.run("sync", "--dry-run").out
 
 
 def test_force_full_sync_reads_what_looks_unchanged(shell: Shell) -> None:

@@ -8,16 +8,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from dandi_pipeline.errors import TornRead, TransientError, UnexpectedPayload, UnforeseenError
 from dandi_pipeline.mirror import Change, Mirror
+from dandi_pipeline.mirror.schema import RECORD_TABLES
 from dandi_pipeline.model import Gone, Listed, LookupResult, Observation, Observed, Platform, ReadRequest, Record
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import SyncPlan
-from dandi_pipeline.sync.report import Outcome, PartitionReport
+from dandi_pipeline.sync.report import DIFFERENT, Difference, Outcome, PartitionReport
 from dandi_pipeline_tests.conformance.platform_under_test import ServedPlatform
 from dandi_pipeline_tests.conformance.registry import UNDER_TEST
+from dandi_pipeline_tests.end_to_end.equality import plain_engine
 
 
 @pytest.fixture(params=UNDER_TEST)
@@ -131,6 +134,34 @@ def test_a_preview_says_what_a_sync_would_change_and_writes_nothing(
     assert previewed == {edited: True}
     assert changes(mirror_url) == fed
     assert plan(served, mirror_url).keys == (edited,)
+
+
+def test_a_verification_names_each_record_that_differs_and_its_fields(
+    served: ServedPlatform, chance: random.Random, mirror_url: str
+) -> None:
+    def verified() -> dict[str, tuple[Difference, ...]]:
+        with closing(served.open()) as platform, closing(Mirror.peek(mirror_url)) as mirror:  # type: ignore[type-var]
+            work = Sync(served.name, platform, mirror, SyncOptions(full=True))
+            return {each.partition: each.differences for each in work.preview(work.plan()) if each.differences}
+
+    sync(served, mirror_url)
+    assert verified() == {}
+    edited = served.edit(chance)
+    (found,) = [verified()[edited]]
+    assert all(bool(each.fields) == (each.difference == DIFFERENT) for each in found)
+    sync(served, mirror_url)
+    assert verified() == {}
+
+    with closing(served.open()) as platform:
+        table = RECORD_TABLES[platform.kinds[-1].name]
+    row = f"SELECT min({table.name}) FROM {table.table.name}"
+    with plain_engine(mirror_url).begin() as connection:
+        # As a failing disk might, or a hand: the hash still says that nothing differs.
+        statement = f"UPDATE {table.table.name} SET metadata = :text WHERE {table.name} = ({row})"
+        connection.execute(sa.text(statement), {"text": '{"nobody": "wrote this"}'})
+    fields = {name for differences in verified().values() for each in differences for name in each.fields}
+    assert "metadata.nobody" in fields
+    assert all(name.startswith("metadata.") for name in fields)
 
 
 def test_a_partition_that_fails_is_named_and_stays_stale_and_the_others_are_synced(

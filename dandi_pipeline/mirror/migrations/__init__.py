@@ -10,7 +10,7 @@ from dandi_pipeline.mirror.database import Database
 from dandi_pipeline.mirror.texts import renew_all_texts
 from dandi_pipeline.mirror.views import create_views, drop_views
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every revision this version of the package knows, oldest first."""
 
 VERSION_TABLE = "mirror_schema"
