@@ -14,10 +14,10 @@ from typing import Any
 from dandi_pipeline.cli.output import in_words, one_line, plain, quantity, screen_width, table, why
 from dandi_pipeline.cli.progress import Display
 from dandi_pipeline.errors import PipelineError
-from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
+from dandi_pipeline.http import LocalBudgets
 from dandi_pipeline.mirror import Mirror, Usage
 from dandi_pipeline.orchestration.history import Freshness, past_syncs
-from dandi_pipeline.platforms.registry import open_platform
+from dandi_pipeline.platforms.registry import PLATFORMS, open_platform
 from dandi_pipeline.settings import Settings, Source
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
@@ -50,7 +50,7 @@ def used(sources: Sequence[Source], settings: Settings, usage: Mapping[str, Usag
     """Return what was used by the sources that share a limit; a platform without any limit has nothing to tell."""
     sharing: dict[str, list[Source]] = {}
     for source in sources:
-        for limit in dict.fromkeys(limits_of(source, settings)):
+        for limit in dict.fromkeys(PLATFORMS[source.platform].limits(source, settings)):
             sharing.setdefault(limit.key, []).append(source)
     calls: dict[tuple[str, ...], int] = {}
     for key, sharers in sharing.items():
@@ -64,24 +64,6 @@ def _used(sources: Sequence[Source], requests: int) -> Used:
     quotas = [quota for source in sources if (quota := source.settings.requests_per_month) is not None]
     aliases = tuple(source.alias for source in sources)
     return Used(sources[0].platform, aliases, requests, min(quotas, default=None))
-
-
-def limits_of(source: Source, settings: Settings) -> list[RateLimit]:
-    """Return the limit that is most a source's own, of each budget that its platform asks for."""
-    asked = _Asked()
-    open_platform(source, settings, asked).close()
-    return asked.limits
-
-
-class _Asked:
-    """Hands out budgets, and notes for which limits."""
-
-    def __init__(self) -> None:
-        self.limits: list[RateLimit] = []
-
-    def budget(self, *limits: RateLimit) -> RateBudget:
-        self.limits += limits[:1]
-        return LocalBudgets().budget(*limits)
 
 
 def preview(source: Source, settings: Settings, options: SyncOptions, watcher: Display, *, quiet: bool) -> SyncReport:
@@ -110,8 +92,8 @@ def preview(source: Source, settings: Settings, options: SyncOptions, watcher: D
             scope=options.scope,
             checked=plan.checked,
             duration_seconds=time.monotonic() - started,
-            partition_noun=platform.partition_noun,
-            record_noun=platform.kinds[-1].name,
+            partition_noun=platform.description.partition_noun,
+            record_noun=platform.description.bulk.name,
             traffic=platform.traffic,
             whole=options.whole,
             tuning=str(options.tuning),
@@ -204,7 +186,7 @@ def _asked(
     requests = sent + estimated_requests(plan, _held(mirror, source), page_size=chosen.page_size)
     own, shared = options.tuning.rate_limit, chosen.requests_per_second
     rate = min((rate for rate in (own, shared) if rate is not None), default=pace)
-    limits = [] if rate == own else limits_of(source, settings)
+    limits = [] if rate == own else PLATFORMS[source.platform].limits(source, settings)
     return replace(
         outlook,
         shares=limits[0].key if limits else source.alias,

@@ -50,7 +50,7 @@ def verify(*, partitions: tuple[str, ...], repair: bool, no_progress: bool, as_j
         partitions=dandi.dandiset_keys(partitions, source, settings),
         full=True,
     )
-    wording = wording_of(source, settings, (), dry_run=True)
+    wording = wording_of(source, (), dry_run=True)
     shown = display(wording, bars=not no_progress, hold=True)
     with shown as watcher, interrupts_heeded(watcher.call_out), warnings_beside(watcher, of_libraries=False):
         checked, reports = _compare(source, settings, options, watcher)

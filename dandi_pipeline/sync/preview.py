@@ -45,7 +45,7 @@ class PartitionPreview:
         return self._read(sighting)
 
     def _new(self, listed: Listed) -> PartitionReport:
-        bulk = self.tools.platform.kinds[-1]
+        bulk = self.tools.platform.description.bulk
         count = listed.record_count if bulk.part in self.item.parts else 0
         return self._report(Outcome.SYNCED, {bulk.name: Tally(checked=count, added=count)})
 
@@ -71,7 +71,7 @@ class PartitionPreview:
         held = self.mirror
         return {
             kind.name: held.known(self.source, self.item.key, kind) if held and kind.part in self.item.parts else {}
-            for kind in self.tools.platform.kinds
+            for kind in self.tools.platform.description.kinds
         }
 
     def _report(

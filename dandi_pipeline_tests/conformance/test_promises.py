@@ -81,7 +81,7 @@ def test_what_does_not_exist_is_gone(served: ServedPlatform) -> None:
 
 def test_kinds_belong_to_parts(served: ServedPlatform) -> None:
     with closing(served.open()) as platform:
-        assert {kind.part for kind in platform.kinds} == set(platform.parts)
+        assert {kind.part for kind in platform.description.kinds} == set(platform.description.parts)
 
 
 # Of a sync
@@ -309,7 +309,7 @@ def test_what_is_cut_short_stays_stale(served: ServedPlatform, mirror_url: str) 
 
 def test_parts_are_synced_one_by_one_as_well(served: ServedPlatform, mirror_url: str) -> None:
     with closing(served.open()) as platform:
-        parts = platform.parts
+        parts = platform.description.parts
     for part in parts:
         sync(served, mirror_url, parts=(part,))
     assert served.differences(mirror_url) == []

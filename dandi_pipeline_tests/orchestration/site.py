@@ -59,7 +59,7 @@ class Site:
 
     @property
     def shown(self) -> MirroredSource:
-        return mirrored(self.source, self.settings)
+        return mirrored(self.source)
 
     @property
     def world(self) -> World:

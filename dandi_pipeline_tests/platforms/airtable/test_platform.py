@@ -77,7 +77,7 @@ class TestOpened:
         self, tmp_path: Path, settings: Mapping[str, Any]
     ) -> None:
         with closing(opened(source_of(tmp_path, {**settings, "token_env": "LAB_TOKEN"}), {})) as platform:
-            assert platform.parts == ("records",)
+            assert platform.description.parts == ("records",)
             with pytest.raises(CredentialRejected, match="LAB_TOKEN: it is not set"):
                 platform.list_partitions()
 
