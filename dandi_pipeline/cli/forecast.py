@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from dandi_pipeline.catalogue import peek_mirror
 from dandi_pipeline.cli.output import in_words, one_line, plain, quantity, screen_width, table, why
 from dandi_pipeline.cli.progress import Display
 from dandi_pipeline.errors import PipelineError
@@ -73,7 +74,7 @@ def preview(source: Source, settings: Settings, options: SyncOptions, watcher: D
     """
     started = time.monotonic()
     with ExitStack() as stack:
-        mirror = Mirror.peek(settings.mirror_database_url)
+        mirror = peek_mirror(settings.mirror_database_url)
         if mirror is not None:
             stack.enter_context(mirror)
         platform = stack.enter_context(
@@ -152,7 +153,7 @@ def forecasts(
     """
     pace = _past_pace(settings.dagster_home)
     with ExitStack() as stack:
-        mirror = Mirror.peek(settings.mirror_database_url)
+        mirror = peek_mirror(settings.mirror_database_url)
         if mirror is not None:
             stack.enter_context(mirror)
 

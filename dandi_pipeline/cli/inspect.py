@@ -40,8 +40,8 @@ def inspect_sources(*, as_json: bool, **given: Any) -> int:
     known is shown. Nothing is asked of any platform.
     """
     # Imported here, so that --help does not wait for Dagster.
+    from dandi_pipeline.catalogue import peek_mirror
     from dandi_pipeline.cli.sources import configured_sources
-    from dandi_pipeline.mirror import Mirror
     from dandi_pipeline.orchestration.history import freshness_of, latest_syncs
 
     selection = selection_of(given)
@@ -50,7 +50,7 @@ def inspect_sources(*, as_json: bool, **given: Any) -> int:
     now, home = datetime.now(timezone.utc), settings.dagster_home
     latest = latest_syncs(home, [source.alias for source in chosen], limit=_LOOKED_AT)
     with ExitStack() as stack:
-        if mirror := Mirror.peek(settings.mirror_database_url):
+        if mirror := peek_mirror(settings.mirror_database_url):
             stack.enter_context(mirror)
         standing = freshness_of(home, chosen, mirror, now)
         states = {source.alias: mirror.states(source.alias) if mirror else {} for source in chosen}

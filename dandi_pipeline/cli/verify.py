@@ -64,12 +64,12 @@ def verify(*, partitions: tuple[str, ...], repair: bool, no_progress: bool, as_j
 def _compare(
     source: "Source", settings: "Settings", options: "SyncOptions", watcher: Display
 ) -> tuple[int, list["PartitionReport"]]:
+    from dandi_pipeline.catalogue import peek_mirror
     from dandi_pipeline.errors import ConfigurationError
-    from dandi_pipeline.mirror import Mirror
     from dandi_pipeline.platforms.registry import open_platform
     from dandi_pipeline.sync.engine import Sync
 
-    mirror = Mirror.peek(settings.mirror_database_url)
+    mirror = peek_mirror(settings.mirror_database_url)
     if mirror is None:
         raise ConfigurationError("there is no mirror yet; dandi-pipeline sync makes it")
     with mirror, closing(open_platform(source, settings, mirror)) as platform:

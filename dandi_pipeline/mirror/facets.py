@@ -1,7 +1,8 @@
 """Keeps the facets of records: their tables, and their rows in step with the records, in the records' transaction.
 
-What facets there are, and what they mean, the platforms say (`model.py`). Facets hold nothing that could
-not be derived again from stored metadata, so they are not in the change feed, and new rules rebuild them.
+What facets there are, and what they mean, the platforms say (`model.py`); a mirror is opened with their rules. Facets
+hold nothing that could not be derived again from stored metadata, so they are not in the change feed, and new rules
+rebuild them.
 """
 
 import marshal
@@ -20,9 +21,8 @@ import sqlalchemy as sa
 from dandi_pipeline.canonical import NotJson, canonical, parsed
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.mirror.dialect import Dialect, Row
-from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES, Instant
+from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES, Instant, mirror_statistics, partitions
 from dandi_pipeline.model import FacetColumn, FacetRules, Facets, FacetTable, Key, Record, RollUp, Shared
-from dandi_pipeline.platforms.registry import PLATFORMS
 
 BATCH = 1000
 """Rows loaded at a time."""
@@ -55,14 +55,6 @@ facet_states = sa.Table(
     sa.Column("partition", sa.Text, primary_key=True),
     sa.Column("rules", sa.Integer, nullable=False),
 )
-
-ALL_RULES: tuple[FacetRules, ...] = tuple(entry.facets for entry in PLATFORMS.values() if entry.facets is not None)
-
-
-def rules_of(kinds: Iterable[str]) -> FacetRules | None:
-    """Return the rules by which facets of any of these kinds are derived."""
-    named = set(kinds)
-    return next((rules for rules in ALL_RULES if named & rules.derive.keys()), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +93,6 @@ def _layout(rules: FacetRules) -> _Layout:
         lists={name: tuple(tables) for name, tables in lists.items()},
         by_name={table.name: table for table in rules.tables},
     )
-
-
-_LAYOUTS = {id(rules): _layout(rules) for rules in ALL_RULES}
 
 
 # Tables
@@ -152,7 +141,7 @@ def identity(layout: _Layout, table: FacetTable) -> tuple[str, ...]:
     return ("source", rules.partition, *RECORD_TABLES[table.of].key, "ordinal")
 
 
-def _define(layout: _Layout, table: FacetTable) -> sa.Table:
+def _define(metadata: sa.MetaData, layout: _Layout, table: FacetTable) -> sa.Table:
     names = identity(layout, table)
     numbers = {"ordinal", *(owner.key for owner in layout.by_name.values() if owner.key)}
     identifying = [_number_column(name) if name in numbers else _text_columns([name])[0] for name in names]
@@ -166,7 +155,7 @@ def _define(layout: _Layout, table: FacetTable) -> sa.Table:
     else:
         unique = [sa.PrimaryKeyConstraint(*spelled, *(column.name for column in table.columns[:1] if _is_link(table)))]
         options["sqlite_with_rowid"] = False
-    return sa.Table(table.name, METADATA, *columns, *unique, *_indexes(table), **options)
+    return sa.Table(table.name, metadata, *columns, *unique, *_indexes(table), **options)
 
 
 def _indexes(table: FacetTable) -> Iterator[sa.Index]:
@@ -176,12 +165,12 @@ def _indexes(table: FacetTable) -> Iterator[sa.Index]:
         yield sa.Index(f"{table.name}_by_{columns[0]}", *columns, sqlite_where=only, postgresql_where=only)
 
 
-def _define_roll_up(layout: _Layout, roll_up: RollUp) -> sa.Table:
+def _define_roll_up(metadata: sa.MetaData, layout: _Layout, roll_up: RollUp) -> sa.Table:
     key = ("source", layout.rules.partition)
     keys = {table.key for table in layout.shared}
     return sa.Table(
         roll_up.name,
-        METADATA,
+        metadata,
         *_text_columns(key),
         *_columns(roll_up.columns),
         sa.Index(f"{roll_up.name}_by_{key[1]}", *reversed(key)),
@@ -193,47 +182,65 @@ def _define_roll_up(layout: _Layout, roll_up: RollUp) -> sa.Table:
     )
 
 
-FACET_TABLES: tuple[sa.Table, ...] = tuple(
-    table
-    for layout in _LAYOUTS.values()
-    for table in (
-        *(_define(layout, table) for table in layout.rules.tables),
-        *(_define_roll_up(layout, roll_up) for roll_up in layout.rules.roll_ups),
-    )
-)
-"""The tables of facets, of all platforms."""
+class FacetSchema:
+    """The tables and views of every facet that a mirror keeps, made from what its platforms describe."""
+
+    def __init__(self, rules: Iterable[FacetRules]) -> None:
+        self.rules = tuple(rules)
+        self.metadata = sa.MetaData()
+        self._layouts = [_layout(each) for each in self.rules]
+        self.tables: tuple[sa.Table, ...] = tuple(
+            table
+            for layout in self._layouts
+            for table in (
+                *(_define(self.metadata, layout, table) for table in layout.rules.tables),
+                *(_define_roll_up(self.metadata, layout, roll_up) for roll_up in layout.rules.roll_ups),
+            )
+        )
+
+    def rules_of(self, kinds: Iterable[str]) -> FacetRules | None:
+        """Return the rules by which facets of any of these kinds are derived."""
+        named = set(kinds)
+        return next((rules for rules in self.rules if named & rules.derive.keys()), None)
+
+    def recreate_tables(self, connection: sa.Connection) -> None:
+        """Create the tables as they are now, empty, in place of those that are there; facets are derived again then.
+
+        For migrations: views must be dropped first.
+        """
+        self.metadata.drop_all(connection)
+        self.metadata.create_all(connection)
+        connection.execute(sa.delete(facet_states))
+        connection.execute(sa.delete(mirror_statistics))
+        for index in self.lookups():
+            index.drop(connection)
+
+    def lookups(self) -> Iterator[sa.Index]:
+        """Yield the indexes that no sync needs while it fills a mirror; `mirror.build_lookups` builds them."""
+        yield from (index for table in self.tables for index in table.indexes if "sha256" in index.columns)
+
+    def drop_views(self, connection: sa.Connection) -> None:
+        """Drop the views that platforms describe."""
+        for rules in self.rules:
+            for view in reversed(rules.views):
+                connection.execute(sa.text(f"DROP VIEW IF EXISTS {view.name}"))
+
+    def create_views(self, connection: sa.Connection) -> None:
+        """Create the views that platforms describe."""
+        for rules in self.rules:
+            for view in rules.views:
+                connection.execute(sa.text(f"CREATE VIEW {view.name} AS {view.select}"))
+
+    def forget(self, connection: sa.Connection, dialect: Dialect, source: str, partition: str) -> None:
+        """Delete a partition's facets."""
+        named = {"source": source, "partition": partition}
+        for layout in self._layouts:
+            _Writing(connection, dialect, layout, named).delete_all()
+        connection.execute(sa.delete(facet_states).where(*_one(facet_states, source, partition)))
 
 
-def recreate_facet_tables(connection: sa.Connection) -> None:
-    """Create the tables as they are now, empty, in place of those that are there; facets are derived again then.
-
-    For migrations: views must be dropped first.
-    """
-    METADATA.drop_all(connection, FACET_TABLES)
-    METADATA.create_all(connection, FACET_TABLES)
-    for emptied in ("facet_states", "mirror_statistics"):
-        connection.execute(sa.text(f"DELETE FROM {emptied}"))
-    for index in lookups():
-        index.drop(connection)
-
-
-def lookups() -> Iterator[sa.Index]:
-    """Yield the indexes that no sync needs while it fills a mirror; `lookups.build_lookups` builds them."""
-    yield from (index for table in FACET_TABLES for index in table.indexes if "sha256" in index.columns)
-
-
-def drop_facet_views(connection: sa.Connection) -> None:
-    """Drop the views that platforms describe."""
-    for rules in ALL_RULES:
-        for view in reversed(rules.views):
-            connection.execute(sa.text(f"DROP VIEW IF EXISTS {view.name}"))
-
-
-def create_facet_views(connection: sa.Connection) -> None:
-    """Create the views that platforms describe."""
-    for rules in ALL_RULES:
-        for view in rules.views:
-            connection.execute(sa.text(f"CREATE VIEW {view.name} AS {view.select}"))
+def _one(table: sa.Table, source: Any, partition: Any) -> tuple[sa.ColumnElement[bool], ...]:
+    return table.c.source == source, table.c.partition == partition
 
 
 # Rows
@@ -243,7 +250,7 @@ class FacetChanges:
     """The facets of one partition's records as one sync changes them; nothing is written before `apply`."""
 
     def __init__(self, rules: FacetRules, source: str, partition: str) -> None:
-        self._layout = _LAYOUTS[id(rules)]
+        self._layout = _layout(rules)
         self._named = {"source": source, "partition": partition}
         self._records = dict.fromkeys(rules.derive, 0)
         self._positions: dict[str, dict[Key, int]] = {kind: {} for kind in rules.derive}
@@ -611,23 +618,25 @@ def is_derived(connection: sa.Connection, rules: FacetRules, source: str, partit
 
     They are of the present rules, or there is no record yet.
     """
-    named = {"source": source, "partition": partition}
     found = connection.execute(
-        sa.text("SELECT rules FROM facet_states WHERE source = :source AND partition = :partition"), named
+        sa.select(facet_states.c.rules).where(*_one(facet_states, source, partition))
     ).scalar_one_or_none()
-    return found == rules.number or (found is None and not _has_records(connection, rules, named))
+    return found == rules.number or (found is None and not _has_records(connection, rules, source, partition))
 
 
-def _has_records(connection: sa.Connection, rules: FacetRules, named: Mapping[str, str]) -> bool:
-    return any(
-        connection.execute(
-            sa.text(
-                f"SELECT 1 FROM {RECORD_TABLES[kind].table.name}"
-                f" WHERE source = :source AND {rules.partition} = :partition LIMIT 1"
-            ),
-            named,
-        ).first()
-        for kind in rules.derive
+def _has_records(connection: sa.Connection, rules: FacetRules, source: str, partition: str) -> bool:
+    return any(connection.execute(_records(kind, rules, source, partition).limit(1)).first() for kind in rules.derive)
+
+
+def _records(
+    kind: str, rules: FacetRules, source: Any, partition: Any, *columns: sa.ColumnElement[Any]
+) -> sa.Select[Any]:
+    """Select of a partition's records of a kind these columns, or whether there are any."""
+    table = RECORD_TABLES[kind].table
+    return (
+        sa.select(*columns or [sa.literal(1)])
+        .where(table.c.source == source, table.c[rules.partition] == partition)
+        .select_from(table)
     )
 
 
@@ -643,30 +652,21 @@ def mark_derived(connection: sa.Connection, rules: FacetRules, source: str, part
     )
 
 
-def forget_facets(connection: sa.Connection, dialect: Dialect, source: str, partition: str) -> None:
-    """Delete a partition's facets."""
-    named = {"source": source, "partition": partition}
-    for layout in _LAYOUTS.values():
-        _Writing(connection, dialect, layout, named).delete_all()
-    connection.execute(sa.text("DELETE FROM facet_states WHERE source = :source AND partition = :partition"), named)
-
-
 def outdated(connection: sa.Connection, rules: FacetRules, source: str) -> list[str]:
     """Return the partitions of a source that have records, but not the facets of the present rules."""
-    held = " OR ".join(
-        f"EXISTS (SELECT 1 FROM {RECORD_TABLES[kind].table.name} r"
-        f" WHERE r.source = p.source AND r.{rules.partition} = p.partition)"
-        for kind in rules.derive
+    held = (_records(kind, rules, partitions.c.source, partitions.c.partition).exists() for kind in rules.derive)
+    derived = (
+        sa.select(facet_states)
+        .where(*_one(facet_states, partitions.c.source, partitions.c.partition), facet_states.c.rules == rules.number)
+        .exists()
     )
-    rows = connection.execute(
-        sa.text(
-            f"SELECT DISTINCT p.partition FROM partitions p WHERE p.source = :source AND ({held}) AND NOT EXISTS"
-            " (SELECT 1 FROM facet_states f WHERE f.source = p.source AND f.partition = p.partition"
-            " AND f.rules = :rules) ORDER BY p.partition"
-        ),
-        {"source": source, "rules": rules.number},
+    statement = (
+        sa.select(partitions.c.partition)
+        .distinct()
+        .where(partitions.c.source == source, sa.or_(*held), ~derived)
+        .order_by(partitions.c.partition)
     )
-    return [row[0] for row in rows]
+    return list(connection.execute(statement).scalars())
 
 
 def rebuild_partition(

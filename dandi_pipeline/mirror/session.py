@@ -13,11 +13,10 @@ from dandi_pipeline.mirror.database import Database
 from dandi_pipeline.mirror.dialect import Dialect, Row
 from dandi_pipeline.mirror.facets import (
     FacetChanges,
-    forget_facets,
+    FacetSchema,
     is_derived,
     mark_derived,
     rebuild_partition,
-    rules_of,
 )
 from dandi_pipeline.mirror.partitions import HIDDEN_TOKEN, PartitionRows, PartitionState, now, read_states
 from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable
@@ -304,9 +303,16 @@ class PartitionSession:
     """
 
     def __init__(
-        self, database: Database, connection: sa.Connection, source: str, partition: str, parts: Sequence[str]
+        self,
+        database: Database,
+        facets: FacetSchema,
+        connection: sa.Connection,
+        source: str,
+        partition: str,
+        parts: Sequence[str],
     ) -> None:
         self._database = database
+        self._facet_schema = facets
         self._connection = connection
         self._source = source
         self._partition = partition
@@ -418,7 +424,7 @@ class PartitionSession:
         def apply(rows: PartitionRows, merge: Callable[[RecordTable], Merge]) -> dict[str, Counts]:
             deleted = {name: merge(table).delete_all() for name, table in RECORD_TABLES.items()}
             rows.forget()
-            forget_facets(self._connection, self._database.dialect, self._source, self._partition)
+            self._facet_schema.forget(self._connection, self._database.dialect, self._source, self._partition)
             self._views.forget(self._source, self._partition)
             return {name: Counts(deleted=number) for name, number in deleted.items() if number}
 
@@ -473,18 +479,18 @@ class PartitionSession:
         return counts + Counts(deleted=deleted)
 
     def _take_facets(self, kind: RecordKind, records: Sequence[Record]) -> None:
-        rules = rules_of([kind.name])
+        rules = self._facet_schema.rules_of([kind.name])
         if rules is not None:
             self._facets = self._facets or FacetChanges(rules, self._source, self._partition)
             self._facets.add(records)
 
     def _is_derived(self) -> bool:
-        rules = rules_of(self._kinds)
+        rules = self._facet_schema.rules_of(self._kinds)
         return rules is None or is_derived(self._connection, rules, self._source, self._partition)
 
     def _apply_facets(self, derived: bool) -> None:
         """Bring the facets up to date with the records; all of them where they are not of the present rules."""
-        rules = rules_of(self._kinds)
+        rules = self._facet_schema.rules_of(self._kinds)
         if rules is None:
             return
         if not derived:
@@ -527,10 +533,12 @@ class PartitionSession:
 
 
 @contextmanager
-def open_session(database: Database, source: str, partition: str, parts: Sequence[str]) -> Iterator[PartitionSession]:
+def open_session(
+    database: Database, facets: FacetSchema, source: str, partition: str, parts: Sequence[str]
+) -> Iterator[PartitionSession]:
     """Lend a session on a connection of its own."""
     with database.connection() as connection:
-        session = PartitionSession(database, connection, source, partition, parts)
+        session = PartitionSession(database, facets, connection, source, partition, parts)
         try:
             yield session
         finally:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from dandi_pipeline.canonical import parsed
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.mirror.dialect import Dialect
-from dandi_pipeline.mirror.facets import create_facet_views, drop_facet_views
+from dandi_pipeline.mirror.facets import FacetSchema
 from dandi_pipeline.mirror.partitions import moment
 from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable, change_log, shapes
 from dandi_pipeline.model import CellType, Shape, ShapeColumn
@@ -341,21 +341,21 @@ def image(record: RecordTable, dialect: Dialect, alias: str) -> str:
     return dialect.json_object([(column, f"{alias}.{column.name}") for column in columns])
 
 
-def drop_views(connection: sa.Connection, dialect: Dialect) -> None:
+def drop_views(connection: sa.Connection, dialect: Dialect, facets: FacetSchema) -> None:
     """Drop the views, so that the tables under them can change."""
     if sa.inspect(connection).has_table("shapes"):
         ShapedViews(connection, dialect).drop_all()
-    drop_facet_views(connection)
+    facets.drop_views(connection)
     for name in _VIEWS:
         connection.execute(sa.text(f"DROP VIEW IF EXISTS {name}"))
 
 
-def create_views(connection: sa.Connection, dialect: Dialect) -> None:
+def create_views(connection: sa.Connection, dialect: Dialect, facets: FacetSchema) -> None:
     """Create the views over the tables as they are now."""
     images = " ".join(_current_image(record, dialect) for record in RECORD_TABLES.values())
     for statement in (_DRAFT_ASSETS, _VERSION_ASSETS, _CHANGES.format(images=images)):
         connection.execute(sa.text(statement))
-    create_facet_views(connection)
+    facets.create_views(connection)
     ShapedViews(connection, dialect).create_all()
 
 

@@ -19,8 +19,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from dandi_pipeline.catalogue import PUBLIC
 from dandi_pipeline.errors import PipelineError
-from dandi_pipeline.mirror.dictionary import PUBLIC
 from dandi_pipeline.mirror.texts import search_texts
 from dandi_pipeline.query.door import Bounds, Reading
 from dandi_pipeline.query.frames import Connection, dandiset, question_of

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from dandi_pipeline.catalogue import PUBLIC
 from dandi_pipeline.errors import QueryRefused
-from dandi_pipeline.mirror.dictionary import PUBLIC
 from dandi_pipeline.mirror.texts import search_texts
 from dandi_pipeline.query.door import UNBOUNDED, Bounds, Door, Row, Value
 from dandi_pipeline.query.past import KINDS, Moment, instant_of, past_mirror, past_rows

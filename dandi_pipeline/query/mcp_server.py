@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from dandi_pipeline.catalogue import PUBLIC
 from dandi_pipeline.errors import ConfigurationError, PipelineError
-from dandi_pipeline.mirror.dictionary import PUBLIC
 from dandi_pipeline.mirror.texts import search_texts
 from dandi_pipeline.query.door import Bounds
 from dandi_pipeline.query.frames import Connection, question_of

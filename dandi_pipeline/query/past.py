@@ -12,9 +12,10 @@ from datetime import date, datetime, timezone
 from itertools import groupby, islice
 from pathlib import Path
 
+from dandi_pipeline.catalogue import FACET_SCHEMA, open_mirror
 from dandi_pipeline.errors import QueryRefused
 from dandi_pipeline.mirror.database import Database
-from dandi_pipeline.mirror.facets import rules_of, stored_json
+from dandi_pipeline.mirror.facets import stored_json
 from dandi_pipeline.mirror.mirror import Mirror
 from dandi_pipeline.mirror.past import Past, PastRow, reading_past
 from dandi_pipeline.mirror.schema import RECORD_TABLES
@@ -81,7 +82,7 @@ def past_mirror(
     kinds = (DANDISET, VERSION, *((ASSET,) if assets else ()))
     with tempfile.TemporaryDirectory(prefix="dandi-past-") as folder:
         url = f"sqlite:///{Path(folder) / 'past.sqlite'}"
-        with Mirror.open(url) as mirror:
+        with open_mirror(url) as mirror:
             with reading_past(database, at) as past:
                 for kind in kinds:
                     for alias in _sources(past, kind.part, source, dandiset_ids, at):
@@ -106,7 +107,7 @@ def _record(kind: RecordKind, row: PastRow) -> Record:
     columns = {name: row.get(name) for name in table.values}
     if "visible" in columns:
         columns["visible"] = bool(columns["visible"])
-    rules = rules_of([kind.name])
+    rules = FACET_SCHEMA.rules_of([kind.name])
     derive = rules.derive.get(kind.name) if rules else None
     facets = derive(key, columns, stored_json(row.get("metadata"))) if derive else None
     return Record(kind, key, columns, row.get("metadata"), row["content_hash"], facets)

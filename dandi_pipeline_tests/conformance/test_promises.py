@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.errors import TornRead, TransientError, UnexpectedPayload, UnforeseenError
 from dandi_pipeline.mirror import Change, Mirror
 from dandi_pipeline.model import Gone, Listed, LookupResult, Observation, Observed, Platform, ReadRequest, Record
@@ -32,18 +33,18 @@ def chance() -> random.Random:
 
 
 def sync(served: ServedPlatform, url: str, **options: Any) -> Mapping[str, PartitionReport]:
-    with closing(served.open()) as platform, Mirror.open(url) as mirror:
+    with closing(served.open()) as platform, open_mirror(url) as mirror:
         work = Sync(served.name, platform, mirror, SyncOptions(**options))
         return {report.partition: report for report in work.run(work.plan(), "run")}
 
 
 def plan(served: ServedPlatform, url: str) -> SyncPlan:
-    with closing(served.open()) as platform, Mirror.open(url) as mirror:
+    with closing(served.open()) as platform, open_mirror(url) as mirror:
         return Sync(served.name, platform, mirror, SyncOptions()).plan()
 
 
 def changes(url: str) -> list[Change]:
-    with Mirror.open(url) as mirror:
+    with open_mirror(url) as mirror:
         return mirror.changes(limit=100_000)
 
 
@@ -125,7 +126,7 @@ def test_a_preview_says_what_a_sync_would_change_and_writes_nothing(
     sync(served, mirror_url)
     edited = served.edit(chance)
     fed = changes(mirror_url)
-    with closing(served.open()) as platform, Mirror.open(mirror_url) as mirror:
+    with closing(served.open()) as platform, open_mirror(mirror_url) as mirror:
         work = Sync(served.name, platform, mirror, SyncOptions())
         previewed = {report.partition: report.changed for report in work.preview(work.plan())}
     assert previewed == {edited: True}
@@ -144,7 +145,7 @@ def test_a_partition_that_fails_is_named_and_stays_stale_and_the_others_are_sync
     assert isinstance(reports[failing].error, TransientError)
     assert {reports[key].outcome for key in others} == {Outcome.SYNCED}
     assert plan(served, mirror_url).keys == (failing,)
-    with Mirror.open(mirror_url) as mirror:
+    with open_mirror(mirror_url) as mirror:
         states = mirror.states(served.name)
     assert {state.error_group for (key, _), state in states.items() if key == failing} == {"transient"}
     served.recover()
@@ -206,7 +207,7 @@ def test_any_exception_is_the_failure_of_its_partition_alone(
     with (
         caplog.at_level("DEBUG"),
         closing(served.open()) as platform,
-        Mirror.open(mirror_url) as mirror,
+        open_mirror(mirror_url) as mirror,
     ):
         buggy = Buggy(platform, failing, where)
         work = Sync(served.name, buggy, mirror, SyncOptions(partitions=named))
@@ -235,7 +236,7 @@ def test_any_exception_while_partitions_are_listed_is_an_error_with_a_name(
 
     with (
         closing(served.open()) as platform,
-        Mirror.open(sqlite_url) as mirror,
+        open_mirror(sqlite_url) as mirror,
         pytest.raises(UnforeseenError, match=f"the .*s of {served.name}: KeyError: 'owner'"),
     ):
         Sync(served.name, Unlistable(platform, "", ""), mirror, SyncOptions()).plan()
@@ -244,7 +245,7 @@ def test_any_exception_while_partitions_are_listed_is_an_error_with_a_name(
 def test_what_a_person_does_is_no_failure(served: ServedPlatform, chance: random.Random, mirror_url: str) -> None:
     sync(served, mirror_url)
     stopped = served.edit(chance)
-    with closing(served.open()) as platform, Mirror.open(mirror_url) as mirror:
+    with closing(served.open()) as platform, open_mirror(mirror_url) as mirror:
         work = Sync(served.name, Buggy(platform, stopped, "read", KeyboardInterrupt), mirror, SyncOptions())
         with pytest.raises(KeyboardInterrupt):
             list(work.run(work.plan(), "run"))
@@ -257,7 +258,7 @@ def test_a_listing_row_that_cannot_be_read_fails_its_partition_and_deletes_nothi
     served: ServedPlatform, chance: random.Random, mirror_url: str
 ) -> None:
     sync(served, mirror_url)
-    with closing(served.open()) as platform, Mirror.open(mirror_url) as mirror:
+    with closing(served.open()) as platform, open_mirror(mirror_url) as mirror:
         listed = list(platform.list_partitions())
         odd = Listed.failed(listed[0].key, UnexpectedPayload("its row is odd"))
         reports = _synced_from(served.name, platform, mirror, [odd, *listed[1:]])
