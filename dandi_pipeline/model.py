@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 from dandi_pipeline.errors import PipelineError, UnexpectedPayload
 from dandi_pipeline.http import Budgets, RateLimit, Traffic
 from dandi_pipeline.settings import PlatformSettings, Settings, Source
+from dandi_pipeline.text import storable
 
 Column = str | int | bool | None
 """A typed column's value. Instants are strings as `instant()` spells them, so both databases sort them."""
@@ -94,7 +95,7 @@ class Listed:
             raise UnexpectedPayload(f"{self.key[:60]!r} is no name of a partition; nothing was written for it")
         if not self.name.isprintable():
             # It is only for people to read, on screens that take no half of a surrogate pair.
-            object.__setattr__(self, "name", self.name.encode(errors="replace").decode())
+            object.__setattr__(self, "name", storable(self.name, "?"))
 
     @classmethod
     def failed(cls, key: Any, failure: PipelineError) -> "Listed":

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dandi_pipeline.cli.options import instant, positive_number
-from dandi_pipeline.cli.output import plain, quantity, screen_width, table, tell
+from dandi_pipeline.cli.output import quantity, screen_width, table, tell
+from dandi_pipeline.text import plain
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dandi_pipeline.catalogue import peek_mirror
-from dandi_pipeline.cli.output import in_words, one_line, plain, quantity, screen_width, table, why
+from dandi_pipeline.cli.output import in_words, quantity, screen_width, table, why
 from dandi_pipeline.cli.progress import Display
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.http import LocalBudgets
@@ -24,6 +24,7 @@ from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import SyncPlan, estimated_requests
 from dandi_pipeline.sync.report import PartitionReport, SyncReport, summarize
+from dandi_pipeline.text import one_line, plain
 
 _NEARLY = 0.9
 """The part of a quota from which on it is nearly used up."""

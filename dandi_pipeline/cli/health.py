@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dandi_pipeline.cli import options as arguments
-from dandi_pipeline.cli.output import in_words, one_line, quantity, tell, why
+from dandi_pipeline.cli.output import in_words, quantity, tell, why
+from dandi_pipeline.text import one_line
 
 if TYPE_CHECKING:
     from dandi_pipeline.cli.forecast import Used

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dandi_pipeline.cli.options import selection_of, selection_options
-from dandi_pipeline.cli.output import named, one_line, plain, quantity, screen_width, table, tell
+from dandi_pipeline.cli.output import named, quantity, screen_width, table, tell
+from dandi_pipeline.text import one_line, plain
 
 if TYPE_CHECKING:
     from dandi_pipeline.mirror import PartitionState

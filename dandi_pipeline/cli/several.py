@@ -23,12 +23,13 @@ from dandi_pipeline.catalogue import open_mirror, peek_mirror
 from dandi_pipeline.cli.forecast import forecast_json, forecast_table, forecasts
 from dandi_pipeline.cli.interrupts import INTERRUPTED, interrupts_heeded
 from dandi_pipeline.cli.options import Shown
-from dandi_pipeline.cli.output import RULE, byte_size, heading, in_one_line, one_line, plain, quantity, tell, why
+from dandi_pipeline.cli.output import RULE, byte_size, heading, in_one_line, quantity, tell, why
 from dandi_pipeline.orchestration.history import Freshness, freshness_of
 from dandi_pipeline.orchestration.launch import sigterm_interrupts
 from dandi_pipeline.settings import Settings, Source
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.report import SyncReport, Tally
+from dandi_pipeline.text import one_line, plain
 
 _ERROR = "Error: "
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dandi_pipeline.cli.interrupts import interrupts_heeded
-from dandi_pipeline.cli.output import one_line, plain, quantity, tell
+from dandi_pipeline.cli.output import quantity, tell
 from dandi_pipeline.cli.progress import Display, display, warnings_beside
+from dandi_pipeline.text import one_line, plain
 
 if TYPE_CHECKING:
     from dandi_pipeline.settings import Settings, Source

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from dandi_pipeline.canonical import NotJson, canonical, parsed
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.mirror.dialect import Dialect, Row
-from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES, Instant, mirror_statistics, partitions
+from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES, Instant, insert, mirror_statistics, partitions
 from dandi_pipeline.model import FacetColumn, FacetRules, Facets, FacetTable, Key, Record, RollUp, Shared
 
 BATCH = 1000
@@ -67,10 +67,6 @@ class _Layout:
     lists: Mapping[str, tuple[FacetTable, ...]]
     """By the kind of record, or the shared table, that their rows belong to."""
     by_name: Mapping[str, FacetTable]
-
-    @property
-    def here(self) -> str:
-        return f"source = :source AND {self.rules.partition} = :partition"
 
     def referrers(self, shared: FacetTable) -> Iterator[tuple[str, str]]:
         """Yield the tables and columns that hold a shared table's keys."""
@@ -450,11 +446,26 @@ class _Writing:
             self._names[name] = (*key, *identity(self._layout, table), *values)
         return self._names[name]
 
+    def _table(self, name: str) -> sa.TableClause:
+        return sa.table(name, *map(sa.column, self._columns(name)))
+
+    def _here(self, table: sa.TableClause) -> sa.ColumnElement[bool]:
+        partition = table.c[self._layout.rules.partition] == self._named["partition"]
+        return sa.and_(table.c.source == self._named["source"], partition)
+
+    def _is_empty(self, table: sa.TableClause) -> bool:
+        held = sa.select(sa.literal(1)).select_from(table).where(self._here(table)).limit(1)
+        return self._connection.execute(held).first() is None
+
+    def _delete(self, table: sa.TableClause, condition: sa.ColumnElement[bool]) -> int:
+        return self._connection.execute(sa.delete(table).where(condition)).rowcount
+
     def next_key(self, table: FacetTable) -> int:
         """Return a key beyond all that there are; the transaction is the only one that writes."""
         if not table.key:
             return 0
-        return int(self._run(f"SELECT coalesce(max({table.key}), 0) + 1 FROM {table.name}").scalar_one())
+        key = self._table(table.name).c[table.key]
+        return int(self._connection.execute(sa.select(sa.func.coalesce(sa.func.max(key), 0) + 1)).scalar_one())
 
     def store_shared(self, table: FacetTable, hashes: Sequence[tuple[str, str]]) -> _Keys:
         """Give every row of a shared table its key: the one that it has already, or the next."""
@@ -468,21 +479,19 @@ class _Writing:
         return _Keys(keys, frozenset(number for number, identity in enumerate(hashes) if identity not in known))
 
     def _known(self, table: FacetTable, hashes: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
-        if self._run(f"SELECT 1 FROM {table.name} WHERE {self._layout.here} LIMIT 1").first() is None:
+        stored = self._table(table.name)
+        if self._is_empty(stored):
             return {}
-        scope = self._layout.rules.scope
-        statement = sa.text(
-            f"SELECT {scope}, hash, {table.key} FROM {table.name}"
-            f" WHERE {self._layout.here} AND {scope} = :scope AND hash IN :hashes"
-        ).bindparams(sa.bindparam("hashes", expanding=True))
+        scope = stored.c[self._layout.rules.scope]
+        held = sa.select(scope, stored.c.hash, stored.c[table.key]).where(self._here(stored))
         wanted: dict[str, list[str]] = {}
         for version, told in hashes:
             wanted.setdefault(version, []).append(told)
         found: dict[tuple[str, str], int] = {}
         for version, told_hashes in wanted.items():
             for start in range(0, len(told_hashes), _LOOKED_UP):
-                values = {**self._named, "scope": version, "hashes": told_hashes[start : start + _LOOKED_UP]}
-                found |= {(row[0], row[1]): row[2] for row in self._connection.execute(statement, values)}
+                those = (scope == version, stored.c.hash.in_(told_hashes[start : start + _LOOKED_UP]))
+                found |= {(row[0], row[1]): row[2] for row in self._connection.execute(held.where(*those))}
         return found
 
     def delete(self, stale: Mapping[str, Sequence[str]]) -> bool:
@@ -490,7 +499,7 @@ class _Writing:
         found = False
         for kind, stagings in stale.items():
             main = self._layout.main[kind]
-            if self._run(f"SELECT 1 FROM {main.name} WHERE {self._layout.here} LIMIT 1").first() is None:
+            if self._is_empty(self._table(main.name)):
                 continue
             for staging in stagings:
                 found = self._delete_staged(kind, main, staging) or found
@@ -498,67 +507,81 @@ class _Writing:
 
     def _delete_staged(self, kind: str, main: FacetTable, staging: str) -> bool:
         key = RECORD_TABLES[kind].key
-        staged = f"EXISTS (SELECT 1 FROM {staging} s WHERE {' AND '.join(f's.{n} = t.{n}' for n in key)})"
-        here = f"t.source = :source AND t.{self._layout.rules.partition} = :partition"
-        spelled = [table for table in self._layout.lists.get(kind, ()) if not _is_keyed(self._layout, table)]
-        keyed = [table for table in self._layout.lists.get(kind, ()) if table not in spelled]
-        for table in spelled:
-            self._run(f"DELETE FROM {table.name} AS t WHERE {here} AND {staged}")
+        staged = sa.table(staging, *map(sa.column, key))
+        for table in self._layout.lists.get(kind, ()):
+            if not _is_keyed(self._layout, table):
+                self._delete_same(self._table(table.name), staged)
         if not main.key:
-            return self._run(f"DELETE FROM {main.name} AS t WHERE {here} AND {staged}").rowcount > 0
+            return self._delete_same(self._table(main.name), staged) > 0
+        here = f"t.source = :source AND t.{self._layout.rules.partition} = :partition"
         same = " AND ".join([here, *(f"t.{name} = s.{name}" for name in key)])
         # Driven by what is staged, as the join in `merge`: it may be little, and the partition much.
         self._run(
-            f"CREATE TEMP TABLE stale_facets AS SELECT DISTINCT t.{main.key} AS stale_key"
+            f"CREATE TEMP TABLE stale_facets AS SELECT DISTINCT t.{main.key} AS stale_key"  # noqa: S608 - the schema's names
             f" FROM {staging} s CROSS JOIN {main.name} t WHERE {same}"
         )
-        for table in keyed:
-            self._run(f"DELETE FROM {table.name} WHERE {main.key} IN (SELECT stale_key FROM stale_facets)")
-        deleted = self._run(f"DELETE FROM {main.name} WHERE {main.key} IN (SELECT stale_key FROM stale_facets)")
+        stale = sa.select(sa.table("stale_facets", sa.column("stale_key")).c.stale_key)
+        for table in self._layout.lists.get(kind, ()):
+            if _is_keyed(self._layout, table):
+                keyed = self._table(table.name)
+                self._delete(keyed, keyed.c[main.key].in_(stale))
+        stored = self._table(main.name)
+        deleted = self._delete(stored, stored.c[main.key].in_(stale))
         self._run("DROP TABLE stale_facets")
-        return deleted.rowcount > 0
+        return deleted > 0
+
+    def _delete_same(self, table: sa.TableClause, staged: sa.TableClause) -> int:
+        """Delete the rows of a table that belong to staged records."""
+        same = sa.select(sa.literal(1)).where(*(column == table.c[column.name] for column in staged.c))
+        return self._delete(table, sa.and_(self._here(table), same.correlate(table).exists()))
 
     def delete_all(self) -> bool:
         """Delete every facet of the partition; return whether there was any."""
-        here = self._layout.here
         deleted = 0
-        for kind, main in self._layout.main.items():
-            for table in self._layout.lists.get(kind, ()):
-                self._run(f"DELETE FROM {table.name} WHERE {self._within(table, main)}")
-            deleted += self._run(f"DELETE FROM {main.name} WHERE {here}").rowcount
-        for shared in self._layout.shared:
-            for table in self._layout.lists.get(shared.name, ()):
-                self._run(f"DELETE FROM {table.name} WHERE {self._within(table, shared)}")
-            self._run(f"DELETE FROM {shared.name} WHERE {here}")
+        for owner in (*self._layout.main.values(), *self._layout.shared):
+            stored = self._table(owner.name)
+            for table in self._layout.lists.get(owner.of or owner.name, ()):
+                listed = self._table(table.name)
+                self._delete(listed, self._within(table, listed, owner, stored))
+            number = self._delete(stored, self._here(stored))
+            deleted += number if owner.of else 0
         for roll_up in self._layout.rules.roll_ups:
-            self._run(f"DELETE FROM {roll_up.name} WHERE {here}")
+            self._clear(roll_up)
         return deleted > 0
 
-    def _within(self, table: FacetTable, owner: FacetTable) -> str:
+    def _clear(self, roll_up: RollUp) -> None:
+        table = sa.table(roll_up.name, sa.column("source"), sa.column(self._layout.rules.partition))
+        self._delete(table, self._here(table))
+
+    def _within(
+        self, table: FacetTable, listed: sa.TableClause, owner: FacetTable, stored: sa.TableClause
+    ) -> sa.ColumnElement[bool]:
         if not _is_keyed(self._layout, table):
-            return self._layout.here
-        return f"{owner.key} IN (SELECT {owner.key} FROM {owner.name} WHERE {self._layout.here})"
+            return self._here(listed)
+        return listed.c[owner.key].in_(sa.select(stored.c[owner.key]).where(self._here(stored)))
 
     def delete_orphans(self) -> None:
         """Delete the partition's shared rows that nothing refers to any more, those first that refer to others."""
         for shared in reversed(self._layout.shared):
+            stored = self._table(shared.name)
             used = (
-                f"NOT EXISTS (SELECT 1 FROM {table} r WHERE r.{column} = {shared.name}.{shared.key})"
-                for table, column in self._layout.referrers(shared)
+                self._refers(referrer, column, stored.c[shared.key])
+                for referrer, column in self._layout.referrers(shared)
             )
-            orphans = " AND ".join([self._layout.here, *used])
+            orphans = sa.and_(self._here(stored), *(~each for each in used))
             for table in self._layout.lists.get(shared.name, ()):
-                self._run(
-                    f"DELETE FROM {table.name} WHERE {shared.key} IN"
-                    f" (SELECT {shared.key} FROM {shared.name} WHERE {orphans})"
-                )
-            self._run(f"DELETE FROM {shared.name} WHERE {orphans}")
+                listed = self._table(table.name)
+                self._delete(listed, listed.c[shared.key].in_(sa.select(stored.c[shared.key]).where(orphans)))
+            self._delete(stored, orphans)
+
+    def _refers(self, referrer: str, column: str, key: sa.ColumnElement[int]) -> sa.Exists:
+        return sa.select(sa.literal(1)).where(self._table(referrer).c[column] == key).correlate(key.table).exists()
 
     def roll_up(self) -> None:
         """Make the partition's sums anew."""
         rules = self._layout.rules
         for roll_up in rules.roll_ups:
-            self._run(f"DELETE FROM {roll_up.name} WHERE {self._layout.here}")
+            self._clear(roll_up)
             columns = ", ".join(column.name for column in roll_up.columns)
             select = roll_up.select.lstrip().removeprefix("SELECT")
             self._run(
@@ -566,8 +589,8 @@ class _Writing:
                 f" SELECT CAST(:source AS TEXT), CAST(:partition AS TEXT), {select}"
             )
 
-    def _run(self, statement: str) -> sa.CursorResult[Any]:
-        return self._connection.execute(sa.text(statement), self._named)
+    def _run(self, statement: str) -> None:
+        self._connection.execute(sa.text(statement), self._named)
 
 
 class _Spool:
@@ -642,13 +665,13 @@ def _records(
 
 def mark_derived(connection: sa.Connection, rules: FacetRules, source: str, partition: str) -> None:
     """Remember that a partition's facets are of the present rules."""
+    statement = insert(connection, facet_states).values(source=source, partition=partition, rules=rules.number)
     connection.execute(
-        sa.text(
-            "INSERT INTO facet_states (source, partition, rules) VALUES (:source, :partition, :rules)"
-            " ON CONFLICT (source, partition) DO UPDATE SET rules = excluded.rules"
-            " WHERE facet_states.rules <> excluded.rules"
-        ),
-        {"source": source, "partition": partition, "rules": rules.number},
+        statement.on_conflict_do_update(
+            index_elements=["source", "partition"],
+            set_={"rules": rules.number},
+            where=facet_states.c.rules != rules.number,
+        )
     )
 
 
@@ -676,24 +699,22 @@ def rebuild_partition(
     named = {"source": source, "partition": partition}
     with closing(FacetChanges(rules, source, partition)) as changes:
         for kind in rules.derive:
-            for key, columns, metadata in _stored(connection, dialect, kind, named):
+            for key, columns, metadata in _stored(connection, kind, named):
                 changes.take(kind, key, rules.derive[kind](key, columns, metadata))
         changes.apply(connection, dialect, None)
     mark_derived(connection, rules, source, partition)
 
 
 def _stored(
-    connection: sa.Connection, dialect: Dialect, kind: str, named: Mapping[str, str]
+    connection: sa.Connection, kind: str, named: Mapping[str, str]
 ) -> Iterator[tuple[Key, Mapping[str, Any], Any]]:
     """Yield the stored records of a kind: key, typed columns, parsed metadata."""
     record = RECORD_TABLES[kind]
-    names = (*record.key, *record.values, "metadata")
-    selected = ", ".join(dialect.as_text(record.table.columns[name], name) for name in names)
+    table = record.table
     rows = connection.execute(
-        sa.text(
-            f"SELECT {selected} FROM {record.table.name} WHERE source = :source AND {record.partition} = :partition"
+        sa.select(*(table.c[name] for name in (*record.key, *record.values, "metadata"))).where(
+            table.c.source == named["source"], table.c[record.partition] == named["partition"]
         ),
-        named,
         execution_options={"yield_per": BATCH},
     )
     width = len(record.key)

@@ -14,7 +14,7 @@ from dandi_pipeline.mirror.facets import FacetSchema, outdated, rebuild_partitio
 from dandi_pipeline.mirror.migrations import is_current, revision, upgrade
 from dandi_pipeline.mirror.partitions import PartitionRows, PartitionState, now, read_states
 from dandi_pipeline.mirror.rate_ledger import MirrorLedger, Usage
-from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES
+from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES, mirror_statistics, partitions
 from dandi_pipeline.mirror.session import PartitionSession, open_session, read_known
 from dandi_pipeline.mirror.sqlite import SqliteDialect
 from dandi_pipeline.mirror.views import Change, read_changes
@@ -47,15 +47,16 @@ def take_statistics(database: Database, facets: FacetSchema) -> None:
         if not fit:
             with database.writing(connection):
                 database.dialect.analyze(connection, (*METADATA.tables, *facets.metadata.tables))
-                connection.execute(sa.text("DELETE FROM mirror_statistics"))
-                connection.execute(sa.text(f"INSERT INTO mirror_statistics SELECT {_RECORDS}"))
+                connection.execute(sa.delete(mirror_statistics))
+                connection.execute(sa.insert(mirror_statistics).from_select(["records"], _RECORDS))
 
 
-_RECORDS = "(SELECT coalesce(sum(records), 0) FROM partitions)"
+_RECORDS = sa.select(sa.func.coalesce(sa.func.sum(partitions.c.records), 0))
 
 
 def _are_fit(connection: sa.Connection) -> bool:
-    records, then = connection.execute(sa.text(f"SELECT {_RECORDS}, (SELECT records FROM mirror_statistics)")).one()
+    records = connection.execute(_RECORDS).scalar_one()
+    then = connection.execute(sa.select(mirror_statistics.c.records)).scalar_one_or_none()
     return then is not None and abs(records - then) <= GROWTH * then
 
 
@@ -120,12 +121,12 @@ class Mirror:
     def states(self, source: str) -> dict[tuple[str, str], PartitionState]:
         """Return how every part of every partition of a source stands, by (partition, part)."""
         with self._database.reading() as connection:
-            return read_states(connection, self._database.dialect, source)
+            return read_states(connection, source)
 
     def known(self, source: str, partition: str, kind: RecordKind) -> dict[Key, Fingerprint]:
         """Return the fingerprint of every record of a kind in a partition, by key."""
         with self._database.reading() as connection:
-            return read_known(connection, self._database.dialect, source, partition, kind)
+            return read_known(connection, source, partition, kind)
 
     def changes(self, *, after: int = 0, source: str | None = None, limit: int = 1000) -> list[Change]:
         """Return up to `limit` changes beyond the sequence `after`, oldest first.
@@ -133,7 +134,7 @@ class Mirror:
         No change with a lower sequence ever appears later, so a reader resumes from the last one it has seen.
         """
         with self._database.reading() as connection:
-            return read_changes(connection, self._database.dialect, after=after, source=source, limit=limit)
+            return read_changes(connection, after=after, source=source, limit=limit)
 
     def session(self, source: str, partition: str, parts: Sequence[str]) -> AbstractContextManager[PartitionSession]:
         """Begin a sync of some parts of a partition; what is not committed at the end is forgotten."""

@@ -23,20 +23,16 @@ from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable
 from dandi_pipeline.mirror.texts import renew_texts
 from dandi_pipeline.mirror.views import ShapedViews, checked, image
 from dandi_pipeline.model import Column, Fingerprint, Key, Known, Record, RecordKind, Shape
+from dandi_pipeline.text import is_storable
 
 
-def read_known(
-    connection: sa.Connection, dialect: Dialect, source: str, partition: str, kind: RecordKind
-) -> dict[Key, Fingerprint]:
+def read_known(connection: sa.Connection, source: str, partition: str, kind: RecordKind) -> dict[Key, Fingerprint]:
     """Return the fingerprint of every record of a kind in a partition, by key."""
     record = RECORD_TABLES[kind.name]
-    wanted = [record.table.columns[name] for name in (*record.key, "content_hash", *kind.fingerprint)]
-    columns = ", ".join(dialect.as_text(column, column.name) for column in wanted)
+    columns = record.table.c
+    wanted = [columns[name] for name in (*record.key, "content_hash", *kind.fingerprint)]
     rows = connection.execute(
-        sa.text(
-            f"SELECT {columns} FROM {record.table.name} WHERE source = :source AND {record.partition} = :partition"
-        ),
-        {"source": source, "partition": partition},
+        sa.select(*wanted).where(columns.source == source, columns[record.partition] == partition)
     )
     width = len(record.key)
     return {tuple(row[:width]): tuple(row[width:]) for row in rows}
@@ -85,7 +81,7 @@ class StagingTable:
         same = " AND ".join(["true", *(f"later.{column} = {self.name}.{column}" for column in self._key)])
         self._connection.execute(
             sa.text(
-                f"DELETE FROM {self.name} WHERE EXISTS"
+                f"DELETE FROM {self.name} WHERE EXISTS"  # noqa: S608 - the schema's names
                 f" (SELECT 1 FROM {self.name} later WHERE {same} AND later.ordinal > {self.name}.ordinal)"
             )
         )
@@ -142,10 +138,8 @@ def _refuse(problem: str, kind: str, key: Key, where: str) -> None:
 def _problem(row: Row) -> str | None:
     for value in row:
         if isinstance(value, str):
-            if "\0" in value:
-                return "has a NUL character in a text"
-            if not value.isascii() and not _encodable(value):
-                return "has a text that is no valid Unicode"
+            if not is_storable(value):
+                return "has a NUL character in a text" if "\0" in value else "has a text that is no valid Unicode"
         elif value is not None and not -(2**63) <= value < 2**63:
             return f"has an integer beyond 64 bits ({len(str(value))} digits)"
     return None
@@ -165,14 +159,6 @@ def _lookup_problem(record: Record, columns: Sequence[str]) -> str | None:
 
 def _is_too_long(*texts: str) -> bool:
     return sum(map(len, texts)) * 4 > LONGEST_KEY and len("".join(texts).encode()) > LONGEST_KEY
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -221,7 +207,7 @@ class Merge:
         deleted = self._log("delete", f"FROM {staging} s CROSS JOIN {self._table} t WHERE {self._same_row}")
         if deleted:
             self._execute(
-                f"DELETE FROM {self._table} AS t WHERE {self._here} AND EXISTS"
+                f"DELETE FROM {self._table} AS t WHERE {self._here} AND EXISTS"  # noqa: S608 - the schema's names
                 f" (SELECT 1 FROM {staging} s WHERE {self._same_row})"
             )
         return deleted
@@ -230,14 +216,14 @@ class Merge:
         """Delete the partition's every row; return how many there were."""
         deleted = self._log("delete", f"FROM {self._table} t WHERE {self._here}")
         if deleted:
-            self._execute(f"DELETE FROM {self._table} AS t WHERE {self._here}")
+            self._connection.execute(sa.delete(self._record.table).where(*self._in_partition))
         return deleted
 
     def upsert_staged(self, staging: str) -> Counts:
         """Insert what is new of `staging`, update what differs, leave the rest unwritten."""
         pairs = f"FROM {staging} s CROSS JOIN {self._table} t WHERE {self._same_row}"
         updated = self._log("update", f"{pairs} AND ({self._content_differs})")
-        absent = f"NOT EXISTS (SELECT 1 FROM {self._table} t WHERE {self._same_row})"
+        absent = f"NOT EXISTS (SELECT 1 FROM {self._table} t WHERE {self._same_row})"  # noqa: S608 - the schema's names
         inserted = self._log("insert", f"FROM {staging} s WHERE {absent}")
         written = self._execute(self._upsert(staging))
         return Counts(inserted=inserted, updated=updated, touched=written - inserted - updated)
@@ -247,8 +233,15 @@ class Merge:
         others = f"FROM {self._table} t WHERE {self._here} AND t.{column} = {str(not value).lower()}"
         changed = self._log("update", others)
         if changed:
-            self._execute(f"UPDATE {self._table} AS t SET {column} = {str(value).lower()} WHERE {self._here}")
+            table = self._record.table
+            self._connection.execute(sa.update(table).where(*self._in_partition).values({column: value}))
         return changed
+
+    @property
+    def _in_partition(self) -> tuple[sa.ColumnElement[bool], ...]:
+        columns = self._record.table.c
+        partition = columns[self._record.partition] == self._named["partition"]
+        return columns.source == self._named["source"], partition
 
     @property
     def _content_differs(self) -> str:
@@ -285,7 +278,7 @@ class Merge:
         )
         # "WHERE true" keeps SQLite from reading ON CONFLICT as a join's ON.
         return (
-            f"INSERT INTO {self._table} (source, {record.partition}, {columns})"
+            f"INSERT INTO {self._table} (source, {record.partition}, {columns})"  # noqa: S608 - the schema's names
             f" SELECT :source, :partition, {columns} FROM {staging} WHERE true"
             f" ON CONFLICT ({', '.join(('source', record.partition, *record.key))}) DO UPDATE"
             f" SET {', '.join(f'{name} = excluded.{name}' for name in mutable)}"
@@ -333,7 +326,7 @@ class PartitionSession:
     def known(self, kind: RecordKind) -> Known:
         """Return what the mirror holds of a kind in this partition: its keys with their fingerprints."""
         with self._database.transaction(self._connection):
-            return read_known(self._connection, self._database.dialect, self._source, self._partition, kind)
+            return read_known(self._connection, self._source, self._partition, kind)
 
     def stage(self, records: Sequence[Record]) -> None:
         """Take records that are new or differ from what is known; the last of those with one key counts.
@@ -512,7 +505,7 @@ class PartitionSession:
         return {name: Counts(updated=number) for name, number in changed.items() if number}
 
     def _read_states(self) -> dict[str, PartitionState | None]:
-        found = read_states(self._connection, self._database.dialect, self._source, self._partition)
+        found = read_states(self._connection, self._source, self._partition)
         return {part: found.get((self._partition, part)) for part in self._parts}
 
     def _staging(

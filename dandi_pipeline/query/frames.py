@@ -79,7 +79,7 @@ class Connection:
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         newest = "" if limit is None else f" LIMIT {int(limit)}"
         found = self._frame(
-            f"SELECT {columns}{', before, after' if images else ''} FROM changes{where} ORDER BY sequence DESC{newest}",
+            f"SELECT {columns}{', before, after' if images else ''} FROM changes{where} ORDER BY sequence DESC{newest}",  # noqa: S608 - columns and an integer of ours
             parameters,
         )
         ascending: pd.DataFrame = found.iloc[::-1].reset_index(drop=True)

@@ -81,7 +81,7 @@ class _Tools:
         if table in PUBLIC:
             columns = {column.name: column.meaning for column in PUBLIC[table].columns}
             return {"dialect": dialect, "meaning": PUBLIC[table].meaning, "columns": columns}
-        return self._answer(f'SELECT * FROM "{table}"', limit=1)
+        return self._answer(f'SELECT * FROM "{table}"', limit=1)  # noqa: S608 - the door checks it
 
     def ask(self, question: str) -> Answer:
         """Answer one of the twenty prepared questions, "Q01" to "Q20"; `describe` lists them."""

@@ -21,7 +21,7 @@ from dandi_pipeline_tests.mirror.records import PARTS, SOURCE, opened, query, wr
 TAKE = """
 import json, sys, threading, time
 from dandi_pipeline.http import RateLimit
-from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.catalogue import open_mirror
 url, seconds, limits = sys.argv[1], float(sys.argv[2]), json.loads(sys.argv[3])
 taken = []
 def take(budget, until):

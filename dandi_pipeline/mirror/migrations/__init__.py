@@ -17,6 +17,8 @@ REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 VERSION_TABLE = "mirror_schema"
 """Not Alembic's usual name: Dagster keeps its own `alembic_version` in what may be the same database."""
 
+_VERSION = sa.table(VERSION_TABLE, sa.column("version_num"))
+
 # Alembic's `context` is one for the whole process.
 _UPGRADING = threading.Lock()
 
@@ -25,7 +27,7 @@ def revision(connection: sa.Connection) -> str | None:
     """Return the revision that a database is at; None if it holds no mirror."""
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
-    found = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar_one_or_none()
+    found = connection.execute(sa.select(_VERSION)).scalar_one_or_none()
     return None if found is None else str(found)
 
 

@@ -15,6 +15,7 @@ import orjson
 
 from dandi_pipeline.canonical import ExactNumber
 from dandi_pipeline.model import Column, Facets, Key, Shared
+from dandi_pipeline.text import is_storable, storable
 
 Json = Mapping[str, Any]
 Problems = list[tuple[str, str, str | None]]
@@ -53,7 +54,7 @@ def plain(value: Any) -> str | None:
         return None
     if value.isascii():
         return (" ".join(value.split()) or None) if "\0" not in value else None
-    if not _storable(value):
+    if not is_storable(value):
         return None
     return " ".join(unicodedata.normalize("NFC", value).translate(_INVISIBLE).split()) or None
 
@@ -65,7 +66,7 @@ def folded(text: str | None) -> str | None:
 
 def original(value: Any) -> str | None:
     """Return text as it was written, None for what is no text or what no database can hold."""
-    return value if isinstance(value, str) and _storable(value) else None
+    return value if isinstance(value, str) and is_storable(value) else None
 
 
 def term(value: Any) -> str | None:
@@ -125,7 +126,7 @@ def awards(value: Any) -> list[str]:
 def doi(*texts: Any) -> str | None:
     """Return the first DOI of the first text that has one (N6)."""
     for text in texts:
-        if isinstance(text, str) and (match := _DOI.search(text)) and _storable(match[0]):
+        if isinstance(text, str) and (match := _DOI.search(text)) and is_storable(match[0]):
             return match[0].rstrip(".,;)").lower()
     return None
 
@@ -175,7 +176,7 @@ def _file(path: str, columns: Mapping[str, Column], metadata: Json, problems: Pr
     encoding, told = metadata.get("encodingFormat"), metadata.get("contentSize")
     digest = metadata.get("digest")
     sha256 = digest.get("dandi:sha2-256") if isinstance(digest, dict) else None
-    if sha256 is not None and not (isinstance(sha256, str) and len(sha256) <= LONGEST_DIGEST and _storable(sha256)):
+    if sha256 is not None and not (isinstance(sha256, str) and len(sha256) <= LONGEST_DIGEST and is_storable(sha256)):
         problems.append(_problem("digest.dandi:sha2-256", "is no digest", sha256))
         sha256 = None
     size = whole_number(columns.get("size"))
@@ -477,16 +478,6 @@ def _memo(derive: Any, value: Any, problems: Problems) -> Any:
     return known[0]
 
 
-def _storable(text: str) -> bool:
-    """Tell whether every database can hold a text: PostgreSQL no NUL, none half a surrogate."""
-    if "\0" in text:
-        return False
-    try:
-        return text.isascii() or bool(text.encode())
-    except UnicodeEncodeError:
-        return False
-
-
 def _object(value: Any) -> Json:
     return value if isinstance(value, dict) else {}
 
@@ -561,4 +552,4 @@ def _problem(field: str, what: str, value: Any) -> tuple[str, str, str | None]:
     told = value if isinstance(value, str) else type(value).__name__
     if isinstance(value, int) and not isinstance(value, bool):
         told = f"{value:.6e}" if abs(value) < 2**1000 else "an integer of more than 300 digits"
-    return field, what, told[:_EXCERPT].replace("\0", "\\0").encode(errors="backslashreplace").decode()
+    return field, what, storable(told[:_EXCERPT])
