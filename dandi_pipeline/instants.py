@@ -37,7 +37,6 @@ def _respelled(text: str) -> str:
     if match is None:
         raise ValueError(text)
     seconds, fraction, hours, minutes = match.groups()
-    # The one spelling that `fromisoformat` of Python 3.10 reads as well.
     offset = "+00:00" if hours is None else f"{hours}:{minutes}"
     moment = datetime.fromisoformat(f"{seconds}.{fraction or '':0<6}{offset}")
     return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")[:26] + "Z"

@@ -103,7 +103,6 @@ def positive_rate(context: click.Context, parameter: click.Parameter, text: str 
 
 
 def _instant(match: re.Match[str]) -> datetime:
-    # Spelled out in full, because Python 3.10 reads neither a 'Z' nor a fraction of any other length.
     time, _, fraction = (match["time"] or "00:00").partition(".")
     time += ":00" if time.count(":") == 1 else ""
     zone = (match["zone"] or "Z").upper().replace(":", "")

@@ -175,7 +175,7 @@ class SqliteDialect:
         connection.invalidate()
 
     def diagnose(self, error: Exception) -> PipelineError:
-        """Tell by the message: `sqlite_errorcode` is not in Python 3.10."""
+        """Tell by the message, which is what people know the error by."""
         cause = getattr(error, "orig", None) or error
         message = " ".join(str(cause).split())
         if isinstance(cause, (sqlite3.IntegrityError, sqlite3.DataError)):
