@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dandi_pipeline.instants import moment_of, spelled
 from dandi_pipeline.mirror.schema import first_syncs, insert, mirror_clock, partitions
 from dandi_pipeline.text import storable
 
@@ -40,12 +41,7 @@ _STATE = tuple(field.name for field in fields(PartitionState))
 
 def now() -> str:
     """Return the present as records spell instants. For people to read: nothing is ever compared with it."""
-    return datetime.now(timezone.utc).isoformat(timespec="microseconds")[:26] + "Z"
-
-
-def moment(instant: str) -> datetime:
-    """Return the aware moment that a canonical spelling means."""
-    return datetime.fromisoformat(instant[:-1] + "+00:00")
+    return spelled(datetime.now(timezone.utc))
 
 
 def read_states(
@@ -128,7 +124,7 @@ def _state(values: Sequence[Any]) -> PartitionState:
     return PartitionState(
         **{
             **state,
-            "synced_at": state["synced_at"] and moment(state["synced_at"]),
-            "failed_at": state["failed_at"] and moment(state["failed_at"]),
+            "synced_at": state["synced_at"] and moment_of(state["synced_at"]),
+            "failed_at": state["failed_at"] and moment_of(state["failed_at"]),
         }
     )

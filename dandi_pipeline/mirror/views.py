@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from dandi_pipeline.canonical import parsed
 from dandi_pipeline.errors import UnexpectedPayload
+from dandi_pipeline.instants import moment_of
 from dandi_pipeline.mirror.dialect import Dialect
 from dandi_pipeline.mirror.facets import FacetSchema
-from dandi_pipeline.mirror.partitions import moment
 from dandi_pipeline.mirror.schema import RECORD_TABLES, Instant, JsonText, RecordTable, insert, shapes
 from dandi_pipeline.model import CellType, Shape, ShapeColumn
 from dandi_pipeline.text import storable
@@ -405,7 +405,7 @@ def read_changes(connection: sa.Connection, *, after: int, source: str | None, l
 def _change(row: sa.Row[Any]) -> Change:
     values = dict(row._mapping)
     images = {name: _image(values[name]) for name in ("before", "after")}
-    return Change(**{**values, "at": moment(values["at"]), **images})
+    return Change(**{**values, "at": moment_of(values["at"]), **images})
 
 
 def _image(text: str | None) -> dict[str, Any] | None:

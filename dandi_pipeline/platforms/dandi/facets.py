@@ -8,12 +8,13 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 import orjson
 
 from dandi_pipeline.canonical import ExactNumber
+from dandi_pipeline.instants import spelled, written_moment
 from dandi_pipeline.model import Column, Facets, Key, Shared
 from dandi_pipeline.text import is_storable, storable
 
@@ -34,10 +35,6 @@ _DURATION = re.compile(
 )
 _DAYS = (365.25, 30.4375, 7.0, 1.0, 1 / 24, 1 / 1440, 1 / 86400)
 _BIRTH = "dandi:BirthReference"
-_INSTANT = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)?\s?(Z|[+-]\d\d(?::?\d\d)?)?)?",
-    re.ASCII | re.IGNORECASE,
-)
 _VIDEO = frozenset(["avi", "mp4", "mkv", "mov", "wmv", "m4v", "mpg", "mpeg", "webm"])
 LARGEST = 2**53
 """Bytes and counts beyond this are no real ones; sums of what is below fit into 64 bits."""
@@ -104,14 +101,8 @@ def age_in_days(value: Any, reference: Any) -> tuple[float | None, float | None]
 
 def moment(value: Any) -> datetime | None:
     """Return an instant in UTC, which is also what one without a zone is in (N8); None for what is none."""
-    match = _INSTANT.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        return None
-    day, minutes, seconds, fraction, zone = match.groups()
-    offset = "+00:00" if zone is None or zone in "Zz" else _offset(zone)
     try:
-        found = datetime.fromisoformat(f"{day}T{minutes or '00:00'}:{seconds or '00'}.{fraction or '':0<6.6}{offset}")
-        return found.astimezone(timezone.utc)
+        return written_moment(value) if isinstance(value, str) else None
     except (ValueError, OverflowError):
         return None
 
@@ -261,7 +252,7 @@ def _session(entry: Json, problems: Problems) -> tuple[Any, ...]:
         identifier if identifier != name else None,
         name,
         start[:10] if plain(start) and start else None,
-        spelled(started),
+        _instant(started),
         start,
     )
 
@@ -340,7 +331,7 @@ def _version(version: str, columns: Mapping[str, Column], metadata: Json, proble
     return (
         _text(metadata, "name", "", problems),
         _text(metadata, "description", "", problems),
-        spelled(published),
+        _instant(published),
         None if published is None else published.year,
         *told,
         original(metadata.get("schemaVersion")),
@@ -441,7 +432,7 @@ def _access(value: Any, problems: Problems) -> Iterator[tuple[Any, ...]]:
         until = moment(told)
         if plain(told) is not None and until is None:
             problems.append(_problem("access[].embargoedUntil", "is no instant", told))
-        yield status.removeprefix("dandi:") if status else None, spelled(until), original(told)
+        yield status.removeprefix("dandi:") if status else None, _instant(until), original(told)
 
 
 def _standards(summary: Json, problems: Problems) -> Iterator[tuple[Any, ...]]:
@@ -537,14 +528,8 @@ def _duration(text: str) -> float | None:
     return days if math.isfinite(days) else None
 
 
-def _offset(zone: str) -> str:
-    digits = zone[1:].replace(":", "").ljust(4, "0")
-    return f"{zone[0]}{digits[:2]}:{digits[2:]}"
-
-
-def spelled(instant: datetime | None) -> str | None:
-    """Return an instant as records spell it."""
-    return None if instant is None else instant.isoformat(timespec="microseconds")[:26] + "Z"
+def _instant(moment: datetime | None) -> str | None:
+    return None if moment is None else spelled(moment)
 
 
 def _problem(field: str, what: str, value: Any) -> tuple[str, str, str | None]:
