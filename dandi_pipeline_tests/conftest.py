@@ -29,8 +29,11 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
 
 
 @pytest.fixture
-def postgresql_url(postgresql_server: PostgresqlServer) -> str:
-    return postgresql_server.create_database()
+def postgresql_url(postgresql_server: PostgresqlServer) -> Iterator[str]:
+    url = postgresql_server.create_database()
+    yield url
+    # A thousand databases are ten gigabytes, which take minutes to write and to delete.
+    postgresql_server.drop_database(url)
 
 
 @pytest.fixture

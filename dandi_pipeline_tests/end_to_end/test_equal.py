@@ -1,6 +1,8 @@
 """One quiet sync leaves the mirror equal to the archive, value by value, and the next one costs nothing."""
 
+import os
 from collections.abc import Iterator, Mapping
+from math import ceil
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,9 @@ from dandi_pipeline_tests.simulators.dandi import (
 )
 
 WORLDS = ["generated", *(["corpus"] if CORPUS.is_dir() else [])]
+MOST_STEPS = int(os.environ.get("DANDI_PIPELINE_HISTORY_STEPS", "8"))
+"""After how many of a history's steps there is a sync, in the ordinary run: the 15 have 989 steps in all."""
+
 HISTORIES = sorted((CORPUS / "history").glob("*.jsonl.gz"))
 
 
@@ -104,19 +109,26 @@ def test_few_changes_of_a_large_dandiset_are_fetched_alone(mirror_url: str, tmp_
 
 
 @pytest.mark.parametrize("history", HISTORIES, ids=lambda path: path.name[:6])
-def test_every_step_of_a_true_history_is_followed(history: Path, sqlite_url: str, tmp_path: Path) -> None:
+def test_a_true_history_is_followed(history: Path, sqlite_url: str, tmp_path: Path) -> None:
     identifier = history.name[:6]
+    steps = [step for step in History(history) if step.changes_anything]
     with SimulatedArchive(World()) as archive:
         rig = Rig(archive, sqlite_url, tmp_path)
         former: Rows = {}
-        for number, step in enumerate(History(history)):
+        silent: set[tuple[str, tuple[str, ...]]] = set()
+        for number, step in enumerate(steps):
             archive.world.apply_history_step(identifier, step)
-            assert errors(rig.sync()) == []
+            if (number + 1) % ceil(len(steps) / MOST_STEPS) and number + 1 < len(steps):
+                continue
             expected = expected_rows(archive.world.snapshot())["assets"]
-            assert set(rig.different_rows()) <= unseen(former, expected), f"step {number}"
-            assert errors(rig.sync(full=True)) == []
-            assert rig.differences() == [], f"step {number}"
+            silent |= unseen(former, expected)
             former = expected
+            assert errors(rig.sync()) == []
+            assert set(rig.different_rows()) <= silent, f"step {number}"
+            if silent:
+                assert errors(rig.sync(full=True)) == []
+                assert rig.differences() == [], f"step {number}"
+                silent.clear()
 
 
 def errors(reports: Mapping[str, PartitionReport]) -> list[str]:
