@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dandi_pipeline.cli.options import instant, positive_number, since_when
-from dandi_pipeline.cli.output import plain, quantity, screen_width, table, tell
+from dandi_pipeline.cli.output import screen_width, table, tell
+from dandi_pipeline.text import plain, quantity
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta

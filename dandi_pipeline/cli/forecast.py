@@ -11,19 +11,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from dandi_pipeline.cli.output import in_words, one_line, plain, quantity, screen_width, table, why
+from dandi_pipeline.catalogue import peek_mirror
+from dandi_pipeline.cli.output import in_words, screen_width, table, why
 from dandi_pipeline.cli.progress import Display
 from dandi_pipeline.cli.sources import missing_credential
 from dandi_pipeline.errors import PipelineError
-from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
+from dandi_pipeline.http import LocalBudgets
 from dandi_pipeline.mirror import Mirror, Usage
 from dandi_pipeline.orchestration.history import Freshness, past_syncs
-from dandi_pipeline.platforms.registry import open_platform
+from dandi_pipeline.platforms.registry import PLATFORMS, open_platform
 from dandi_pipeline.settings import Settings, Source
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import SyncPlan, estimated_requests
 from dandi_pipeline.sync.report import Outcome, PartitionReport, SyncReport, summarize
+from dandi_pipeline.text import one_line, plain, quantity
 
 _NEARLY = 0.9
 """The part of a quota from which on it is nearly used up."""
@@ -53,7 +55,7 @@ def used(sources: Sequence[Source], settings: Settings, usage: Mapping[str, Usag
     """Return what was used by the sources that share a limit; a platform without any limit has nothing to tell."""
     sharing: dict[str, list[Source]] = {}
     for source in sources:
-        for limit in dict.fromkeys(limits_of(source, settings)):
+        for limit in dict.fromkeys(PLATFORMS[source.platform].limits(source, settings)):
             sharing.setdefault(limit.key, []).append(source)
     calls: dict[tuple[str, ...], int] = {}
     for key, sharers in sharing.items():
@@ -70,24 +72,6 @@ def _used(sources: Sequence[Source], requests: int, settings: Settings) -> Used:
     return Used(sources[0].platform, aliases, None if unknown else requests, min(quotas, default=None), unknown)
 
 
-def limits_of(source: Source, settings: Settings) -> list[RateLimit]:
-    """Return the limit that is most a source's own, of each budget that its platform asks for."""
-    asked = _Asked()
-    open_platform(source, settings, asked).close()
-    return asked.limits
-
-
-class _Asked:
-    """Hands out budgets, and notes for which limits."""
-
-    def __init__(self) -> None:
-        self.limits: list[RateLimit] = []
-
-    def budget(self, *limits: RateLimit) -> RateBudget:
-        self.limits += limits[:1]
-        return LocalBudgets().budget(*limits)
-
-
 def preview(source: Source, settings: Settings, options: SyncOptions, watcher: Display, *, quiet: bool) -> SyncReport:
     """Say on standard output what each stale dandiset would change (`quiet`: do not), and return their sum.
 
@@ -95,7 +79,7 @@ def preview(source: Source, settings: Settings, options: SyncOptions, watcher: D
     """
     started = time.monotonic()
     with ExitStack() as stack:
-        mirror = Mirror.peek(settings.mirror_database_url)
+        mirror = peek_mirror(settings.mirror_database_url)
         if mirror is not None:
             stack.enter_context(mirror)
         platform = stack.enter_context(
@@ -114,8 +98,8 @@ def preview(source: Source, settings: Settings, options: SyncOptions, watcher: D
             scope=options.scope,
             checked=plan.checked,
             duration_seconds=time.monotonic() - started,
-            partition_noun=platform.partition_noun,
-            record_noun=platform.kinds[-1].name,
+            partition_noun=platform.description.partition_noun,
+            record_noun=platform.description.bulk.name,
             traffic=platform.traffic,
             whole=options.whole,
             tuning=str(options.tuning),
@@ -178,7 +162,7 @@ def forecasts(
     """
     pace = _past_pace(settings.dagster_home)
     with ExitStack() as stack:
-        mirror = Mirror.peek(settings.mirror_database_url)
+        mirror = peek_mirror(settings.mirror_database_url)
         if mirror is not None:
             stack.enter_context(mirror)
 
@@ -213,7 +197,7 @@ def _asked(
     requests = sent + estimated_requests(plan, held, page_size=chosen.page_size, max_records=limit)
     own, shared = options.tuning.rate_limit, chosen.requests_per_second
     rate = min((rate for rate in (own, shared) if rate is not None), default=pace)
-    limits = [] if rate == own else limits_of(source, settings)
+    limits = [] if rate == own else PLATFORMS[source.platform].limits(source, settings)
     return replace(
         outlook,
         shares=limits[0].key if limits else source.alias,

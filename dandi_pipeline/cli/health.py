@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dandi_pipeline.cli import options as arguments
-from dandi_pipeline.cli.output import in_words, one_line, plain, quantity, tell, why
+from dandi_pipeline.cli.output import in_words, tell, why
+from dandi_pipeline.text import one_line, plain, quantity
 
 if TYPE_CHECKING:
     from dandi_pipeline.cli.forecast import Used
@@ -38,9 +39,9 @@ def health(*, hours: int, as_json: bool) -> int:
     Exit codes: 0 healthy; 1 not; 2 wrong usage or configuration.
     """
     # Imported here, so that --help does not wait for Dagster.
+    from dandi_pipeline.catalogue import peek_mirror
     from dandi_pipeline.cli.forecast import used
     from dandi_pipeline.cli.sources import configured_sources, not_configured
-    from dandi_pipeline.mirror import Mirror
     from dandi_pipeline.orchestration.history import freshness_of, latest_syncs, past_syncs
 
     settings, sources = configured_sources()
@@ -49,7 +50,7 @@ def health(*, hours: int, as_json: bool) -> int:
     syncs = past_syncs(home, since=now - timedelta(hours=hours))
     latest = latest_syncs(home, [source.alias for source in enabled], limit=_LOOKED_AT)
     with ExitStack() as stack:
-        if mirror := Mirror.peek(settings.mirror_database_url):
+        if mirror := peek_mirror(settings.mirror_database_url):
             stack.enter_context(mirror)
         standing = freshness_of(home, enabled, mirror, now)
         quotas = used(enabled, settings, mirror.usage() if mirror else {})

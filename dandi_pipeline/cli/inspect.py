@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dandi_pipeline.cli.options import selection_of, selection_options
-from dandi_pipeline.cli.output import named, one_line, plain, quantity, screen_width, table, tell
+from dandi_pipeline.cli.output import named, screen_width, table, tell
+from dandi_pipeline.text import one_line, plain, quantity
 
 if TYPE_CHECKING:
     from dandi_pipeline.mirror import Held, PartitionState
     from dandi_pipeline.orchestration.history import Freshness, PastSync
-    from dandi_pipeline.settings import Settings, Source
+    from dandi_pipeline.settings import Source
 
     States = Mapping[tuple[str, str], PartitionState]
 
@@ -44,8 +45,8 @@ def inspect_sources(*, as_json: bool, **given: Any) -> int:
     Nothing is asked of any platform.
     """
     # Imported here, so that --help does not wait for Dagster.
+    from dandi_pipeline.catalogue import peek_mirror
     from dandi_pipeline.cli.sources import configured_sources, missing_credential, not_configured
-    from dandi_pipeline.mirror import Mirror
     from dandi_pipeline.orchestration.history import freshness_of, latest_syncs, shown_partitions
 
     selection = selection_of(given)
@@ -55,7 +56,7 @@ def inspect_sources(*, as_json: bool, **given: Any) -> int:
     now, home = datetime.now(timezone.utc), settings.dagster_home
     latest = latest_syncs(home, [source.alias for source in chosen], limit=_LOOKED_AT)
     with ExitStack() as stack:
-        if mirror := Mirror.peek(settings.mirror_database_url):
+        if mirror := peek_mirror(settings.mirror_database_url):
             stack.enter_context(mirror)
         standing = freshness_of(home, chosen, mirror, now)
         states = {source.alias: mirror.states(source.alias) if mirror else {} for source in chosen}
@@ -64,7 +65,7 @@ def inspect_sources(*, as_json: bool, **given: Any) -> int:
     found = [
         {
             **_inspected(source, states[source.alias], standing[source.alias], latest[source.alias], now),
-            **_copied(source, settings, states[source.alias], shown[source.alias]),
+            **_copied(source, states[source.alias], shown[source.alias]),
             "credential_missing": missing_credential(source, settings),
         }
         for source in chosen
@@ -103,22 +104,22 @@ def _inspected(
     }
 
 
-def _copied(source: "Source", settings: "Settings", states: "States", shown: "Collection[str]") -> dict[str, Any]:
+def _copied(source: "Source", states: "States", shown: "Collection[str]") -> dict[str, Any]:
     """Return of how many partitions nothing was ever stored, and which lack some of their parts.
 
     A partition is known by Dagster as soon as a sync has seen it in a listing, and by the mirror once it has tried.
     """
-    from dandi_pipeline.platforms.registry import described
+    from dandi_pipeline.platforms.registry import PLATFORMS
 
-    with described(source, settings) as platform:
-        parts = platform.parts
+    description = PLATFORMS[source.platform].description
+    parts = description.parts
     known = {partition for partition, _ in states} | set(shown)
     stored = {
         partition: [part for part in parts if (partition, part) in states and states[partition, part].generation]
         for partition in known
     }
     return {
-        "partition_noun": platform.partition_noun,
+        "partition_noun": description.partition_noun,
         "never_copied": sum(not there for there in stored.values()),
         "copied_in_part": sum(0 < len(there) < len(parts) for there in stored.values()),
     }

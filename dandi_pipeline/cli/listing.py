@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dandi_pipeline.cli.output import in_words, plain, quantity, screen_width, table, tell
+from dandi_pipeline.cli.output import in_words, screen_width, table, tell
+from dandi_pipeline.text import plain, quantity
 
 if TYPE_CHECKING:
     from dandi_pipeline.settings import Source
@@ -95,15 +96,15 @@ def forget(*, source: str, yes: bool, with_history: bool) -> int:
 
     Exit codes: 0 done; 1 not confirmed, or a sync is under way; 2 wrong usage or configuration.
     """
+    from dandi_pipeline.catalogue import open_mirror, peek_mirror
     from dandi_pipeline.cli.sources import configured_sources
     from dandi_pipeline.errors import ConfigurationError
-    from dandi_pipeline.mirror import Mirror
     from dandi_pipeline.orchestration.sources import forget_partitions
 
     settings, sources = configured_sources()
     if source in {each.alias for each in sources}:
         raise ConfigurationError(f"{source} is configured, so the next sync would copy it again; take it out first")
-    mirror = Mirror.peek(settings.mirror_database_url)
+    mirror = peek_mirror(settings.mirror_database_url)
     if mirror is None:
         raise ConfigurationError("there is no mirror yet; dandi-pipeline sync makes it")
     with mirror:
@@ -117,7 +118,7 @@ def forget(*, source: str, yes: bool, with_history: bool) -> int:
     what = f"{quantity(there.partitions, 'partition')}, {quantity(there.records, 'record')}" if there else "its history"
     if not (yes or _confirmed(f"Remove {what} of {plain(source)}?")):
         return 1
-    with Mirror.open(settings.mirror_database_url) as writable:
+    with open_mirror(settings.mirror_database_url) as writable:
         removed = len(list(writable.forget(source, run_id=FORGOTTEN, with_history=with_history)))
     shown = forget_partitions(settings.dagster_home, source)
     kept = "" if with_history else "; the change feed keeps what was deleted"

@@ -18,12 +18,13 @@ from dandi_pipeline.cli.history import history
 from dandi_pipeline.cli.inspect import inspect_sources
 from dandi_pipeline.cli.interrupts import INTERRUPTED
 from dandi_pipeline.cli.listing import forget, list_targets
-from dandi_pipeline.cli.output import one_line, tell, tolerate_any_encoding
+from dandi_pipeline.cli.output import tell, tolerate_any_encoding
 from dandi_pipeline.cli.stats import stats
 from dandi_pipeline.cli.sync import sync
 from dandi_pipeline.cli.ui import ui
 from dandi_pipeline.cli.verify import verify
 from dandi_pipeline.errors import PipelineError, PlatformUnreachable
+from dandi_pipeline.text import one_line
 
 PROGRAM = "dandi-pipeline"
 WRONG_USAGE, NOBODY_READS = 2, 141

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from dandi_pipeline.instants import written_moment
 
 if TYPE_CHECKING:
     from dandi_pipeline.cli.sources import Selection
@@ -43,11 +45,6 @@ class Shown:
     as_json: bool
 
 
-_INSTANT = re.compile(
-    r"(?P<date>\d{4}-\d{2}-\d{2})"
-    r"(?:[T ](?P<time>\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?) ?(?P<zone>Z|[+-]\d{2}:?\d{2})?)?",
-    re.IGNORECASE | re.ASCII,
-)
 _POSITIVE_NUMBER = re.compile(r"\+?0*[1-9][0-9]{0,17}")
 _RATE = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,3})?", re.ASCII)
 _EXAMPLES = "2024-01-01 or 2024-01-01T12:00:00Z"
@@ -57,14 +54,14 @@ def instant(context: click.Context, parameter: click.Parameter, text: str | None
     """Return a date's midnight, or a date and time, in UTC unless it names another zone."""
     if text is None:
         return None
-    match = _INSTANT.fullmatch(text.strip())
-    if match is None:
-        raise click.BadParameter(f"{text!r} is not a date; write {_EXAMPLES}", context, parameter)
     try:
-        return _instant(match)
+        found = written_moment(text)
     except (ValueError, OverflowError) as error:
         message = f"{text!r} does not exist ({error}); write {_EXAMPLES}"
         raise click.BadParameter(message, context, parameter) from error
+    if found is None:
+        raise click.BadParameter(f"{text!r} is not a date; write {_EXAMPLES}", context, parameter)
+    return found
 
 
 def since_when(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | timedelta | None:
@@ -116,15 +113,6 @@ def positive_rate(context: click.Context, parameter: click.Parameter, text: str 
     if match is None or float(match[0]) == 0:
         raise click.BadParameter(f"{text!r} is not a number of requests a second, such as 3 or 0.5", context, parameter)
     return float(match[0])
-
-
-def _instant(match: re.Match[str]) -> datetime:
-    # Spelled out in full, because Python 3.10 reads neither a 'Z' nor a fraction of any other length.
-    time, _, fraction = (match["time"] or "00:00").partition(".")
-    time += ":00" if time.count(":") == 1 else ""
-    zone = (match["zone"] or "Z").upper().replace(":", "")
-    zone = "+00:00" if zone == "Z" else f"{zone[:3]}:{zone[3:]}"
-    return datetime.fromisoformat(f"{match['date']}T{time}.{fraction:0<6}{zone}").astimezone(timezone.utc)
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -1,35 +1,18 @@
-"""Text for people: safe for the terminal, in tables, in words, and the block that closes a sync."""
+"""Text for people: in tables, in words, and the block that closes a sync."""
 
 import errno
 import os
 import sys
-import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 from dandi_pipeline.sync.report import Problem, SyncReport, Tally
-from dandi_pipeline.sync.report import quantity as quantity
+from dandi_pipeline.text import one_line, quantity
 
 if TYPE_CHECKING:
     from dandi_pipeline.orchestration.history import Freshness
-
-
-def plain(text: str) -> str:
-    """Return `text` as one line, with every character that is not meant to be seen spelled out.
-
-    That is control characters and escape sequences, line breaks, marks that turn the writing direction, and
-    halves of surrogate pairs: `\\x1b[2J` is shown, not obeyed.
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _spelled_out(char) for char in text)
-
-
-def one_line(text: str) -> str:
-    """Return a message that may have been wrapped as one plain line."""
-    return plain(" ".join(text.split()))
 
 
 def tell(line: str, *, to: TextIO | None = None) -> None:
@@ -61,12 +44,6 @@ def tolerate_any_encoding() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _spelled_out(char: str) -> str:
-    if unicodedata.category(char) == "Zs":
-        return " "
-    return char.encode("unicode_escape").decode("ascii")
 
 
 Row = Sequence[str]

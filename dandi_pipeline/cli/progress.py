@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from threading import RLock, Timer
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeAlias
 
-from dandi_pipeline.cli.output import one_line, plain, quantity, tell
+from dandi_pipeline.cli.output import tell
 from dandi_pipeline.sync.progress import Stage
+from dandi_pipeline.text import one_line, plain, quantity
 
 if TYPE_CHECKING:
     from tqdm import tqdm

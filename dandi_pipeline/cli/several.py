@@ -19,16 +19,17 @@ from datetime import datetime, timezone
 from threading import Lock
 from typing import Any
 
+from dandi_pipeline.catalogue import open_mirror, peek_mirror
 from dandi_pipeline.cli.forecast import forecast_json, forecast_table, forecasts
 from dandi_pipeline.cli.interrupts import INTERRUPTED, interrupts_heeded
 from dandi_pipeline.cli.options import Shown
-from dandi_pipeline.cli.output import RULE, byte_size, heading, in_one_line, one_line, plain, quantity, tell, why
-from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.cli.output import RULE, byte_size, heading, in_one_line, tell, why
 from dandi_pipeline.orchestration.history import Freshness, freshness_of
 from dandi_pipeline.orchestration.launch import signals_interrupt
 from dandi_pipeline.settings import Settings, Source
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.report import SyncReport, Tally
+from dandi_pipeline.text import one_line, plain, quantity
 
 _ERROR = "Error: "
 
@@ -236,7 +237,7 @@ def sync_several(
     if not (shown.dry_run or only_due):
         return _sync(sources, options, shown)
     # A sync may have to upgrade the mirror; a dry run only looks.
-    look = Mirror.peek if shown.dry_run else Mirror.open
+    look = peek_mirror if shown.dry_run else open_mirror
     with look(settings.mirror_database_url) or nullcontext() as mirror:
         standing = freshness_of(settings.dagster_home, sources, mirror, now)
     if shown.dry_run:

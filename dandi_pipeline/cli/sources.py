@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dandi_pipeline.cli.progress import Wording
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.platforms.dandi.records import ASSETS, DANDISETS
-from dandi_pipeline.platforms.registry import PLATFORMS, SETTINGS, described
+from dandi_pipeline.platforms.registry import PLATFORMS, SETTINGS
 from dandi_pipeline.settings import Settings, Source, load_sources, slug, unknown
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def not_configured(mirror: "Mirror | None", sources: Sequence[Source]) -> dict[s
 
 def dandiset_keys(partitions: Sequence[str], source: Source, settings: Settings) -> tuple[str, ...]:
     """Return each dandiset's key once, in the order given; ConfigurationError for what cannot be an identifier."""
-    with described(source, settings) as platform:
-        return tuple(dict.fromkeys(platform.partition_key(partition) for partition in partitions))
+    key_of = PLATFORMS[source.platform].partition_key
+    return tuple(dict.fromkeys(key_of(partition, source, settings) for partition in partitions))
 
 
 def parts(*, dandisets_only: bool, assets_only: bool) -> tuple[str, ...]:
@@ -47,23 +47,17 @@ def parts(*, dandisets_only: bool, assets_only: bool) -> tuple[str, ...]:
     return (ASSETS,) if assets_only else ()
 
 
-def wording_of(source: Source, settings: Settings, parts: Sequence[str], *, dry_run: bool) -> Wording:
+def wording_of(source: Source, parts: Sequence[str], *, dry_run: bool) -> Wording:
     """Return what the steps of a sync of these parts (none: of all) are called."""
-    with described(source, settings) as platform:
-        bulk, noun = platform.kinds[-1], platform.partition_noun
+    platform = PLATFORMS[source.platform].description
     return Wording(
-        platform=title_of(source.platform),
-        partition_noun=noun,
-        record_noun=bulk.name,
-        spelling=PLATFORMS[source.platform].spelling,
-        with_records=not parts or bulk.part in parts,
+        platform=platform.title,
+        partition_noun=platform.partition_noun,
+        record_noun=platform.bulk.name,
+        spelling=platform.spelling,
+        with_records=not parts or platform.bulk.part in parts,
         dry_run=dry_run,
     )
-
-
-def title_of(platform: str) -> str:
-    """Return a platform's name as people write it."""
-    return PLATFORMS[platform].title or platform.capitalize()
 
 
 ALL = "all"

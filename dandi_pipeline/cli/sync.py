@@ -162,7 +162,7 @@ def _options(
 def _sync_one(source: "Source", settings: "Settings", options: "SyncOptions", shown: Shown) -> int:
     from dandi_pipeline.cli.sources import wording_of
 
-    wording = wording_of(source, settings, options.parts, dry_run=shown.dry_run)
+    wording = wording_of(source, options.parts, dry_run=shown.dry_run)
     opened = display(wording, bars=not (shown.no_progress or shown.verbose), hold=not shown.verbose)
     with opened as watcher, interrupts_heeded(watcher.call_out), warnings_beside(watcher, of_libraries=shown.verbose):
         watcher.say(f"Initializing {wording.platform} client...")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from dandi_pipeline.cli.output import plain, tell
+from dandi_pipeline.cli.output import tell
+from dandi_pipeline.text import plain
 
 _LOCK = "ui.lock"
 """The file in a home that whoever serves its UI holds locked; it says where."""

@@ -11,8 +11,9 @@ import click
 
 from dandi_pipeline.cli.interrupts import interrupts_heeded
 from dandi_pipeline.cli.options import refuse_for_others, selection_of, selection_options
-from dandi_pipeline.cli.output import one_line, plain, quantity, tell
+from dandi_pipeline.cli.output import tell
 from dandi_pipeline.cli.progress import Display, display, warnings_beside
+from dandi_pipeline.text import one_line, plain, quantity
 
 if TYPE_CHECKING:
     from dandi_pipeline.settings import Settings, Source
@@ -74,7 +75,7 @@ def _verified(
     from dandi_pipeline.cli.sources import wording_of
     from dandi_pipeline.errors import PipelineError
 
-    shown = display(wording_of(source, settings, (), dry_run=True), bars=not no_progress, hold=True)
+    shown = display(wording_of(source, (), dry_run=True), bars=not no_progress, hold=True)
     with shown as watcher, interrupts_heeded(watcher.call_out), warnings_beside(watcher, of_libraries=False):
         try:
             noun, reports = _compare(source, settings, options, watcher)
@@ -89,12 +90,12 @@ def _compare(
     source: "Source", settings: "Settings", options: "SyncOptions", watcher: Display
 ) -> tuple[str, list["PartitionReport"]]:
     """Return what a partition is called, and the reports of all, by key."""
+    from dandi_pipeline.catalogue import peek_mirror
     from dandi_pipeline.errors import ConfigurationError
-    from dandi_pipeline.mirror import Mirror
     from dandi_pipeline.platforms.registry import open_platform
     from dandi_pipeline.sync.engine import Sync
 
-    mirror = Mirror.peek(settings.mirror_database_url)
+    mirror = peek_mirror(settings.mirror_database_url)
     if mirror is None:
         raise ConfigurationError("there is no mirror yet; dandi-pipeline sync makes it")
     with mirror, closing(open_platform(source, settings, mirror)) as platform:
@@ -103,7 +104,7 @@ def _compare(
         reports = sorted(sync.preview(plan), key=lambda report: report.partition)
         if plan.unread:
             raise plan.unread
-        return platform.partition_noun, reports
+        return platform.description.partition_noun, reports
 
 
 def _repair(

@@ -19,7 +19,7 @@ from dandi_pipeline.orchestration.sources import MirroredSource, compare_set
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import Stale, SyncPlan, batches
-from dandi_pipeline.sync.report import quantity
+from dandi_pipeline.text import quantity
 
 FIRST_DELAY = timedelta(minutes=5)
 LONGEST_DELAY = timedelta(hours=6)

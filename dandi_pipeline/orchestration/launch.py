@@ -33,7 +33,7 @@ def run_sync(
     `console_level` up, or nowhere.
     """
     watcher = Watcher(progress or Unwatched(), sync_log(console_level))
-    shown = mirrored(source, settings)
+    shown = mirrored(source)
     definitions = assemble([shown], {"connections": Connections([source], settings), "watcher": watcher})
     with open_instance(prepare_home(settings.dagster_home)) as instance, signals_interrupt():
         end_abandoned_runs(instance)

@@ -18,7 +18,8 @@ from dandi_pipeline.orchestration.event_batches import EventBatches
 from dandi_pipeline.orchestration.sources import MirroredSource, add_partitions, remove_partition
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import SyncPlan
-from dandi_pipeline.sync.report import INTERRUPTED, Outcome, PartitionReport, SyncReport, Tally, quantity, summarize
+from dandi_pipeline.sync.report import INTERRUPTED, Outcome, PartitionReport, SyncReport, Tally, summarize
+from dandi_pipeline.text import excerpt, quantity
 
 RESULT = "sync/result"
 """What came of a sync, for people: "1 failed, 2 updated"."""
@@ -120,10 +121,7 @@ Metadata = dict[str, dg.TextMetadataValue | dg.IntMetadataValue | dg.FloatMetada
 
 def printable(text: str) -> str:
     """Return hostile text as one bounded, printable line."""
-    bounded = text[: 2 * _LONGEST_LINE]
-    shown = bounded if bounded.isprintable() else "".join(c if c.isprintable() else " " for c in bounded)
-    line = " ".join(shown.split())
-    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
+    return excerpt(text, _LONGEST_LINE)
 
 
 def materialization(

@@ -10,8 +10,8 @@ import dagster as dg
 
 from dandi_pipeline.model import RecordKind
 from dandi_pipeline.orchestration.instance import open_used
-from dandi_pipeline.platforms.registry import described
-from dandi_pipeline.settings import Settings, Source
+from dandi_pipeline.platforms.registry import PLATFORMS
+from dandi_pipeline.settings import Source
 
 
 def python_name(alias: str) -> str:
@@ -107,22 +107,22 @@ _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 """What Dagster accepts as the owner of an asset."""
 
 
-def mirrored(source: Source, settings: Settings) -> MirroredSource:
-    """Return a configured source as Dagster shows it. Nothing is sent: what a platform offers it says by itself."""
+def mirrored(source: Source) -> MirroredSource:
+    """Return a configured source as Dagster shows it. Nothing is opened: what a platform is it describes by a value."""
     labels = {"application": source.application, "component": source.component, "vault": source.vault}
-    with described(source, settings) as platform:
-        return MirroredSource(
-            alias=source.alias,
-            platform=source.platform,
-            parts=platform.parts,
-            kinds=platform.kinds,
-            partition_noun=platform.partition_noun,
-            check_every=source.every,
-            max_concurrent=source.settings.max_concurrent,
-            sweep_days=source.sweep.days,
-            user=source.user,
-            labels={name: label for name, label in labels.items() if label is not None},
-        )
+    platform = PLATFORMS[source.platform].description
+    return MirroredSource(
+        alias=source.alias,
+        platform=source.platform,
+        parts=platform.parts,
+        kinds=platform.kinds,
+        partition_noun=platform.partition_noun,
+        check_every=source.every,
+        max_concurrent=source.settings.max_concurrent,
+        sweep_days=source.sweep.days,
+        user=source.user,
+        labels={name: label for name, label in labels.items() if label is not None},
+    )
 
 
 def partitions_of(source: MirroredSource) -> dg.DynamicPartitionsDefinition:

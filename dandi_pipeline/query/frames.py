@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from dandi_pipeline.catalogue import PUBLIC
 from dandi_pipeline.errors import QueryRefused
-from dandi_pipeline.mirror.dictionary import PUBLIC
 from dandi_pipeline.mirror.texts import search_texts
 from dandi_pipeline.query.door import UNBOUNDED, Bounds, Door, Row, Value
 from dandi_pipeline.query.past import KINDS, Moment, instant_of, past_mirror, past_rows
@@ -186,7 +186,8 @@ def newest_changes(
             conditions.append(f"{name} = :{name}")
             parameters[name] = value
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT {columns} FROM changes{where} ORDER BY sequence DESC", parameters
+    statement = f"SELECT {columns} FROM changes{where} ORDER BY sequence DESC"  # noqa: S608 - columns of ours
+    return statement, parameters
 
 
 def dandiset(identifier: str | int) -> str:

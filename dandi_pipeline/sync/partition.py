@@ -67,7 +67,7 @@ class PartitionSync:
             return self._report(Outcome.FRESH)
         known = {
             kind.name: session.known(kind) if kind.part in self._item.parts else {}
-            for kind in self._tools.platform.kinds
+            for kind in self._tools.platform.description.kinds
         }
         reading = Reading(self._tools, listed, self._item.parts, known, tokens, session.stage, shape=session.shape)
         try:
@@ -117,7 +117,7 @@ class PartitionSync:
         changing: bool,
     ) -> dict[str, Tally]:
         """Commit; return the tallies with what the database counted in place of what was expected."""
-        progress, changed = self._tools.progress, expected[self._tools.platform.kinds[-1].name].changed
+        progress, changed = self._tools.progress, expected[self._tools.platform.description.bulk.name].changed
         progress.begin(Stage.UPDATE_RECORDS, self._key, changed)
         try:
             counts = session.commit(run_id=self._run_id, tokens=tokens, changing=changing)

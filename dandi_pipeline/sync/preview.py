@@ -22,8 +22,8 @@ from dandi_pipeline.sync.report import (
     PartitionReport,
     Tally,
     cut_short,
-    quantity,
 )
+from dandi_pipeline.text import quantity
 
 MOST_NAMED = 1_000
 """Records of a partition that a verification names; it counts all."""
@@ -76,7 +76,7 @@ class PartitionPreview:
         return self._report(Outcome.HIDDEN, {}, warning=warning)
 
     def _new(self, listed: Listed) -> PartitionReport:
-        bulk, limit = self.tools.platform.kinds[-1], self.tools.options.max_records
+        bulk, limit = self.tools.platform.description.bulk, self.tools.options.max_records
         there = listed.record_count if bulk.part in self.item.parts else 0
         count = there if limit is None else min(there, limit)
         tallies = {bulk.name: Tally(checked=count, added=count)}
@@ -117,7 +117,7 @@ class PartitionPreview:
         held = self.mirror
         return {
             kind.name: held.known(self.source, self.item.key, kind) if held and kind.part in self.item.parts else {}
-            for kind in self.tools.platform.kinds
+            for kind in self.tools.platform.description.kinds
         }
 
     def _rows(self, kind: RecordKind, keys: Sequence[Key]) -> Mapping[Key, StoredRow]:

@@ -235,7 +235,7 @@ class Reading:
         self._shape = shape
         self._tools = tools
         self._listed = listed
-        self._bulk = tools.platform.kinds[-1].name
+        self._bulk = tools.platform.description.bulk.name
         self._request = ReadRequest(
             parts=parts,
             known=known,

@@ -7,15 +7,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from dandi_pipeline.errors import PipelineError
+from dandi_pipeline.text import quantity
 
 if TYPE_CHECKING:
     # The command line shows reports without loading what a sync needs.
     from dandi_pipeline.http import Traffic
-
-
-def quantity(count: int, noun: str) -> str:
-    """Return a count with its noun, e.g. "1 dandiset" or "1,203 assets"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 class Outcome(Enum):

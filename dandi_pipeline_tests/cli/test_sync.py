@@ -10,9 +10,12 @@ import struct
 import subprocess
 import termios
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dandi_pipeline.cli.main import main
+from dandi_pipeline.http import HttpClient
 from dandi_pipeline_tests.cli.conftest import Finished, Shell, wait_for
 from dandi_pipeline_tests.simulators.dandi import OWNER_TOKEN, SimulatedArchive
 
@@ -281,3 +284,22 @@ def shell_has(shell: Shell, dandiset: str) -> bool:
         return any(found == dandiset for found, _ in draft_assets(shell))
     except sqlite3.OperationalError:
         return False
+
+
+def test_one_sync_makes_one_client_for_the_archive_and_one_for_its_bucket(
+    shell: Shell, archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else must be known of a platform it says by a value. The command runs here, so that clients count."""
+    monkeypatch.chdir(shell.folder)
+    for name, value in shell.environment(DANDI_MANIFEST_URL=archive.bucket_url).items():
+        monkeypatch.setenv(name, value)
+    made: list[str] = []
+    make = HttpClient.__init__
+
+    def counted(self: HttpClient, base_url: str, **options: Any) -> None:
+        made.append(base_url)
+        make(self, base_url, **options)
+
+    monkeypatch.setattr(HttpClient, "__init__", counted)
+    assert main(["sync", "--dandiset-id", "1"]) == 0
+    assert made == [archive.api_url, archive.bucket_url]

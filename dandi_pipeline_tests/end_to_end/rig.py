@@ -7,8 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.http import HttpClient, Limits, LocalBudgets
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.model import Platform
 from dandi_pipeline.platforms.dandi.manifests import Manifests
 from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE
@@ -63,13 +63,13 @@ class Rig:
 
     def sync(self, **options: Any) -> Mapping[str, PartitionReport]:
         """Run one sync to its end; return the partitions' reports by key."""
-        with closing(self.open_platform()) as platform, Mirror.open(self.url) as mirror:
+        with closing(self.open_platform()) as platform, open_mirror(self.url) as mirror:
             sync = Sync("dandi", platform, mirror, SyncOptions(**options))
             return {report.partition: report for report in sync.run(sync.plan(), "run")}
 
     def stale(self) -> tuple[str, ...]:
         """Return the partitions that a sync would work on."""
-        with closing(self.open_platform()) as platform, Mirror.open(self.url) as mirror:
+        with closing(self.open_platform()) as platform, open_mirror(self.url) as mirror:
             return Sync("dandi", platform, mirror, SyncOptions()).plan().keys
 
     def differences(self) -> list[str]:

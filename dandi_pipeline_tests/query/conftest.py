@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.query.door import Door
 from dandi_pipeline_tests.end_to_end.equality import plain_engine
 from dandi_pipeline_tests.end_to_end.rig import Rig
@@ -28,7 +28,7 @@ def guarded_mirror(url: str, folder: Path) -> None:
         archive.world.add_asset("000001", "sub-new/sub-new.nwb", size=5)
         archive.world.rename_dandiset("000002", "Place fields of the hippocampus, 100%")
         rig.sync()
-    with Mirror.open(url) as mirror:
+    with open_mirror(url) as mirror:
         mirror.record_failure("dandi", "000001", ["assets"], run_id="run", group="contract", message=SECRET)
     statements = (
         f"UPDATE change_log SET run_id = '{SECRET}' WHERE record = 'schema'",

@@ -12,8 +12,8 @@ import pyarrow.parquet
 import pytest
 import sqlalchemy as sa
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.errors import QueryRefused
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.query.door import Door
 from dandi_pipeline.query.exporting import Format, export
 from dandi_pipeline_tests.cli.conftest import CHECKOUT
@@ -98,7 +98,7 @@ def test_a_hundred_thousand_assets_with_metadata_take_little_memory(many: str, t
 def many(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Make a mirror with very many assets, put into the table as they are."""
     url = f"sqlite:///{tmp_path_factory.mktemp('many') / 'mirror.sqlite'}"
-    Mirror.open(url).close()
+    open_mirror(url).close()
     metadata = json.dumps({"description": "of an asset, as long as they are on average " * 50})
     row: dict[str, Any] = {"metadata": metadata}
     with plain_engine(url).begin() as connection:
