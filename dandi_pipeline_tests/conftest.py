@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline_tests.postgresql import PostgresqlServer, running_postgresql
+from dandi_pipeline_tests.prepared import place_mirror
 
 
 def pytest_configure() -> None:
@@ -29,18 +31,44 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
 
 
 @pytest.fixture
-def postgresql_url(postgresql_server: PostgresqlServer) -> Iterator[str]:
+def empty_postgresql_url(postgresql_server: PostgresqlServer) -> Iterator[str]:
     url = postgresql_server.create_database()
+    yield url
+    postgresql_server.drop_database(url)
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: PostgresqlServer, _prepared_database: str) -> Iterator[str]:
+    url = postgresql_server.create_database(_prepared_database)
     yield url
     # Kept until the end, the databases of a whole run take some ten gigabytes, and minutes to delete.
     postgresql_server.drop_database(url)
 
 
+@pytest.fixture(scope="session")
+def _prepared_database(postgresql_server: PostgresqlServer) -> str:
+    url = postgresql_server.create_database()
+    open_mirror(url).close()
+    return url
+
+
+@pytest.fixture
+def empty_sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'mirror.sqlite'}"
+
+
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'mirror.sqlite'}"
+    return place_mirror(tmp_path / "mirror.sqlite")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def mirror_url(request: pytest.FixtureRequest) -> str:
+    """The database of a mirror that holds nothing yet."""
     return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_mirror_url(request: pytest.FixtureRequest) -> str:
+    """A database without a mirror."""
+    return str(request.getfixturevalue(f"empty_{request.param}_url"))
