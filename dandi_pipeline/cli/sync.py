@@ -25,6 +25,7 @@ from dandi_pipeline.cli.output import summary, tell
 from dandi_pipeline.cli.progress import Display, display, warnings_beside
 
 if TYPE_CHECKING:
+    from dandi_pipeline.orchestration.history import PastSync
     from dandi_pipeline.settings import Settings, Source
     from dandi_pipeline.sync.options import SyncOptions
     from dandi_pipeline.sync.report import SyncReport
@@ -195,10 +196,11 @@ def _preview(
 def _launch(
     source: "Source", settings: "Settings", options: "SyncOptions", watcher: Display, *, verbose: bool
 ) -> "SyncReport":
-    from dandi_pipeline.orchestration.history import past_syncs
     from dandi_pipeline.orchestration.launch import run_sync
 
-    last = past_syncs(settings.dagster_home, limit=1, source=source.alias)
-    when = str(last[0].started.astimezone(timezone.utc).replace(microsecond=0)) if last else "never"
-    watcher.say(f"Last sync: {when}")
-    return run_sync(source, settings, options, progress=watcher, console_level=logging.INFO if verbose else None)
+    def tell_last(last: "PastSync | None") -> None:
+        when = str(last.started.astimezone(timezone.utc).replace(microsecond=0)) if last else "never"
+        watcher.say(f"Last sync: {when}")
+
+    level = logging.INFO if verbose else None
+    return run_sync(source, settings, options, progress=watcher, tell_last=tell_last, console_level=level)

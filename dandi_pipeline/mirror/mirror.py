@@ -12,7 +12,7 @@ from dandi_pipeline.http.rate_limits import LedgerBudget
 from dandi_pipeline.mirror.database import Database, dialect_of
 from dandi_pipeline.mirror.facets import ALL_RULES, lookups, outdated, rebuild_partition
 from dandi_pipeline.mirror.migrations import is_current, revision, upgrade
-from dandi_pipeline.mirror.partitions import PartitionRows, PartitionState, now, read_states
+from dandi_pipeline.mirror.partitions import PartitionRows, PartitionState, now, read_states, read_tokens
 from dandi_pipeline.mirror.rate_ledger import MirrorLedger, Usage
 from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES
 from dandi_pipeline.mirror.session import PartitionSession, open_session, read_known
@@ -118,10 +118,18 @@ class Mirror:
             return None
         return cls(database)
 
-    def states(self, source: str) -> dict[tuple[str, str], PartitionState]:
-        """Return how every part of every partition of a source stands, by (partition, part)."""
+    def tokens(self, source: str) -> dict[str, dict[str, str | None]]:
+        """Return the token of each part of every partition of a source, by partition and part; cheap, as checks are."""
         with self._database.reading() as connection:
-            return read_states(connection, self._database.dialect, source)
+            return read_tokens(connection, self._database.dialect, source)
+
+    def states(self, source: str, *, only_failed: bool = False) -> dict[tuple[str, str], PartitionState]:
+        """Return how every part of every partition of a source stands, by (partition, part).
+
+        With `only_failed`, of those alone whose last attempt failed.
+        """
+        with self._database.reading() as connection:
+            return read_states(connection, self._database.dialect, source, only_failed=only_failed)
 
     def known(self, source: str, partition: str, kind: RecordKind) -> dict[Key, Fingerprint]:
         """Return the fingerprint of every record of a kind in a partition, by key."""

@@ -50,17 +50,36 @@ def moment(instant: str) -> datetime:
 
 
 def read_states(
-    connection: sa.Connection, dialect: Dialect, source: str, partition: str | None = None
+    connection: sa.Connection,
+    dialect: Dialect,
+    source: str,
+    partition: str | None = None,
+    *,
+    only_failed: bool = False,
 ) -> dict[tuple[str, str], PartitionState]:
-    """Return the state of every part of a source's partitions (or of one), by (partition, part)."""
+    """Return the state of every part of a source's partitions (or of one, or that failed), by (partition, part)."""
     wanted = [partitions.columns[name] for name in ("partition", "part", *_STATE)]
     columns = ", ".join(dialect.as_text(column, column.name) for column in wanted)
     condition = "" if partition is None else " AND partition = :partition"
+    condition += " AND failed_at IS NOT NULL" if only_failed else ""
     rows = connection.execute(
         sa.text(f"SELECT {columns} FROM partitions WHERE source = :source{condition}"),
         {"source": source, "partition": partition},
     )
     return {(row[0], row[1]): _state(row[2:]) for row in rows}
+
+
+def read_tokens(connection: sa.Connection, dialect: Dialect, source: str) -> dict[str, dict[str, str | None]]:
+    """Return the tokens of every part of a source's partitions, by partition and part.
+
+    A check reads no more of them than this: of twenty thousand partitions the rest takes a second to make.
+    """
+    columns = ", ".join(dialect.as_text(partitions.columns[name], name) for name in ("partition", "part", "token"))
+    rows = connection.execute(sa.text(f"SELECT {columns} FROM partitions WHERE source = :source"), {"source": source})
+    tokens: dict[str, dict[str, str | None]] = {}
+    for partition, part, token in rows.fetchall():
+        tokens.setdefault(partition, {})[part] = token
+    return tokens
 
 
 class PartitionRows:

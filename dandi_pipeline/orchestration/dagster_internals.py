@@ -249,11 +249,39 @@ def _number(inserted: Any) -> int:
 
 
 @contextmanager
+def _migrations_read_once() -> Iterator[None]:
+    """Have Alembic read Dagster's ninety migrations once: for each file that Dagster opens it reads them all again.
+
+    In SQLite a run has a file of its own, so a sync opens several. What was read is kept no longer than the block.
+    """
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    of_class, read = vars(ScriptDirectory)["from_config"], ScriptDirectory.from_config
+    directories: dict[str | None, ScriptDirectory] = {}
+
+    def from_config(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        return directories.get(place) or directories.setdefault(place, read(config))
+
+    ScriptDirectory.from_config = staticmethod(from_config)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ScriptDirectory.from_config = of_class  # type: ignore[method-assign]
+
+
+@contextmanager
 def instance_in_process(home: Path) -> Iterator[dg.DagsterInstance]:
     """Open the instance of a prepared home for runs in this process, whose output is left alone.
 
     Dagster would move a run's standard output and error into files; where that cannot be kept from it, it does.
     """
+    with _migrations_read_once(), _opened_in_process(home) as instance:
+        yield instance
+
+
+def _opened_in_process(home: Path) -> dg.DagsterInstance:
     try:
         from dagster._core.instance import InstanceRef
 
@@ -262,8 +290,7 @@ def instance_in_process(home: Path) -> Iterator[dg.DagsterInstance]:
         opened.compute_log_manager  # noqa: B018 - loaded on first use, and missing then at the latest
     except _MISSING:
         opened = dg.DagsterInstance.from_config(str(home))
-    with opened as instance:
-        yield instance
+    return opened
 
 
 def database_url(folder: Path, name: str) -> str:

@@ -82,6 +82,11 @@ def past_syncs(
         return _latest(instance, limit=limit, source=source, since=since)
 
 
+def latest_of(instance: dg.DagsterInstance, source: str) -> PastSync | None:
+    """Return the latest sync of a source, or None if there was none."""
+    return next(iter(_latest(instance, limit=1, source=source)), None)
+
+
 def latest_syncs(home: Path, sources: Iterable[str], *, limit: int) -> dict[str, list[PastSync]]:
     """Return the latest syncs of each source, newest first, by alias."""
     with open_used(home) as instance:
@@ -204,7 +209,7 @@ def freshness_of(home: Path, sources: Iterable[Source], mirror: Mirror | None, n
                 source,
                 checks=[_last_sync(instance, source, now), ticks.get(sensor_name(source.alias))],
                 shown=instance.get_dynamic_partitions(source.alias),
-                held=None if mirror is None else {partition for partition, _ in mirror.states(source.alias)},
+                held=None if mirror is None else mirror.tokens(source.alias),
             )
             for source in sources
         }
