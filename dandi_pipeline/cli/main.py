@@ -20,6 +20,7 @@ from dandi_pipeline.cli.inspect import inspect_sources
 from dandi_pipeline.cli.interrupts import INTERRUPTED
 from dandi_pipeline.cli.listing import list_targets
 from dandi_pipeline.cli.output import one_line, tell, tolerate_any_encoding
+from dandi_pipeline.cli.prune import prune
 from dandi_pipeline.cli.stats import stats
 from dandi_pipeline.cli.sync import sync
 from dandi_pipeline.cli.ui import ui
@@ -66,6 +67,7 @@ for _command in (
     inspect_sources,
     health,
     stats,
+    prune,
     query,
     export,
     explore,

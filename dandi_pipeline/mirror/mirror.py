@@ -13,6 +13,7 @@ from dandi_pipeline.mirror.database import Database, dialect_of
 from dandi_pipeline.mirror.facets import ALL_RULES, lookups, outdated, rebuild_partition
 from dandi_pipeline.mirror.migrations import is_current, revision, upgrade
 from dandi_pipeline.mirror.partitions import PartitionRows, PartitionState, now, read_states, read_tokens
+from dandi_pipeline.mirror.past import prune_changes
 from dandi_pipeline.mirror.rate_ledger import MirrorLedger, Usage
 from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES
 from dandi_pipeline.mirror.session import PartitionSession, open_session, read_known
@@ -143,6 +144,10 @@ class Mirror:
         """
         with self._database.reading() as connection:
             return read_changes(connection, self._database.dialect, after=after, source=source, limit=limit)
+
+    def prune_changes(self, before: str, *, dry_run: bool = False) -> int:
+        """Forget the changes that are older than an instant; see `past.prune_changes`."""
+        return prune_changes(self._database, before, dry_run=dry_run)
 
     def session(self, source: str, partition: str, parts: Sequence[str]) -> AbstractContextManager[PartitionSession]:
         """Begin a sync of some parts of a partition; what is not committed at the end is forgotten."""

@@ -117,6 +117,43 @@ def reading_past(database: Database, moment: str) -> Iterator[Past]:
         yield Past(connection, database.dialect, moment)
 
 
+_OLD = "sequence < coalesce((SELECT min(sequence) FROM change_log WHERE at >= :before), :beyond)"
+_BEYOND = 2**62
+_CHANGES_AT_A_TIME = 20_000
+
+
+def prune_changes(database: Database, before: str, *, dry_run: bool = False) -> int:
+    """Delete the log's beginning, up to its first change at or after an instant; return how many changes that is.
+
+    What is older than the last of them is no longer known: each partition counts as first held completely then, so
+    that the past before is refused. Numbers are not given again. Others may write in between.
+    """
+    named = {"before": before, "beyond": _BEYOND}
+    with database.reading() as connection:
+        found = connection.execute(sa.text(f"SELECT count(*), max(sequence) FROM change_log WHERE {_OLD}"), named).one()
+    count, last = int(found[0]), found[1]
+    if dry_run or not count:
+        return count
+    until = "(SELECT max(at) FROM change_log WHERE sequence <= :last)"
+    with database.connection() as connection:
+        with database.writing(connection):
+            # First: what is deleted must not be asked for, also where this is killed in between.
+            connection.execute(sa.text(f"UPDATE first_syncs SET at = {until} WHERE at < {until}"), {"last": last})
+        while _delete_some(database, connection, last):
+            pass
+    return count
+
+
+def _delete_some(database: Database, connection: sa.Connection, last: int) -> int:
+    """Delete the next changes up to the last, as many as others may well wait for; return of how many."""
+    some = "sequence < (SELECT min(sequence) FROM change_log) + :some"
+    with database.writing(connection):
+        return connection.execute(
+            sa.text(f"DELETE FROM change_log WHERE sequence <= :last AND {some}"),
+            {"last": last, "some": _CHANGES_AT_A_TIME},
+        ).rowcount
+
+
 def image_row(image: str) -> PastRow:
     """Return the row that an image shows, its metadata to the letter."""
     start, end = _METADATA.search(image), _HASH.search(image)

@@ -7,6 +7,7 @@ captured, and sensors count as not having looked.
 
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -309,6 +310,60 @@ def tag_values(instance: dg.DagsterInstance, tag: str) -> list[str]:
         return sorted({value for _, values in instance.get_run_tags([tag]) for value in values})
     except _MISSING:
         return sorted({run.tags[tag] for run in instance.get_runs() if tag in run.tags})
+
+
+_AT_A_TIME = 500
+"""Events that are asked for by their numbers in one query."""
+
+
+def runs_with_latest_events(instance: dg.DagsterInstance, asset: dg.AssetKey) -> set[str]:
+    """Return the runs that hold the latest event of any partition of an asset: of what was done, planned and noted.
+
+    By those Dagster shows how a partition stands.
+    """
+    kinds = dg.DagsterEventType
+    try:
+        storage, runs = instance.event_log_storage, set[str]()
+        for kind in (kinds.ASSET_MATERIALIZATION, kinds.ASSET_MATERIALIZATION_PLANNED, kinds.ASSET_OBSERVATION):
+            numbers = sorted(storage.get_latest_storage_id_by_partition(asset, kind).values())
+            for start in range(0, len(numbers), _AT_A_TIME):
+                wanted = dg.EventRecordsFilter(kind, storage_ids=numbers[start : start + _AT_A_TIME])
+                runs |= {record.event_log_entry.run_id for record in storage.get_event_records(wanted)}
+        return runs
+    except _MISSING:
+        return _runs_with_latest_materializations(instance, asset)
+
+
+def _runs_with_latest_materializations(instance: dg.DagsterInstance, asset: dg.AssetKey) -> set[str]:
+    """Find them by public calls alone: through all events of the asset, the newest first."""
+    newest: dict[str | None, str] = {}
+    cursor: str | None = None
+    while True:
+        result = instance.fetch_materializations(asset, limit=_AT_A_TIME, cursor=cursor)
+        for record in result.records:
+            newest.setdefault(record.partition_key, record.run_id)
+        if not result.has_more:
+            return set(newest.values())
+        cursor = result.cursor
+
+
+def delete_run(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Delete a run, its events, and what it printed.
+
+    In SQLite a run's events have a file of their own, which Dagster empties and leaves.
+    """
+    instance.delete_run(run_id)
+    shutil.rmtree(Path(instance.root_directory) / "storage" / run_id, ignore_errors=True)
+    try:
+        from dagster._core.storage.event_log import SqliteEventLogStorage
+
+        storage = instance.event_log_storage
+        file = storage.path_for_shard(run_id) if isinstance(storage, SqliteEventLogStorage) else None
+    except _MISSING:
+        return
+    if file is not None:
+        for ending in ("", "-wal", "-shm"):
+            Path(f"{file}{ending}").unlink(missing_ok=True)
 
 
 def sensor_ticks(instance: dg.DagsterInstance, before: float) -> dict[str, float]:

@@ -11,7 +11,7 @@ from dandi_pipeline.http import Traffic
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.dagster_internals import sensor_ticks, tag_values
 from dandi_pipeline.orchestration.instance import end_abandoned_runs, open_used
-from dandi_pipeline.orchestration.recording import SOURCE, asked_of, report_of
+from dandi_pipeline.orchestration.recording import SOURCE, WHOLE, asked_of, report_of
 from dandi_pipeline.orchestration.sources import sensor_name
 from dandi_pipeline.settings import Source
 from dandi_pipeline.sync.report import INTERRUPTED, SyncReport
@@ -160,9 +160,6 @@ _LAUNCHERS = {"dagster/sensor_name": "sensor", "dagster/schedule_name": "schedul
 _LATE = 2
 """A source is overdue when it was not looked at for so many of its intervals."""
 
-_RUNS_LOOKED_AT = (20, 200, 2_000)
-"""A source's newest runs among which the newest is looked for that looked at all of it: few, then more."""
-
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
@@ -233,17 +230,9 @@ def _last_sync(instance: dg.DagsterInstance, source: Source, now: datetime) -> d
 
     One that began later than now was recorded before the clock was set back, and says nothing.
     """
-    ended = dg.RunsFilter(
-        tags={SOURCE: source.alias}, statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
-    )
-    seen = 0
-    for limit in _RUNS_LOOKED_AT:
-        records = instance.get_run_records(ended, limit=limit)
-        for record in records[seen:]:
-            report, began = report_of(record.dagster_run.tags), record.start_time
-            if report and report.whole and report.stopped is None and began is not None and began <= now.timestamp():
-                return datetime.fromtimestamp(began, timezone.utc)
-        seen = len(records)
-        if seen < limit:
-            break
+    # The newest of them, but for a clock that was set back.
+    for limit in (1, 2_000):
+        for record in instance.get_run_records(dg.RunsFilter(tags={WHOLE: source.alias}), limit=limit):
+            if record.start_time is not None and record.start_time <= now.timestamp():
+                return datetime.fromtimestamp(record.start_time, timezone.utc)
     return None

@@ -31,6 +31,12 @@ BACKGROUND = f"{HIDDEN_TAG_PREFIX}sync_background"
 REPORT = f"{HIDDEN_TAG_PREFIX}sync_report"
 """A sync's `SyncReport` as JSON; until it ends, what it was asked."""
 
+WHOLE = f"{HIDDEN_TAG_PREFIX}sync_whole"
+"""On a sync that looked at all of its source and came to its end: the source's alias.
+
+By this tag alone the newest one is found among any number of syncs of single partitions.
+"""
+
 _LONGEST_SCOPE = 200
 _LONGEST_REPORT = 2_000
 """Bytes of that JSON: PostgreSQL indexes run tags by key and value, and refuses rows of more than about 2,700 bytes."""
@@ -52,9 +58,10 @@ def start_tags(alias: str, options: SyncOptions) -> dict[str, str]:
     return {**launch_tags(alias), REPORT: json.dumps(asked)}
 
 
-def end_tags(report: SyncReport) -> dict[str, str]:
+def end_tags(alias: str, report: SyncReport) -> dict[str, str]:
     """Return what a run did."""
-    return {REPORT: bounded_json(report), RESULT: _result(report)}
+    whole = {WHOLE: alias} if report.whole and report.stopped is None else {}
+    return {REPORT: bounded_json(report), RESULT: _result(report), **whole}
 
 
 def bounded_json(report: SyncReport) -> str:
@@ -280,7 +287,7 @@ class Journal:
         for part in self._parts:
             self._events.add(run_traffic(self._source.asset_key(part), report.traffic))
         self._events.close()
-        self._context.instance.add_run_tags(self._context.run.run_id, end_tags(report))
+        self._context.instance.add_run_tags(self._context.run.run_id, end_tags(self._source.alias, report))
         return report
 
     def _tell_of(self, report: PartitionReport) -> None:

@@ -100,6 +100,12 @@ class Connections:
             platform = stack.enter_context(closing(open_platform(source, self._settings, mirror, tuning)))
             yield Connection(platform, mirror)
 
+    @contextmanager
+    def open_mirror(self) -> Iterator[Mirror]:
+        """Open the mirror alone."""
+        with Mirror.open(self._settings.mirror_database_url) as mirror:
+            yield mirror
+
 
 @dataclass(slots=True)
 class Watcher:
