@@ -323,12 +323,12 @@ def runs_with_latest_events(instance: dg.DagsterInstance, asset: dg.AssetKey) ->
     """
     kinds = dg.DagsterEventType
     try:
-        storage, runs = instance.event_log_storage, set[str]()
+        log, runs = instance.event_log_storage, set[str]()
         for kind in (kinds.ASSET_MATERIALIZATION, kinds.ASSET_MATERIALIZATION_PLANNED, kinds.ASSET_OBSERVATION):
-            numbers = sorted(storage.get_latest_storage_id_by_partition(asset, kind).values())
+            numbers = sorted(log.get_latest_storage_id_by_partition(asset, kind).values())
             for start in range(0, len(numbers), _AT_A_TIME):
                 wanted = dg.EventRecordsFilter(kind, storage_ids=numbers[start : start + _AT_A_TIME])
-                runs |= {record.event_log_entry.run_id for record in storage.get_event_records(wanted)}
+                runs |= {record.event_log_entry.run_id for record in log.get_event_records(wanted)}
         return runs
     except _MISSING:
         return _runs_with_latest_materializations(instance, asset)
@@ -357,8 +357,8 @@ def delete_run(instance: dg.DagsterInstance, run_id: str) -> None:
     try:
         from dagster._core.storage.event_log import SqliteEventLogStorage
 
-        storage = instance.event_log_storage
-        file = storage.path_for_shard(run_id) if isinstance(storage, SqliteEventLogStorage) else None
+        log = instance.event_log_storage
+        file = log.path_for_shard(run_id) if isinstance(log, SqliteEventLogStorage) else None
     except _MISSING:
         return
     if file is not None:
