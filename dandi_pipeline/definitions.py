@@ -21,7 +21,7 @@ def build_defs(resource_overrides: Mapping[str, object] | None = None) -> dg.Def
     settings = Settings.from_environment(os.environ, Path.cwd())
     sources = [source for source in load_sources(settings.sources_path, SETTINGS) if source.enabled]
     resources = {"connections": Connections(sources, settings), "watcher": Watcher()}
-    return assemble([mirrored(source, settings) for source in sources], {**resources, **(resource_overrides or {})})
+    return assemble([mirrored(source) for source in sources], {**resources, **(resource_overrides or {})})
 
 
 @dg.definitions

@@ -37,13 +37,15 @@ def prune(*, older_than: int, changes_older_than: int | None, dry_run: bool, as_
     touched. May be stopped at any time: what is left goes with the next.
     """
     # Imported here, so that --help does not wait for Dagster.
-    from dandi_pipeline.mirror import Mirror
+    from dandi_pipeline.catalogue import open_mirror, peek_mirror
     from dandi_pipeline.orchestration import pruning
     from dandi_pipeline.settings import Settings
 
     settings = Settings.from_environment(os.environ, Path.cwd())
-    opened = Mirror.peek(settings.mirror_database_url) if dry_run else Mirror.open(settings.mirror_database_url)
-    with opened or nullcontext() as mirror:
+    mirror = None
+    if changes_older_than is not None:
+        mirror = (peek_mirror if dry_run else open_mirror)(settings.mirror_database_url)
+    with mirror or nullcontext():
         pruned = pruning.prune(
             settings.dagster_home,
             mirror,

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from dandi_pipeline.mirror.database import Database
 from dandi_pipeline.mirror.dialect import Dialect
-from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable, change_log
+from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable, change_log, first_syncs
 from dandi_pipeline.model import RecordKind
 
 PastRow = dict[str, Any]
@@ -50,10 +50,8 @@ class Past:
 
     def first_syncs(self, part: str) -> Mapping[tuple[str, str], str]:
         """Return since when each partition's part is held completely, by (source, partition)."""
-        columns = f"source, partition, {self._instant('at')}"
-        rows = self._connection.execute(
-            sa.text(f"SELECT {columns} FROM first_syncs WHERE part = :part"), {"part": part}
-        )
+        since = sa.select(first_syncs.c.source, first_syncs.c.partition, first_syncs.c.at)
+        rows = self._connection.execute(since.where(first_syncs.c.part == part))
         return {(row[0], row[1]): row[2] for row in rows}
 
     def rows(self, kind: RecordKind, source: str, partitions: Collection[str] | None = None) -> Iterator[PastRow]:
@@ -76,7 +74,7 @@ class Past:
         columns = ", ".join(self._dialect.as_text(record.table.columns[name], f"t.{name}") for name in names)
         scope = f"t.{record.scope}" if record.scope else "''"
         found = self._stream(
-            f"{_LATER} SELECT {columns} FROM {record.table.name} t LEFT JOIN later l"
+            f"{_LATER} SELECT {columns} FROM {record.table.name} t LEFT JOIN later l"  # noqa: S608 - the schema's names
             f" ON l.partition = t.{record.partition} AND l.scope = {scope} AND l.name = t.{record.name}"
             f" WHERE t.source = :source AND l.sequence IS NULL"
             f" AND t.{record.partition} IN (SELECT partition FROM complete) ORDER BY t.{record.partition}",
@@ -92,7 +90,7 @@ class Past:
     ) -> Iterator[PastRow]:
         before = self._dialect.as_text(change_log.columns["before"], "c.before")
         found = self._stream(
-            f"{_LATER} SELECT c.partition, {before} FROM later l JOIN change_log c ON c.sequence = l.sequence"
+            f"{_LATER} SELECT c.partition, {before} FROM later l JOIN change_log c ON c.sequence = l.sequence"  # noqa: S608 - the schema's names
             " WHERE c.before IS NOT NULL AND c.partition IN (SELECT partition FROM complete) ORDER BY c.partition",
             named,
         )
@@ -104,9 +102,6 @@ class Past:
         streaming = self._connection.execution_options(stream_results=True, max_row_buffer=1000)
         yield from streaming.execute(sa.text(statement), named)
 
-    def _instant(self, name: str) -> str:
-        return self._dialect.as_text(change_log.columns["at"], name)
-
 
 @contextmanager
 def reading_past(database: Database, moment: str) -> Iterator[Past]:
@@ -117,8 +112,9 @@ def reading_past(database: Database, moment: str) -> Iterator[Past]:
         yield Past(connection, database.dialect, moment)
 
 
-_OLD = "sequence < coalesce((SELECT min(sequence) FROM change_log WHERE at >= :before), :beyond)"
 _BEYOND = 2**62
+"""More than any number in the log."""
+
 _CHANGES_AT_A_TIME = 20_000
 
 
@@ -128,30 +124,31 @@ def prune_changes(database: Database, before: str, *, dry_run: bool = False) -> 
     What is older than the last of them is no longer known: each partition counts as first held completely then, so
     that the past before is refused. Numbers are not given again. Others may write in between.
     """
-    named = {"before": before, "beyond": _BEYOND}
+    log = change_log.c
+    first_kept = sa.select(sa.func.min(log.sequence)).where(log.at >= before).scalar_subquery()
+    old = sa.select(sa.func.count(), sa.func.max(log.sequence)).where(
+        log.sequence < sa.func.coalesce(first_kept, _BEYOND)
+    )
     with database.reading() as connection:
-        found = connection.execute(sa.text(f"SELECT count(*), max(sequence) FROM change_log WHERE {_OLD}"), named).one()
-    count, last = int(found[0]), found[1]
+        count, last = connection.execute(old).one()
     if dry_run or not count:
-        return count
-    until = "(SELECT max(at) FROM change_log WHERE sequence <= :last)"
+        return int(count)
+    until = sa.select(sa.func.max(log.at)).where(log.sequence <= last).scalar_subquery()
     with database.connection() as connection:
         with database.writing(connection):
             # First: what is deleted must not be asked for, also where this is killed in between.
-            connection.execute(sa.text(f"UPDATE first_syncs SET at = {until} WHERE at < {until}"), {"last": last})
+            connection.execute(sa.update(first_syncs).values(at=until).where(first_syncs.c.at < until))
         while _delete_some(database, connection, last):
             pass
-    return count
+    return int(count)
 
 
 def _delete_some(database: Database, connection: sa.Connection, last: int) -> int:
-    """Delete the next changes up to the last, as many as others may well wait for; return of how many."""
-    some = "sequence < (SELECT min(sequence) FROM change_log) + :some"
+    """Delete the next changes up to the last, so few that other writers need not wait long; return how many."""
+    sequence = change_log.c.sequence
+    some = sa.select(sa.func.min(sequence) + _CHANGES_AT_A_TIME).scalar_subquery()
     with database.writing(connection):
-        return connection.execute(
-            sa.text(f"DELETE FROM change_log WHERE sequence <= :last AND {some}"),
-            {"last": last, "some": _CHANGES_AT_A_TIME},
-        ).rowcount
+        return connection.execute(sa.delete(change_log).where(sequence <= last, sequence < some)).rowcount
 
 
 def image_row(image: str) -> PastRow:

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import dagster as dg
+from pydantic import Field
 
+from dandi_pipeline.instants import spelled
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.dagster_internals import delete_run, runs_with_latest_events, tag_values
 from dandi_pipeline.orchestration.instance import open_used
@@ -20,6 +22,9 @@ JOB = SCHEDULE = "prune_history"
 """Of Dagster's objects, so that all that they do is found under one name."""
 
 YEAR = 365
+
+_MOST_DAYS = 36_500
+"""Nothing is older, and calendars begin somewhere."""
 
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
@@ -90,15 +95,14 @@ def _needed_runs(instance: dg.DagsterInstance, aliases: list[str]) -> set[str]:
 def _prune_changes(mirror: Mirror | None, before: datetime | None, *, dry_run: bool) -> int:
     if mirror is None or before is None:
         return 0
-    instant = before.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-    return mirror.prune_changes(instant, dry_run=dry_run)
+    return mirror.prune_changes(spelled(before), dry_run=dry_run)
 
 
 class PruneConfig(dg.Config):
     """What the job deletes: syncs after a year, and no changes unless told to."""
 
-    older_than_days: int = YEAR
-    changes_older_than_days: int | None = None
+    older_than_days: int = Field(default=YEAR, ge=1)
+    changes_older_than_days: int | None = Field(default=None, ge=1)
 
 
 def build_prune_job() -> dg.JobDefinition:
@@ -140,4 +144,4 @@ def build_prune_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
 
 def days_ago(days: int) -> datetime:
     """Return the moment that many days ago."""
-    return datetime.now(timezone.utc) - timedelta(days=days)
+    return datetime.now(timezone.utc) - timedelta(days=min(days, _MOST_DAYS))

@@ -8,7 +8,7 @@ from dandi_pipeline.settings.document import unknown
 from dandi_pipeline.settings.environment import Settings
 from dandi_pipeline.settings.sources import PlatformSettings, Section, Source, load_sources, sources_schema
 from dandi_pipeline.settings.tuning import AS_SET, LEGACY, PRESETS, Tuning, one_line_error
-from dandi_pipeline.settings.values import ApiUrl, EnvironmentName, Interval
+from dandi_pipeline.settings.values import ApiUrl, EnvironmentName, Interval, slug
 
 __all__ = [
     "AS_SET",
@@ -24,6 +24,7 @@ __all__ = [
     "Tuning",
     "load_sources",
     "one_line_error",
+    "slug",
     "sources_schema",
     "unknown",
 ]

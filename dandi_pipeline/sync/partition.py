@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
 from dandi_pipeline.errors import PipelineError, TornRead
 from dandi_pipeline.mirror import HIDDEN_TOKEN, Counts, Mirror, PartitionSession
@@ -11,7 +12,7 @@ from dandi_pipeline.model import Gone, Hidden, Known, Listed, LookupResult, Sett
 from dandi_pipeline.sync.planning import Stale, guard_records
 from dandi_pipeline.sync.progress import Stage
 from dandi_pipeline.sync.reading import Interrupted, Reading, Tools, attempt_partition
-from dandi_pipeline.sync.report import Outcome, PartitionReport, Tally
+from dandi_pipeline.sync.report import Outcome, PartitionReport, Tally, cut_short
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ class PartitionSync:
         self._run_id = run_id
         self._item = item
         self._key = item.key
+        self._tokens: set[str] = set()
         self._started = time.monotonic()
 
     def run(self) -> PartitionReport:
@@ -40,6 +42,7 @@ class PartitionSync:
 
     def _settle(self, sighting: LookupResult, last: bool) -> PartitionReport:
         """Make the mirror hold what was sighted."""
+        self._tokens |= {sighting.token} if isinstance(sighting, Listed) else set()
         with self._mirror.session(self._source, self._key, self._item.parts) as session:
             if isinstance(sighting, Gone):
                 return self._remove(session)
@@ -64,7 +67,7 @@ class PartitionSync:
             return self._report(Outcome.FRESH)
         known = {
             kind.name: session.known(kind) if kind.part in self._item.parts else {}
-            for kind in self._tools.platform.kinds
+            for kind in self._tools.platform.description.kinds
         }
         reading = Reading(self._tools, listed, self._item.parts, known, tokens, session.stage, shape=session.shape)
         try:
@@ -90,27 +93,34 @@ class PartitionSync:
         tokens = {part: settled.token if settled and part in whole else None for part in self._item.parts}
         # A partition whose first attempts failed has states, but nothing of it was ever stored.
         new = all(state is None or state.generation == 0 for state in session.states.values())
-        tallies = self._write(session, tokens, reading.comparison.tallies())
+        # Torn under one token it does not add up, which no edit explains.
+        changing = torn is not None and len(self._tokens) > 1
+        tallies = self._write(session, tokens, reading.comparison.tallies(), changing=changing)
         complete = torn is None and len(whole) == len(self._item.parts)
-        limit = self._tools.options.max_records
-        return self._report(
+        report = self._report(
             Outcome.SYNCED if complete else Outcome.INCOMPLETE,
             tallies=tallies,
             new=new,
             plan=reading.plan,
             token=settled.token if settled and complete else None,
-            warning="" if complete or torn else f"cut short at {limit:,} by --max-assets: it stays stale",
+            warning="" if complete or torn else cut_short(self._tools.options.max_records),
             error=torn,
         )
+        return _still_changing(report, torn, session) if torn and changing else report
 
     def _write(
-        self, session: PartitionSession, tokens: Mapping[str, str | None], expected: Mapping[str, Tally]
+        self,
+        session: PartitionSession,
+        tokens: Mapping[str, str | None],
+        expected: Mapping[str, Tally],
+        *,
+        changing: bool,
     ) -> dict[str, Tally]:
         """Commit; return the tallies with what the database counted in place of what was expected."""
-        progress, changed = self._tools.progress, expected[self._tools.platform.kinds[-1].name].changed
+        progress, changed = self._tools.progress, expected[self._tools.platform.description.bulk.name].changed
         progress.begin(Stage.UPDATE_RECORDS, self._key, changed)
         try:
-            counts = session.commit(run_id=self._run_id, tokens=tokens)
+            counts = session.commit(run_id=self._run_id, tokens=tokens, changing=changing)
             progress.advance(Stage.UPDATE_RECORDS, self._key, changed)
         finally:
             progress.end(Stage.UPDATE_RECORDS, self._key)
@@ -128,6 +138,25 @@ class PartitionSync:
             )
         except PipelineError as unrecorded:
             _log.warning("%s: the failure could not be recorded: %s", self._key, unrecorded)
+
+
+CHANGING_AT_MOST = timedelta(days=1)
+"""How long a partition may keep changing while it is read, as in an upload, before that is an error."""
+
+
+def _still_changing(report: PartitionReport, torn: TornRead, session: PartitionSession) -> PartitionReport:
+    """Return the report of what changed at every reading: a warning at first, an error once it does so for long.
+
+    The clock that is read here decides what people are told, never what is stale.
+    """
+    begun = [state.changing_since for state in session.states.values() if state and state.changing_since]
+    since, now = min(begun, default=None), datetime.now(timezone.utc)
+    if since is None or now - since < CHANGING_AT_MOST:
+        return replace(report, error=None, warning=f"still changing, the next sync reads it again ({torn})")
+    hours = int((now - since).total_seconds()) // 3600
+    return replace(
+        report, error=TornRead(f"{torn}; so it is at every sync since {since:%Y-%m-%d %H:%M} UTC, {hours} h")
+    )
 
 
 def _counted(tally: Tally, counts: Counts) -> Tally:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.errors import QueryRefused
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.query import Connection, connect
 from dandi_pipeline.query.past import instant_of
 from dandi_pipeline_tests.end_to_end.equality import held_rows, plain_engine
@@ -46,7 +46,7 @@ def past(mirror: Connection, moment: datetime, table: str) -> dict[tuple[str, ..
         table, ["dandiset_id", "version", "path"]
     )
     rows = [
-        {name: _plain(name, value) for name, value in row.items()}
+        {str(name): _plain(str(name), value) for name, value in row.items()}
         for row in frame.astype(object).where(frame.notna(), None).to_dict("records")
     ]
     return {tuple(row[name] for name in key): row for row in rows}
@@ -97,7 +97,7 @@ def test_a_pruned_past_is_refused_and_what_came_after_is_read_as_ever(mirror_url
             steps.append(recorded(rig))
             for _ in range(6):
                 upstream.happen()
-        with Mirror.open(mirror_url) as mirror:
+        with open_mirror(mirror_url) as mirror:
             numbers = [change.sequence for change in mirror.changes(limit=10_000)]
             cut = instant_of(steps[2][0])
             planned = mirror.prune_changes(cut, dry_run=True)
@@ -113,7 +113,7 @@ def test_a_pruned_past_is_refused_and_what_came_after_is_read_as_ever(mirror_url
                 with pytest.raises(QueryRefused, match=r"000001 .* or its changes until then were pruned"):
                     connection.as_of(moment, dandiset_id=1)
         # A log that is pruned whole goes on with numbers that nothing had.
-        with Mirror.open(mirror_url) as mirror:
+        with open_mirror(mirror_url) as mirror:
             mirror.prune_changes(instant_of(now()))
             assert mirror.changes() == []
             rig.sync(full=True, allow_mass_deletion=True)
