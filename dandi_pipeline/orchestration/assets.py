@@ -122,7 +122,7 @@ def _keys(journal: Journal, source: MirroredSource, options: SyncOptions, connec
     """
     if not options.partitions:
         return ()
-    held = {partition for partition, _ in connection.mirror.states(source.alias)}
+    held = connection.mirror.tokens(source.alias)
     keys = []
     for text in options.partitions:
         try:
@@ -178,6 +178,6 @@ def _follow(
             for report in reports:
                 journal.note(report)
         # With a date limit, what the plan leaves out need not be fresh.
-        journal.settled(() if options.since else options.partitions, connection.mirror.states(source.alias))
+        journal.settled(() if options.since else options.partitions, connection.mirror.tokens(source.alias))
     finally:
         journal.traffic = connection.platform.traffic

@@ -1,7 +1,7 @@
 """What launches syncs by itself: the sensor for what is stale, the nightly schedule, and the sweep."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -164,23 +164,26 @@ def build_sensor(source: MirroredSource, job: AssetJob) -> dg.SensorDefinition:
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """What the platform and the mirror say."""
+    """What the platform and the mirror say: `held` are the mirror's partitions, `failed` its states of failed parts."""
 
     plan: SyncPlan
-    states: States
+    held: Set[str]
+    failed: States
     requests: int
 
     @property
     def partitions(self) -> set[str]:
         """Every partition there is: those in the mirror, hidden ones included, and the new ones."""
-        return {partition for partition, _ in self.states} | {item.key for item in self.plan.stale}
+        return {*self.held, *(item.key for item in self.plan.stale)}
 
 
 def _check(source: MirroredSource, connections: Connections) -> _Check:
     with connections.open(source.alias) as connection:
         sync = Sync(source.alias, connection.platform, connection.mirror, SyncOptions())
         plan = sync.plan(recheck_hidden=False)
-        return _Check(plan, connection.mirror.states(source.alias), connection.platform.traffic.requests)
+        held = connection.mirror.tokens(source.alias).keys()
+        failed = connection.mirror.states(source.alias, only_failed=True)
+        return _Check(plan, held, failed, connection.platform.traffic.requests)
 
 
 def _launch(
@@ -189,8 +192,8 @@ def _launch(
     """Request runs for what is stale, not under way, and not waiting to be tried again."""
     now = datetime.now(timezone.utc)
     idle = [item for item in check.plan.stale if item.key not in under_way.keys]
-    due = [item for item in idle if (_retry_at(source, check.states, item.key, now) or now) <= now]
-    requests = _run_requests(instance, source, due, check.states)
+    due = [item for item in idle if (_retry_at(source, check.failed, item.key, now) or now) <= now]
+    requests = _run_requests(instance, source, due)
     return dg.SensorResult(
         run_requests=requests,
         skip_reason=None if requests else _nothing_to_launch(source, check, idle, now),
@@ -202,9 +205,7 @@ def _retry_at(source: MirroredSource, states: States, key: str, now: datetime) -
     return retry_at([states[key, part] for part in source.parts if (key, part) in states], now)
 
 
-def _run_requests(
-    instance: dg.DagsterInstance, source: MirroredSource, due: Sequence[Stale], states: States
-) -> list[dg.RunRequest]:
+def _run_requests(instance: dg.DagsterInstance, source: MirroredSource, due: Sequence[Stale]) -> list[dg.RunRequest]:
     """Cut the work into runs, the smallest partitions first: most of a first copy is there within minutes.
 
     The run key names the work and the newest run there was: the same tick evaluated twice launches once, while
@@ -240,7 +241,7 @@ def _nothing_to_launch(source: MirroredSource, check: _Check, idle: Sequence[Sta
     if syncing := len(check.plan.stale) - len(idle):
         reasons.append(f"{syncing:,} being synced by runs in progress")
     if idle:
-        next_try = min(_retry_at(source, check.states, item.key, now) or now for item in idle)
+        next_try = min(_retry_at(source, check.failed, item.key, now) or now for item in idle)
         reasons.append(f"{len(idle):,} failed before, the next is tried again at {next_try:%Y-%m-%d %H:%M} UTC")
     return f"{seen}: {', '.join(reasons)}"
 
@@ -261,7 +262,7 @@ def build_sweep(source: MirroredSource, job: AssetJob) -> dg.ScheduleDefinition:
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         today = context.scheduled_execution_time.date()
         with connections.open(source.alias) as connection:
-            held = {partition for partition, _ in connection.mirror.states(source.alias)}
+            held = connection.mirror.tokens(source.alias)
         keys = sorted(in_turn(held, today, days=source.sweep_days))
         if not keys:
             yield dg.SkipReason(f"none of {quantity(len(held), source.partition_noun)} has its turn on {today}")

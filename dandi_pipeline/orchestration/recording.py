@@ -11,13 +11,12 @@ import dagster as dg
 
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.http import TOTALS, Traffic
-from dandi_pipeline.mirror import PartitionState
 from dandi_pipeline.model import RecordKind
 from dandi_pipeline.orchestration.dagster_internals import HIDDEN_TAG_PREFIX, Line, Planned
 from dandi_pipeline.orchestration.event_batches import EventBatches
 from dandi_pipeline.orchestration.sources import MirroredSource, add_partitions, remove_partition
 from dandi_pipeline.sync.options import SyncOptions
-from dandi_pipeline.sync.planning import SyncPlan
+from dandi_pipeline.sync.planning import StoredTokens, SyncPlan
 from dandi_pipeline.sync.report import INTERRUPTED, Outcome, PartitionReport, SyncReport, Tally, summarize
 from dandi_pipeline.text import excerpt, quantity
 
@@ -32,6 +31,12 @@ BACKGROUND = f"{HIDDEN_TAG_PREFIX}sync_background"
 
 REPORT = f"{HIDDEN_TAG_PREFIX}sync_report"
 """A sync's `SyncReport` as JSON; until it ends, what it was asked."""
+
+WHOLE = f"{HIDDEN_TAG_PREFIX}sync_whole"
+"""On a sync that looked at all of its source and came to its end: the source's alias.
+
+By this tag alone the newest one is found among any number of syncs of single partitions.
+"""
 
 _LONGEST_SCOPE = 200
 _LONGEST_REPORT = 2_000
@@ -54,9 +59,10 @@ def start_tags(alias: str, options: SyncOptions) -> dict[str, str]:
     return {**launch_tags(alias), REPORT: json.dumps(asked)}
 
 
-def end_tags(report: SyncReport) -> dict[str, str]:
+def end_tags(alias: str, report: SyncReport) -> dict[str, str]:
     """Return what a run did."""
-    return {REPORT: bounded_json(report), RESULT: _result(report)}
+    whole = {WHOLE: alias} if report.whole and report.stopped is None else {}
+    return {REPORT: bounded_json(report), RESULT: _result(report), **whole}
 
 
 def bounded_json(report: SyncReport) -> str:
@@ -238,24 +244,24 @@ class Journal:
         if report.outcome is Outcome.REMOVED:
             remove_partition(self._context.instance, self._source, report.partition)
 
-    def settled(self, partitions: Sequence[str], states: Mapping[tuple[str, str], PartitionState]) -> None:
+    def settled(self, partitions: Sequence[str], tokens: StoredTokens) -> None:
         """Record as unchanged what was named or under way and found fresh; drop what nobody has any more.
 
-        `partitions` are those that were named, `states` the mirror's after the sync. After one of the whole source the
+        `partitions` are those that were named, `tokens` the mirror's after the sync. After one of the whole source the
         set holds nothing else, so that what is in the set and not in the mirror tells of a mirror that lost it.
         """
         found_fresh = (report.partition for report in self._reports if report.outcome is Outcome.FRESH)
         for partition in dict.fromkeys([*partitions, *found_fresh]):
-            held = [part for part in self._parts if (partition, part) in states]
+            held = [part for part in self._parts if part in tokens.get(partition, {})]
             for part in held:
                 if (partition, part) not in self._shown:
                     fresh = PartitionReport(partition, "", Outcome.FRESH, (part,))
-                    self._show(fresh, (part,), states[partition, part].token)
+                    self._show(fresh, (part,), tokens[partition][part])
             if not held and not any((partition, part) in self._shown for part in self._parts):
                 self._tell(logging.WARNING, f"{partition}: neither {self._source.alias} nor the mirror has it")
                 remove_partition(self._context.instance, self._source, partition)
         if self._options.whole:
-            for partition in self._fresh - {partition for partition, _ in states}:
+            for partition in self._fresh - tokens.keys():
                 remove_partition(self._context.instance, self._source, partition)
 
     def close(self, stopped: str | None, stopped_by: str | None) -> SyncReport:
@@ -280,7 +286,7 @@ class Journal:
         for part in self._parts:
             self._events.add(run_traffic(self._source.asset_key(part), report.traffic))
         self._events.close()
-        self._context.instance.add_run_tags(self._context.run.run_id, end_tags(report))
+        self._context.instance.add_run_tags(self._context.run.run_id, end_tags(self._source.alias, report))
         return report
 
     def _tell_of(self, report: PartitionReport) -> None:

@@ -106,7 +106,8 @@ def test_sensors_look_as_often_as_the_source_says_and_a_disabled_source_has_none
     every = {sensor.name: sensor.minimum_interval_seconds for sensor in definitions.sensors or ()}
     assert every == {"dandi_changes": 6 * 3600, "tasks_changes": 900, "notes_changes": 900, "stock_changes": 900}
     schedules = {schedule.name for schedule in definitions.schedules or ()}
-    assert schedules == {f"{alias}_{what}" for alias in ("dandi", "tasks", "notes", "stock") for what in SCHEDULES}
+    of_sources = {f"{alias}_{what}" for alias in ("dandi", "tasks", "notes", "stock") for what in SCHEDULES}
+    assert schedules == {*of_sources, "prune_history"}
 
 
 # Dagster's own parser calls something of Dagster's that is in beta.
