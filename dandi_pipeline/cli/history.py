@@ -1,21 +1,21 @@
-"""`dandi-pipeline history`: the past syncs, from Dagster's run storage."""
+"""`dandi-pipeline history` and `prune`: the past syncs, from Dagster's run storage, and how they are forgotten."""
 
 import json
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import click
-
-from dandi_pipeline.cli.options import positive_number
+from dandi_pipeline.catalogue import open_mirror, peek_mirror
 from dandi_pipeline.cli.output import screen_width, table, tell
+from dandi_pipeline.orchestration.history import PastSync, past_syncs
+from dandi_pipeline.orchestration.pruning import days_ago
+from dandi_pipeline.orchestration.pruning import prune as prune_history
+from dandi_pipeline.settings import Settings
 from dandi_pipeline.text import plain
-
-if TYPE_CHECKING:
-    from dandi_pipeline.orchestration.history import PastSync
 
 _LONGEST_SCOPE = 40
 _HEADINGS = (
@@ -34,21 +34,8 @@ _HEADINGS = (
 _NUMBERS = {"TOOK", "CHECKED", "ADDED", "UPDATED", "DELETED", "ERRORS"}
 
 
-@click.command(short_help="List the past syncs.")
-@click.option(
-    "--limit", metavar="N", default="20", callback=positive_number, help="Show at most the N newest (default: 20)."
-)
-@click.option("--source", metavar="ALIAS", help="Show only the syncs of this source.")
-@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON, and nothing else, on standard output.")
 def history(*, limit: int, source: str | None, as_json: bool) -> int:
-    """List the past syncs, newest first: when, how long, of what, and what came of it.
-
-    The counts are of partitions: dandisets, data sources, tables. The run id is the one by which Dagster's UI shows
-    the run.
-    """
-    # Imported here, so that --help does not wait for Dagster.
-    from dandi_pipeline.orchestration.history import past_syncs
-    from dandi_pipeline.settings import Settings
+    """List the past syncs, newest first: when, how long, of what, and what came of it."""
 
     settings = Settings.from_environment(os.environ, Path.cwd())
     syncs = past_syncs(settings.dagster_home, limit=limit, source=source)
@@ -63,7 +50,26 @@ def history(*, limit: int, source: str | None, as_json: bool) -> int:
     return 0
 
 
-def _row(sync: "PastSync") -> tuple[str, ...]:
+def prune(*, older_than: int, changes_older_than: int | None, dry_run: bool, as_json: bool) -> int:
+    """Delete old syncs with their events from Dagster's history, and old changes from the mirror if asked to."""
+    settings = Settings.from_environment(os.environ, Path.cwd())
+    mirror = None
+    if changes_older_than is not None:
+        mirror = (peek_mirror if dry_run else open_mirror)(settings.mirror_database_url)
+    with mirror or nullcontext():
+        pruned = prune_history(
+            settings.dagster_home,
+            mirror,
+            runs_before=days_ago(older_than),
+            changes_before=None if changes_older_than is None else days_ago(changes_older_than),
+            dry_run=dry_run,
+        )
+    text = json.dumps(asdict(pruned)) if as_json else f"{'Would delete' if dry_run else 'Deleted'} {pruned}."
+    tell(text, to=sys.stdout)
+    return 0
+
+
+def _row(sync: PastSync) -> tuple[str, ...]:
     counts = _counts(sync).values()
     scope = plain(sync.scope)
     return (
@@ -77,7 +83,7 @@ def _row(sync: "PastSync") -> tuple[str, ...]:
     )
 
 
-def _as_json(sync: "PastSync") -> dict[str, Any]:
+def _as_json(sync: PastSync) -> dict[str, Any]:
     report = sync.report
     return {
         "run_id": sync.run_id,
@@ -97,7 +103,7 @@ def _as_json(sync: "PastSync") -> dict[str, Any]:
     }
 
 
-def _counts(sync: "PastSync") -> dict[str, int | None]:
+def _counts(sync: PastSync) -> dict[str, int | None]:
     """Return what became of the partitions; None where the run did not get to its end."""
     if sync.report is None:
         return dict.fromkeys(("checked", "added", "updated", "deleted", "failed"))
