@@ -281,7 +281,7 @@ def prune(**given: Any) -> int:
     The sync that holds the last word on a partition is kept, however old it is. Nothing of the mirror's present rows is
     touched. May be stopped at any time: what is left goes with the next.
     """
-    return _work("prune", "prune")(**given)
+    return _work("history", "prune")(**given)
 
 
 @commands.command(short_help="Ask the mirror in SQL.")

@@ -19,7 +19,6 @@ from dandi_pipeline.text import one_line
 
 NOBODY_READS = 141
 
-
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 """Python's own 700 have the collector go through all that the imports make, over and over: 0.2 s of a short sync."""
 

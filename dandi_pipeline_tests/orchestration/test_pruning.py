@@ -1,5 +1,6 @@
 """What is old goes, and what is known of the present stays: each partition's last word, each source's last check."""
 
+import json
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
+from dandi_pipeline.cli.main import main
 from dandi_pipeline.orchestration.dagster_internals import database_url
 from dandi_pipeline.orchestration.history import freshness_of, past_syncs
 from dandi_pipeline.orchestration.instance import open_instance
@@ -38,7 +40,9 @@ def known(site: Site) -> object:
         )
 
 
-def test_old_syncs_go_but_for_the_last_word_on_a_partition(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_syncs_go_but_for_the_last_word_on_a_partition(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     home = site.settings.dagster_home
     first = site.sync().run_id
     site.sync()
@@ -60,8 +64,13 @@ def test_old_syncs_go_but_for_the_last_word_on_a_partition(site: Site, monkeypat
             lost = finding_all_but("get_latest_storage_id_by_partition")
             without.setattr(SqliteEventLogStorage, "__getattribute__", lost)
             assert prune(home, mirror, runs_before=MONTH_AGO, changes_before=None, dry_run=True) == planned
-        pruned = prune(home, mirror, runs_before=MONTH_AGO, changes_before=None, dry_run=False)
-        again = prune(home, mirror, runs_before=MONTH_AGO, changes_before=None, dry_run=False)
+    for name, value in site.environ.items():
+        monkeypatch.setenv(name, value)
+    assert main(["prune", "--older-than", "30", "--json"]) == 0
+    pruned = Pruned(**json.loads(capsys.readouterr().out))
+    assert main(["prune", "--older-than", "999999999", "--changes-older-than", "30"]) == 0
+    assert capsys.readouterr().out == "Deleted 0 runs and 0 changes.\n"
+    again = prune(home, None, runs_before=MONTH_AGO, changes_before=None, dry_run=False)
 
     kept = {past.run_id for past in past_syncs(home)}
     assert {first, edited, newest_whole, young} <= kept
