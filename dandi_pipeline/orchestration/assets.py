@@ -6,15 +6,15 @@ belong in `sync`; this module only runs it and has it written down.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 import dagster as dg
 
 from dandi_pipeline.errors import ConfigurationError, PipelineError, UnforeseenError
 from dandi_pipeline.orchestration.instance import at_work
-from dandi_pipeline.orchestration.recording import Journal, failure_of, printable, stopping
+from dandi_pipeline.orchestration.recording import Journal, failure_of, printable, stopping, synced_check
 from dandi_pipeline.orchestration.resources import Connection, Connections, SyncConfig, Watcher, options_of
 from dandi_pipeline.orchestration.sources import MirroredSource, partitions_of
 from dandi_pipeline.sync.engine import Sync
@@ -29,6 +29,7 @@ def build_assets(source: MirroredSource) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=source.step_name,
         specs=[_spec(source, part) for part in source.parts],
+        check_specs=[synced_check(source, part) for part in source.parts],
         partitions_def=partitions_of(source),
         backfill_policy=dg.BackfillPolicy.single_run(),
         can_subset=True,
@@ -39,11 +40,14 @@ def build_assets(source: MirroredSource) -> dg.AssetsDefinition:
         config: SyncConfig,
         connections: dg.ResourceParam[Connections],
         watcher: dg.ResourceParam[Watcher],
-    ) -> Iterator[NoReturn]:
+    ) -> Iterator[dg.AssetCheckResult]:
         with at_work(context.instance, context.run.run_id):
-            _sync(context, config, source, connections, watcher)
-        # Every event has been logged by itself, with its partition; one yielded here would have none.
-        yield from ()
+            report, checks = _sync(context, config, source, connections, watcher)
+        # A partition's event has been logged by itself, with its partition; one yielded here would have none.
+        wanted = {check.asset_key for check in context.selected_asset_check_keys}
+        yield from (check for check in checks if check.asset_key in wanted)
+        if report.problems:
+            raise failure_of(report)
 
     return sync_partitions
 
@@ -75,15 +79,15 @@ def _sync(
     source: MirroredSource,
     connections: Connections,
     watcher: Watcher,
-) -> None:
-    """Run the sync and fail the step for what failed in it, after everything else is committed."""
+) -> tuple[SyncReport, Sequence[dg.AssetCheckResult]]:
+    """Run the sync; return what became of it, and whether each asset is in order."""
     try:
-        watcher.report = _recorded(context, source, requested(context, config, source), connections, watcher)
+        report, checks = _recorded(context, source, requested(context, config, source), connections, watcher)
     except PipelineError as error:
         watcher.stopped_by = error
         raise stopping(error) from None
-    if watcher.report.problems:
-        raise failure_of(watcher.report)
+    watcher.report = report
+    return report, checks
 
 
 def _recorded(
@@ -92,7 +96,7 @@ def _recorded(
     options: SyncOptions,
     connections: Connections,
     watcher: Watcher,
-) -> SyncReport:
+) -> tuple[SyncReport, Sequence[dg.AssetCheckResult]]:
     """Run the sync and leave its sums on the run, however it ends."""
     journal = Journal(context, source, options, watcher.log)
     stopped: str | None = UnforeseenError.group
@@ -112,7 +116,7 @@ def _recorded(
         raise
     finally:
         report = journal.close(stopped, stopped_by)
-    return report
+    return report, journal.checks()
 
 
 def _keys(journal: Journal, source: MirroredSource, options: SyncOptions, connection: Connection) -> tuple[str, ...]:

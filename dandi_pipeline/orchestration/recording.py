@@ -12,13 +12,25 @@ import dagster as dg
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.http import TOTALS, Traffic
 from dandi_pipeline.mirror import PartitionState
-from dandi_pipeline.model import RecordKind
 from dandi_pipeline.orchestration.dagster_internals import HIDDEN_TAG_PREFIX, Line, Planned
 from dandi_pipeline.orchestration.event_batches import EventBatches
-from dandi_pipeline.orchestration.sources import MirroredSource, add_partitions, remove_partition
+from dandi_pipeline.orchestration.sources import (
+    MirroredSource,
+    add_partitions,
+    materialized_partitions,
+    remove_partition,
+)
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import SyncPlan
-from dandi_pipeline.sync.report import INTERRUPTED, Outcome, PartitionReport, SyncReport, Tally, summarize
+from dandi_pipeline.sync.report import (
+    HIDDEN_WARNING,
+    INTERRUPTED,
+    Outcome,
+    PartitionReport,
+    SyncReport,
+    Tally,
+    summarize,
+)
 
 RESULT = "sync/result"
 """What came of a sync, for people: "1 failed, 2 updated"."""
@@ -126,71 +138,57 @@ def printable(text: str) -> str:
     return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
 
 
-def materialization(
-    asset: dg.AssetKey, report: PartitionReport, kinds: Sequence[RecordKind], token: str | None, reason: str
-) -> dg.AssetMaterialization:
-    """Return the event of one part of a partition that came through, its counts as metadata.
+def part_event(
+    source: MirroredSource, part: str, report: PartitionReport, *, held: int | None, token: str | None, wakes: bool
+) -> dg.AssetMaterialization | dg.AssetObservation:
+    """Return the event of one part of a partition that came through.
 
-    `kinds` are the part's kinds of record; `token` is the state the mirror now has, shown as the data version;
-    `reason` is why the partition was synced.
+    `held` is how many rows the mirror now has of it, `token` its state, shown as the data version. `wakes`: it is a
+    materialization, which is what Dagster's automation takes for news; else an observation, which it passes over.
     """
-    of_part = replace(
-        report, tallies={kind.name: report.tallies[kind.name] for kind in kinds if kind.name in report.tallies}
-    )
-    return dg.AssetMaterialization(
-        asset_key=asset,
+    tallies = {kind.name: report.tallies[kind.name] for kind in source.kinds_of(part) if kind.name in report.tallies}
+    of_part = replace(report, tallies=tallies)
+    event = dg.AssetMaterialization if wakes else dg.AssetObservation
+    return event(
+        asset_key=source.asset_key(part),
         partition=report.partition,
         description=printable(of_part.describe()),
-        metadata=_metadata(of_part, reason),
+        metadata=_metadata(of_part, held),
         tags={"dagster/data_version": token} if token else {},
     )
 
 
-def failure(asset: dg.AssetKey, partition: str, error: PipelineError) -> dg.AssetObservation:
-    """Return the event that says, on the partition's own page, why it failed."""
-    return dg.AssetObservation(
-        asset_key=asset,
-        partition=partition,
-        description=printable(f"failed: {error}"),
-        metadata={
-            "outcome": dg.MetadataValue.text(Outcome.FAILED.value),
-            "group": dg.MetadataValue.text(error.group),
-            "error": dg.MetadataValue.text(printable(str(error))),
-        },
-    )
+def _metadata(report: PartitionReport, held: int | None) -> Metadata:
+    """Return what stays true until the next event: what a sync did is in the run's log and in the sums of the run.
 
-
-def run_traffic(asset: dg.AssetKey, traffic: Traffic) -> dg.AssetObservation:
-    """Return the event that puts what a whole run sent and received on its asset, where Dagster plots it."""
-    totals = {**{name: getattr(traffic, name) for name in TOTALS}, **traffic.counters}
-    planned = f", {traffic.counters['requests_planned']:,} planned" if "requests_planned" in traffic.counters else ""
-    return dg.AssetObservation(
-        asset_key=asset,
-        description=f"{traffic.requests:,} requests sent{planned}",
-        metadata={name: dg.MetadataValue.float(float(value)) for name, value in totals.items()},
-    )
-
-
-def _metadata(report: PartitionReport, reason: str) -> Metadata:
-    total = sum(report.tallies.values(), Tally())
-    texts = {
-        "outcome": report.outcome.value,
-        "name": report.name,
-        "reason": reason,
-        "plan": report.plan,
-        "warning": report.warning,
-    }
+    A partition's page goes on to show it below the mark of a later sync that failed.
+    """
+    texts = {"name": report.name, "warning": report.warning}
     metadata: Metadata = {key: dg.MetadataValue.text(printable(text)) for key, text in texts.items() if text}
-    if report.tallies:
-        metadata |= {count: dg.MetadataValue.int(getattr(total, count)) for count in _COUNTS}
-        metadata["duration_seconds"] = dg.MetadataValue.float(round(report.duration_seconds, 3))
-    if report.tallies and report.outcome is Outcome.SYNCED:
-        rows = total.added + total.updated + total.unchanged
-        metadata["dagster/partition_row_count"] = dg.MetadataValue.int(rows)
+    if held is not None:
+        metadata["dagster/partition_row_count"] = dg.MetadataValue.int(held)
     return metadata
 
 
-_COUNTS = ("checked", "added", "updated", "deleted", "unchanged")
+def run_sums(
+    asset: dg.AssetKey, traffic: Traffic, records: Tally, *, held: int | None, seconds: float
+) -> dg.AssetObservation:
+    """Return the event that puts what a whole run did on its asset, where Dagster plots it as one series."""
+    counts = {"added": records.added, "updated": records.updated, "deleted": records.deleted}
+    totals = {
+        **({} if held is None else {"rows_held": held}),
+        **counts,
+        "seconds": round(seconds, 3),
+        **{name: getattr(traffic, name) for name in TOTALS},
+        **traffic.counters,
+    }
+    planned = f", {traffic.counters['requests_planned']:,} planned" if "requests_planned" in traffic.counters else ""
+    changes = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count) or "nothing changed"
+    return dg.AssetObservation(
+        asset_key=asset,
+        description=f"{changes}; {traffic.requests:,} requests sent{planned}",
+        metadata={name: dg.MetadataValue.float(float(value)) for name, value in totals.items()},
+    )
 
 
 _LISTED_FAILURES = 20
@@ -214,6 +212,14 @@ class Journal:
         self._reasons: dict[str, str] = {}
         self._reports: list[PartitionReport] = []
         self._shown: set[tuple[str, str]] = set()
+        self._states: Mapping[tuple[str, str], PartitionState] | None = None
+        # Whoever launches partitions by their tags, in the UI or by a backfill, is told that each was materialized.
+        self._by_tags = context.has_partition_key or context.has_partition_key_range
+        self._green = (
+            {}
+            if self._by_tags
+            else {part: materialized_partitions(context.instance, source, part) for part in self._parts}
+        )
         context.instance.add_run_tags(context.run.run_id, start_tags(source.alias, options))
         # Last, for whoever has a journal closes it: an open thread would keep the process from ending.
         self._events = EventBatches(context)
@@ -233,7 +239,7 @@ class Journal:
         self._reports.append(report)
         self._tell_of(report)
         if report.error is not None:
-            self._show_failed(report, report.error)
+            self._show_failed(report)
         elif report.outcome is not Outcome.FRESH:
             self._show(report, report.parts, report.token)
         if report.outcome is Outcome.REMOVED:
@@ -245,19 +251,38 @@ class Journal:
         `partitions` are those that were named, `states` the mirror's after the sync. After one of the whole source the
         set holds nothing else, so that what is in the set and not in the mirror tells of a mirror that lost it.
         """
-        found_fresh = (report.partition for report in self._reports if report.outcome is Outcome.FRESH)
+        self._states = states
+        found_fresh = [report.partition for report in self._reports if report.outcome is Outcome.FRESH]
         for partition in dict.fromkeys([*partitions, *found_fresh]):
             held = [part for part in self._parts if (partition, part) in states]
             for part in held:
-                if (partition, part) not in self._shown:
-                    fresh = PartitionReport(partition, "", Outcome.FRESH, (part,))
-                    self._show(fresh, (part,), states[partition, part].token)
+                self._show_fresh(partition, part, states[partition, part])
             if not held and not any((partition, part) in self._shown for part in self._parts):
                 self._tell(logging.WARNING, f"{partition}: neither {self._source.alias} nor the mirror has it")
                 remove_partition(self._context.instance, self._source, partition)
         if self._options.whole:
             for partition in self._fresh - {partition for partition, _ in states}:
                 remove_partition(self._context.instance, self._source, partition)
+            self._restore(states)
+
+    def _restore(self, states: Mapping[tuple[str, str], PartitionState]) -> None:
+        """Show what the mirror holds and Dagster does not know, as after its home was deleted."""
+        forgotten = [
+            (partition, part)
+            for (partition, part), state in states.items()
+            if part in self._parts and state.token is not None and partition not in self._green.get(part, ())
+        ]
+        add_partitions(self._context.instance, self._source, (partition for partition, _ in forgotten))
+        for partition, part in forgotten:
+            self._show_fresh(partition, part, states[partition, part])
+
+    def _show_fresh(self, partition: str, part: str, state: PartitionState) -> None:
+        """Show a part that nothing has changed since the mirror got it; one that is hidden, as hidden."""
+        if (partition, part) in self._shown:
+            return
+        warning = "" if state.visible else HIDDEN_WARNING
+        fresh = PartitionReport(partition, "", Outcome.FRESH, (part,), warning=warning, held={part: state.records})
+        self._show(fresh, (part,), state.token)
 
     def close(self, stopped: str | None, stopped_by: str | None) -> SyncReport:
         """Put the sums on the run, where the history finds them, and on its assets, to be plotted; return them.
@@ -279,10 +304,16 @@ class Journal:
             stopped_by=stopped_by,
         )
         for part in self._parts:
-            self._events.add(run_traffic(self._source.asset_key(part), report.traffic))
+            self._events.add(self._sums(part, report))
         self._events.close()
         self._context.instance.add_run_tags(self._context.run.run_id, end_tags(report))
         return report
+
+    def checks(self) -> list[dg.AssetCheckResult]:
+        """Return whether each asset is in order after the sync; nothing after one that was stopped."""
+        return (
+            [] if self._states is None else [_synced_result(self._source, part, self._states) for part in self._parts]
+        )
 
     def _tell_of(self, report: PartitionReport) -> None:
         """Say in one line how a partition ended."""
@@ -303,20 +334,79 @@ class Journal:
         """Say why the partition was synced and how it was read, e.g. "changed; full pages (small: 1 page)"."""
         return "; ".join(words for words in (self._reasons.get(report.partition, ""), report.plan) if words)
 
+    def _sums(self, part: str, report: SyncReport) -> dg.AssetObservation:
+        names = {kind.name for kind in self._source.kinds_of(part)}
+        tallies = (tally for each in self._reports for name, tally in each.tallies.items() if name in names)
+        states = None if self._states is None else [state for (_, of), state in self._states.items() if of == part]
+        held = None if states is None else sum(self._source.rows_held(part, state.records) for state in states)
+        records = sum(tallies, Tally())
+        asset = self._source.asset_key(part)
+        return run_sums(asset, report.traffic, records, held=held, seconds=report.duration_seconds)
+
     def _show(self, report: PartitionReport, parts: Sequence[str], token: str | None) -> None:
-        reason = self._reasons.get(report.partition, "")
         for part in parts:
             self._shown.add((report.partition, part))
-            kinds = [kind for kind in self._source.kinds if kind.part == part]
-            self._events.add(materialization(self._source.asset_key(part), report, kinds, token, reason))
+            records = report.held.get(part)
+            held = None if records is None else self._source.rows_held(part, records)
+            wakes = self._is_news(report, part)
+            self._events.add(part_event(self._source, part, report, held=held, token=token, wakes=wakes))
 
-    def _show_failed(self, report: PartitionReport, error: PipelineError) -> None:
+    def _is_news(self, report: PartitionReport, part: str) -> bool:
+        """Tell whether Dagster's automation is to hear of a part: it changed, or Dagster does not show it as there."""
+        changed = any(
+            report.tallies[kind.name].changed for kind in self._source.kinds_of(part) if kind.name in report.tallies
+        )
+        gone = report.outcome in (Outcome.HIDDEN, Outcome.REMOVED)
+        return changed or gone or self._by_tags or report.partition not in self._green[part]
+
+    def _show_failed(self, report: PartitionReport) -> None:
+        """Have Dagster mark the parts that failed; the others are as they are."""
+        self._show(report, report.kept, report.token)
         for part in report.parts:
             self._shown.add((report.partition, part))
-            asset = self._source.asset_key(part)
-            self._events.add(failure(asset, report.partition, error))
-            if not self._context.has_partition_key and not self._context.has_partition_key_range:
-                self._events.add(Planned(asset, report.partition))
+            if not self._by_tags:
+                self._events.add(Planned(self._source.asset_key(part), report.partition))
+
+
+SYNCED = "synced"
+"""The check of each asset that fails while partitions of it do."""
+
+
+def synced_check(source: MirroredSource, part: str) -> dg.AssetCheckSpec:
+    """Return the check that names the partitions of a part whose last attempt failed, and why."""
+    return dg.AssetCheckSpec(
+        SYNCED,
+        asset=source.asset_key(part),
+        description=f"Every {source.partition_noun} came through the last time that it was synced.",
+    )
+
+
+def _synced_result(
+    source: MirroredSource, part: str, states: Mapping[tuple[str, str], PartitionState]
+) -> dg.AssetCheckResult:
+    """Return whether all partitions of a part came through, from what the mirror remembers of the last attempts."""
+    of_part = {partition: state for (partition, of), state in sorted(states.items()) if of == part}
+    failed = {partition: state for partition, state in of_part.items() if state.attempts}
+    lines = [
+        f"| {partition} | {state.failed_at:%Y-%m-%d %H:%M} UTC | {state.attempts:,} | {_cell(state.error or '')} |"
+        for partition, state in list(failed.items())[:_LISTED_FAILURES]
+    ]
+    head = f"| {source.partition_noun} | last failed | attempts | error |\n|---|---|---|---|"
+    return dg.AssetCheckResult(
+        passed=not failed,
+        asset_key=source.asset_key(part),
+        check_name=SYNCED,
+        description=f"{len(failed):,} of {len(of_part):,} {source.partition_noun}s failed, and will be tried again",
+        metadata={
+            "failed": dg.MetadataValue.int(len(failed)),
+            **({"failures": dg.MetadataValue.md("\n".join([head, *lines]))} if lines else {}),
+        },
+    )
+
+
+def _cell(text: str) -> str:
+    """Return text for a cell of a Markdown table."""
+    return printable(text).replace("|", "\\|")
 
 
 def failure_of(report: SyncReport) -> dg.Failure:

@@ -7,7 +7,10 @@ from datetime import timedelta
 
 import dagster as dg
 
+from dandi_pipeline.mirror.dictionary import INTERNAL
+from dandi_pipeline.mirror.schema import RECORD_TABLES
 from dandi_pipeline.model import RecordKind
+from dandi_pipeline.orchestration.dagster_internals import shown_as_materialized
 from dandi_pipeline.platforms.registry import described
 from dandi_pipeline.settings import Settings, Source
 
@@ -50,6 +53,15 @@ class MirroredSource:
     def asset_key(self, part: str) -> dg.AssetKey:
         """Return the asset that stands for one part of the source."""
         return dg.AssetKey([self.alias, part])
+
+    def kinds_of(self, part: str) -> list[RecordKind]:
+        """Return the kinds of record that belong to a part."""
+        return [kind for kind in self.kinds if kind.part == part]
+
+    def rows_held(self, part: str, records: int) -> int:
+        """Return how many of a part's `records` are rows that people can query; its schema is none."""
+        unseen = sum(RECORD_TABLES[kind.name].table.name in INTERNAL for kind in self.kinds_of(part))
+        return max(0, records - unseen)
 
     @property
     def partition_set(self) -> str:
@@ -133,6 +145,12 @@ def add_partitions(instance: dg.DagsterInstance, source: MirroredSource, keys: I
     existing = set(instance.get_dynamic_partitions(source.partition_set))
     if missing := sorted(set(keys) - existing):
         instance.add_dynamic_partitions(source.partition_set, missing)
+
+
+def materialized_partitions(instance: dg.DagsterInstance, source: MirroredSource, part: str) -> frozenset[str]:
+    """Return which partitions of a part Dagster shows as materialized, or as being so."""
+    keys = instance.get_dynamic_partitions(source.partition_set)
+    return shown_as_materialized(instance, source.asset_key(part), partitions_of(source), keys)
 
 
 def remove_partition(instance: dg.DagsterInstance, source: MirroredSource, key: str) -> None:

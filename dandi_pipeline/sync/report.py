@@ -24,6 +24,10 @@ class Outcome(Enum):
     FAILED = "failed"
 
 
+HIDDEN_WARNING = "hidden from this credential: its rows are kept, not refreshed"
+"""What is to be known of a partition that is HIDDEN."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """Records of one kind: `checked` were compared, of which the rest says what became of them."""
@@ -53,7 +57,9 @@ class Tally:
 class PartitionReport:
     """What happened to one partition. `tallies` is keyed by kind; `new` says it was not in the mirror before.
 
-    `error` is set for FAILED and for a torn INCOMPLETE; `warning` says why an INCOMPLETE one stays stale.
+    `error` is set for FAILED and for a torn INCOMPLETE; `warning` says why an INCOMPLETE one stays stale. Of a FAILED
+    one `parts` are those that failed, `kept` those that came through all the same. `held` is how many records the
+    mirror holds of each part since the commit.
     """
 
     partition: str
@@ -67,6 +73,8 @@ class PartitionReport:
     warning: str = ""
     error: PipelineError | None = None
     token: str | None = None
+    kept: tuple[str, ...] = ()
+    held: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:

@@ -40,14 +40,16 @@ print(json.dumps(report.to_json()))
 
 @dataclass(frozen=True)
 class Site:
-    """An installation in `path`, pointed at `archive`."""
+    """An installation in `path`, pointed at `archive`; its mirror is in its home unless it has another."""
 
     archive: SimulatedArchive
     path: Path
+    mirror_url: str = ""
 
     @property
     def environ(self) -> Mapping[str, str]:
-        return {"DANDI_API_URL": self.archive.api_url, "DAGSTER_HOME": str(self.path / "home")}
+        named = {"MIRROR_DATABASE_URL": self.mirror_url} if self.mirror_url else {}
+        return {"DANDI_API_URL": self.archive.api_url, "DAGSTER_HOME": str(self.path / "home"), **named}
 
     @property
     def settings(self) -> Settings:
