@@ -6,7 +6,11 @@ from pathlib import Path
 
 import click
 
+from dandi_pipeline import orchestration
 from dandi_pipeline.cli.output import tell
+
+WORKSPACE = Path(orchestration.__path__[0]) / "workspace.yaml"
+"""What Dagster loads: it keeps switches, ticks and runs by the name of the code location that stands there."""
 
 
 @click.command(short_help="Open Dagster's UI on the mirror.")
@@ -30,8 +34,8 @@ def ui(*, host: str, port: int) -> int:
         "-m",
         "dagster",
         "dev",
-        "-m",
-        "dandi_pipeline.definitions",
+        "-w",
+        str(WORKSPACE),
         "--log-level",
         "warning",
     ]

@@ -23,7 +23,7 @@ from dandi_pipeline.sync.progress import Progress
 from dandi_pipeline.sync.report import INTERRUPTED, Outcome, PartitionReport, SyncReport
 
 
-def build_assets(source: MirroredSource) -> dg.AssetsDefinition:
+def build_assets(source: MirroredSource, connections: Connections, watcher: Watcher) -> dg.AssetsDefinition:
     """Return the source's assets. Each partition is recorded as it is committed, failures are raised at the end."""
 
     @dg.multi_asset(
@@ -35,12 +35,7 @@ def build_assets(source: MirroredSource) -> dg.AssetsDefinition:
         can_subset=True,
         pool=source.pool,
     )
-    def sync_partitions(
-        context: dg.AssetExecutionContext,
-        config: SyncConfig,
-        connections: dg.ResourceParam[Connections],
-        watcher: dg.ResourceParam[Watcher],
-    ) -> Iterator[dg.AssetCheckResult]:
+    def sync_partitions(context: dg.AssetExecutionContext, config: SyncConfig) -> Iterator[dg.AssetCheckResult]:
         with at_work(context.instance, context.run.run_id):
             report, checks = _sync(context, config, source, connections, watcher)
         # A partition's event has been logged by itself, with its partition; one yielded here would have none.
@@ -56,7 +51,7 @@ def _spec(source: MirroredSource, part: str) -> dg.AssetSpec:
     return dg.AssetSpec(
         source.asset_key(part),
         description=f"The {part} of {source.alias} in the mirror; one partition a {source.partition_noun}.",
-        group_name=source.python_name,
+        group_name=source.group,
         kinds={source.platform},
         owners=source.owners,
         tags=source.tags,

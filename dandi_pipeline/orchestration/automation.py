@@ -106,6 +106,10 @@ def build_job(source: MirroredSource) -> AssetJob:
     )
 
 
+def _status(source: MirroredSource) -> dg.DefaultScheduleStatus:
+    return dg.DefaultScheduleStatus.RUNNING if source.look.automation else dg.DefaultScheduleStatus.STOPPED
+
+
 def build_schedule(source: MirroredSource, job: AssetJob) -> dg.ScheduleDefinition:
     """Return the nightly check of the whole source, which also asks again about what was hidden."""
     return dg.ScheduleDefinition(
@@ -115,7 +119,7 @@ def build_schedule(source: MirroredSource, job: AssetJob) -> dg.ScheduleDefiniti
         execution_timezone="UTC",
         tags=background_tags(source.alias),
         description=f"Check all of {source.alias}, also the {source.partition_noun}s that were hidden.",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
+        default_status=_status(source),
     )
 
 
@@ -130,7 +134,7 @@ class CheckFailed(dg.DagsterError):
 States = Mapping[tuple[str, str], PartitionState]
 
 
-def build_sensor(source: MirroredSource, job: AssetJob) -> dg.SensorDefinition:
+def build_sensor(source: MirroredSource, job: AssetJob, connections: Connections) -> dg.SensorDefinition:
     """Return the source's sensor. It runs from the start: keeping the mirror fresh is what the project is for.
 
     A platform that cannot be reached fails the tick, so that it shows as what it is; a skipped tick would look
@@ -142,11 +146,9 @@ def build_sensor(source: MirroredSource, job: AssetJob) -> dg.SensorDefinition:
         job=job,
         minimum_interval_seconds=int(source.check_every.total_seconds()),
         description=f"Asks {source.alias} which {source.partition_noun}s have changed, and syncs those.",
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        default_status=dg.DefaultSensorStatus.RUNNING if source.look.automation else dg.DefaultSensorStatus.STOPPED,
     )
-    def changes(
-        context: dg.SensorEvaluationContext, connections: dg.ResourceParam[Connections]
-    ) -> dg.SensorResult | dg.SkipReason:
+    def changes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         end_abandoned_runs(context.instance)
         # Before the mirror is asked: a run that ends in between has then left its commits there.
         under_way = find_under_way(context.instance, source)
@@ -189,11 +191,13 @@ def _launch(
     now = datetime.now(timezone.utc)
     idle = [item for item in check.plan.stale if item.key not in under_way.keys]
     due = [item for item in idle if (_retry_at(source, check.states, item.key, now) or now) <= now]
-    requests = _run_requests(instance, source, due, check.states)
+    changes = compare_set(instance, source, check.partitions)
+    forgotten = set(changes.missing) - {item.key for item in check.plan.stale} - under_way.keys
+    requests = _run_requests(instance, source, [*due, *(Stale(key, FORGOTTEN, ()) for key in forgotten)])
     return dg.SensorResult(
         run_requests=requests,
         skip_reason=None if requests else _nothing_to_launch(source, check, idle, now),
-        dynamic_partitions_requests=compare_set(instance, source, check.partitions).requests(source),
+        dynamic_partitions_requests=changes.requests(source),
     )
 
 
@@ -201,9 +205,11 @@ def _retry_at(source: MirroredSource, states: States, key: str, now: datetime) -
     return retry_at([states[key, part] for part in source.parts if (key, part) in states], now)
 
 
-def _run_requests(
-    instance: dg.DagsterInstance, source: MirroredSource, due: Sequence[Stale], states: States
-) -> list[dg.RunRequest]:
+FORGOTTEN = "in the mirror, unknown to Dagster"
+"""Why a fresh partition is synced all the same: its run shows what the mirror holds, as after a home was deleted."""
+
+
+def _run_requests(instance: dg.DagsterInstance, source: MirroredSource, due: Sequence[Stale]) -> list[dg.RunRequest]:
     """Cut the work into runs, the smallest partitions first: most of a first copy is there within minutes.
 
     The run key names the work and the newest run there was: the same tick evaluated twice launches once, while
@@ -245,7 +251,7 @@ def _nothing_to_launch(source: MirroredSource, check: _Check, idle: Sequence[Sta
     return f"{seen}: {', '.join(reasons)}"
 
 
-def build_sweep(source: MirroredSource, job: AssetJob) -> dg.ScheduleDefinition:
+def build_sweep(source: MirroredSource, job: AssetJob, connections: Connections) -> dg.ScheduleDefinition:
     """Return the source's schedule: each day those partitions whose turn it is, so that each has one a round."""
 
     @dg.schedule(
@@ -254,11 +260,9 @@ def build_sweep(source: MirroredSource, job: AssetJob) -> dg.ScheduleDefinition:
         cron_schedule="0 3 * * *",
         execution_timezone="UTC",
         description=f"Read every {source.partition_noun} of {source.alias} completely, once in {source.sweep_days} d.",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
+        default_status=_status(source),
     )
-    def sweep(
-        context: dg.ScheduleEvaluationContext, connections: dg.ResourceParam[Connections]
-    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    def sweep(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         today = context.scheduled_execution_time.date()
         with connections.open(source.alias) as connection:
             held = {partition for partition, _ in connection.mirror.states(source.alias)}

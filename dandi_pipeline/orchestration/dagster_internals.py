@@ -297,7 +297,7 @@ def execute_in_process(
 
         run = instance.create_run_for_job(
             job,
-            run_config=run_config.to_config_dict(),
+            run_config=run_config.to_config_dict(),  # type: ignore[no-untyped-call]
             asset_selection=frozenset(assets),
             tags={**job.run_tags, **tags},
             remote_job_origin=_origin_of(job.name),

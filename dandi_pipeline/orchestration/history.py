@@ -104,7 +104,7 @@ def _latest(
 
 def _past_sync(record: dg.RunRecord) -> PastSync:
     run, tags = record.dagster_run, record.dagster_run.tags
-    report = report_of(tags)
+    report = report_of(tags, run.run_id)
     return PastSync(
         run_id=run.run_id,
         source=tags.get(SOURCE, ""),
@@ -235,7 +235,8 @@ def _last_sync(instance: dg.DagsterInstance, source: Source, now: datetime) -> d
     for limit in _RUNS_LOOKED_AT:
         records = instance.get_run_records(ended, limit=limit)
         for record in records[seen:]:
-            report, began = report_of(record.dagster_run.tags), record.start_time
+            run, began = record.dagster_run, record.start_time
+            report = report_of(run.tags, run.run_id)
             if report and report.whole and report.stopped is None and began is not None and began <= now.timestamp():
                 return datetime.fromtimestamp(began, timezone.utc)
         seen = len(records)

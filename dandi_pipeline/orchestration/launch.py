@@ -11,7 +11,7 @@ import dagster as dg
 from dandi_pipeline.orchestration.assembly import assemble
 from dandi_pipeline.orchestration.dagster_internals import execute_in_process
 from dandi_pipeline.orchestration.instance import end_abandoned_runs, open_instance, prepare_home
-from dandi_pipeline.orchestration.resources import Connections, Watcher, config_of, sync_log
+from dandi_pipeline.orchestration.resources import Connections, Watcher, config_of, silent_logger, sync_log
 from dandi_pipeline.orchestration.sources import MirroredSource, mirrored
 from dandi_pipeline.settings import Settings, Source
 from dandi_pipeline.sync.options import SyncOptions
@@ -38,7 +38,9 @@ def run_sync(
     """
     watcher = Watcher(progress or Unwatched(), sync_log(console_level))
     shown = mirrored(source, settings)
-    definitions = assemble([shown], {"connections": Connections([source], settings), "watcher": watcher})
+    # Dagster's own logger for the console would write each event to standard error.
+    quiet = dg.Definitions(loggers={"console": silent_logger})
+    definitions = dg.Definitions.merge(assemble([shown], Connections([source], settings), watcher), quiet)
     with open_instance(prepare_home(settings.dagster_home)) as instance, sigterm_interrupts():
         end_abandoned_runs(instance)
         _execute(definitions.resolve_job_def(shown.job_name), instance, shown, options)

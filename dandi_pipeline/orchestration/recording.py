@@ -35,6 +35,9 @@ from dandi_pipeline.sync.report import (
 RESULT = "sync/result"
 """What came of a sync, for people: "1 failed, 2 updated"."""
 
+UNFINISHED_RESULT = "no result"
+"""What stands there until a sync ends, and of one that was killed: a run that is executed again inherits a result."""
+
 SOURCE = f"{HIDDEN_TAG_PREFIX}sync_source"
 """On every sync: its source's alias."""
 
@@ -62,7 +65,7 @@ def background_tags(alias: str) -> dict[str, str]:
 def start_tags(alias: str, options: SyncOptions) -> dict[str, str]:
     """Return what a run carries once it knows what it is asked; a backfill's run has no launch tags."""
     asked = {"scope": _scope(options), "whole": options.whole, "tuning": str(options.tuning)}
-    return {**launch_tags(alias), REPORT: json.dumps(asked)}
+    return {**launch_tags(alias), REPORT: json.dumps(asked), RESULT: UNFINISHED_RESULT}
 
 
 def end_tags(report: SyncReport) -> dict[str, str]:
@@ -100,12 +103,16 @@ def asked_of(tags: Mapping[str, str]) -> Mapping[str, Any]:
     return written if isinstance(written, dict) else {}
 
 
-def report_of(tags: Mapping[str, str]) -> SyncReport | None:
-    """Return the report that `end_tags` wrote, or None for a run that did not come to its end."""
+def report_of(tags: Mapping[str, str], run_id: str | None = None) -> SyncReport | None:
+    """Return the report that `end_tags` wrote, or None for a run that did not come to its end.
+
+    With `run_id` only that run's own: one that is executed again has the first one's among its tags, until it ends.
+    """
     try:
-        return SyncReport.from_json(asked_of(tags))
+        report = SyncReport.from_json(asked_of(tags))
     except ValueError:
         return None
+    return report if run_id in (None, report.run_id) else None
 
 
 def _scope(options: SyncOptions) -> str:

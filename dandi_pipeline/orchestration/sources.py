@@ -26,6 +26,16 @@ def sensor_name(alias: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Presentation:
+    """How a deployment shows the assets of all sources. `group` None: one for each source."""
+
+    key_prefix: tuple[str, ...] = ()
+    group: str | None = None
+    owners: tuple[str, ...] = ()
+    automation: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class MirroredSource:
     """What the definitions need to know of a source.
 
@@ -44,6 +54,7 @@ class MirroredSource:
     sweep_days: int = 7
     user: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    look: Presentation = Presentation()
 
     @property
     def python_name(self) -> str:
@@ -52,7 +63,12 @@ class MirroredSource:
 
     def asset_key(self, part: str) -> dg.AssetKey:
         """Return the asset that stands for one part of the source."""
-        return dg.AssetKey([self.alias, part])
+        return dg.AssetKey([*self.look.key_prefix, self.alias, part])
+
+    @property
+    def group(self) -> str:
+        """The group of the source's assets."""
+        return self.look.group or self.python_name
 
     def kinds_of(self, part: str) -> list[RecordKind]:
         """Return the kinds of record that belong to a part."""
@@ -105,19 +121,23 @@ class MirroredSource:
 
     @property
     def owners(self) -> list[str]:
-        """The user, if Dagster takes it for an owner."""
-        return [self.user] if self.user and _OWNER.fullmatch(self.user) else []
+        """The user, if Dagster takes it for an owner, and those of the deployment."""
+        return list(dict.fromkeys([*([self.user] if self.user and self._owned else []), *self.look.owners]))
+
+    @property
+    def _owned(self) -> bool:
+        return self.user is not None and _OWNER.fullmatch(self.user) is not None
 
     @property
     def _labelled(self) -> dict[str, str]:
-        return {**self.labels, **({"user": self.user} if self.user and not self.owners else {})}
+        return {**self.labels, **({"user": self.user} if self.user and not self._owned else {})}
 
 
 _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 """What Dagster accepts as the owner of an asset."""
 
 
-def mirrored(source: Source, settings: Settings) -> MirroredSource:
+def mirrored(source: Source, settings: Settings, look: Presentation | None = None) -> MirroredSource:
     """Return a configured source as Dagster shows it. Nothing is sent: what a platform offers it says by itself."""
     labels = {"application": source.application, "component": source.component, "vault": source.vault}
     with described(source, settings) as platform:
@@ -132,6 +152,7 @@ def mirrored(source: Source, settings: Settings) -> MirroredSource:
             sweep_days=source.sweep.days,
             user=source.user,
             labels={name: label for name, label in labels.items() if label is not None},
+            look=look or Presentation(),
         )
 
 

@@ -11,7 +11,7 @@ import dagster as dg
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.assembly import assemble
 from dandi_pipeline.orchestration.launch import run_sync
-from dandi_pipeline.orchestration.resources import Connections, Watcher
+from dandi_pipeline.orchestration.resources import Connections
 from dandi_pipeline.orchestration.sources import MirroredSource, mirrored
 from dandi_pipeline.platforms.registry import SETTINGS
 from dandi_pipeline.settings import Settings, Source, load_sources
@@ -69,11 +69,11 @@ class Site:
 
     @property
     def definitions(self) -> dg.Definitions:
-        return assemble([self.shown], self.resources)
+        return assemble([self.shown], self.connections)
 
     @property
-    def resources(self) -> dict[str, object]:
-        return {"connections": Connections([self.source], self.settings), "watcher": Watcher()}
+    def connections(self) -> Connections:
+        return Connections([self.source], self.settings)
 
     def sync(self, **options: Any) -> SyncReport:
         return run_sync(self.source, self.settings, SyncOptions(**options))

@@ -10,16 +10,18 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dandi_pipeline.definitions import build_defs
-from dandi_pipeline.orchestration.assembly import assemble
-from dandi_pipeline.orchestration.resources import Watcher
+from dandi_pipeline.orchestration.assembly import assemble, build_defs
+from dandi_pipeline.orchestration.resources import Connections
 from dandi_pipeline.orchestration.sources import MirroredSource, mirrored
 from dandi_pipeline.platforms.dandi.platform import DandiPlatform
 from dandi_pipeline.platforms.registry import SETTINGS
 from dandi_pipeline.settings import Settings, load_sources
 from dandi_pipeline_tests.orchestration.site import ASSETS, DANDISETS
 
-LOAD = "from dandi_pipeline.definitions import build_defs; build_defs().resolve_asset_graph()"
+NONE = Connections([], Settings.from_environment({}, Path()))
+"""Definitions connect to nothing before something runs."""
+
+LOAD = "from dandi_pipeline.orchestration.assembly import build_defs; build_defs().resolve_asset_graph()"
 
 
 def source(alias: str = "dandi", user: str | None = None, **labels: str) -> MirroredSource:
@@ -37,7 +39,7 @@ def source(alias: str = "dandi", user: str | None = None, **labels: str) -> Mirr
 
 
 def specs(*sources: MirroredSource) -> dict[dg.AssetKey, dg.AssetSpec]:
-    definitions = assemble(sources, {"connections": None, "watcher": Watcher()})
+    definitions = assemble(sources, NONE)
     return {spec.key: spec for spec in definitions.resolve_all_asset_specs()}
 
 
@@ -51,7 +53,7 @@ def test_loading_takes_less_than_three_seconds_of_work_and_makes_no_file(tmp_pat
 
 
 def test_every_source_has_its_assets_job_sensor_and_schedule(tmp_path: Path) -> None:
-    definitions = build_defs({"connections": None})
+    definitions = build_defs()
     assert {spec.key for spec in definitions.resolve_all_asset_specs()} == {DANDISETS, ASSETS}
     assert definitions.resolve_job_def("sync_dandi").executor_def is dg.in_process_executor
     assert definitions.resolve_sensor_def("dandi_changes").minimum_interval_seconds == 15 * 60
@@ -98,7 +100,7 @@ def definitions_of_several(folder: Path) -> dg.Definitions:
     (folder / "sources.yaml").write_text(SOURCES)
     settings = Settings.from_environment({}, folder)
     sources = [source for source in load_sources(settings.sources_path, SETTINGS) if source.enabled]
-    return assemble([mirrored(source, settings) for source in sources], {"connections": None, "watcher": Watcher()})
+    return assemble([mirrored(source, settings) for source in sources], NONE)
 
 
 def test_sensors_look_as_often_as_the_source_says_and_a_disabled_source_has_none(tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ def test_sensors_look_as_often_as_the_source_says_and_a_disabled_source_has_none
 )
 def test_a_source_is_selected_by_what_it_is_labelled(selection: str) -> None:
     labelled = source(user="team:data", application="skyflow", component="ingest")
-    definitions = assemble([labelled], {"connections": None, "watcher": Watcher()})
+    definitions = assemble([labelled], NONE)
     chosen = dg.AssetSelection.from_string(selection).resolve(definitions.resolve_asset_graph())
     assert chosen == {DANDISETS, ASSETS}
 

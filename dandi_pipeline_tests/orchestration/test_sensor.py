@@ -20,7 +20,7 @@ from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_wo
 def tick(site: Site, instance: dg.DagsterInstance) -> dg.SensorResult | dg.SkipReason:
     """Evaluate the sensor as the daemon would, and apply what it asks of the partition set."""
     sensor = site.definitions.resolve_sensor_def("dandi_changes")
-    with dg.build_sensor_context(instance=instance, resources=site.resources) as context:
+    with dg.build_sensor_context(instance=instance) as context:
         result = sensor(context)
     assert isinstance(result, dg.SensorResult | dg.SkipReason)
     if isinstance(result, dg.SensorResult):
@@ -51,7 +51,7 @@ def execute(site: Site, instance: dg.DagsterInstance, result: dg.SensorResult | 
     job = site.definitions.resolve_job_def("sync_dandi")
     for request in result.run_requests or []:
         job.execute_in_process(
-            run_config={**request.run_config, "loggers": {"console": {}}},
+            run_config=request.run_config,
             instance=instance,
             tags=dict(request.tags),
             raise_on_error=False,

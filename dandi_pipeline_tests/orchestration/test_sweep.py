@@ -21,10 +21,10 @@ MONDAY = datetime(2026, 11, 23, 3, tzinfo=timezone.utc)
 
 def evaluate(site: Site, instance: dg.DagsterInstance, at: datetime, *, days: int = 7) -> list[dg.RunRequest]:
     """Return what the schedule of a source that is swept once in so many days asks for at an hour."""
-    definitions = assemble([replace(site.shown, sweep_days=days)], site.resources)
+    definitions = assemble([replace(site.shown, sweep_days=days)], site.connections)
     schedule = definitions.resolve_schedule_def("dandi_sweep")
     assert isinstance(schedule, dg.ScheduleDefinition)
-    with dg.build_schedule_context(instance=instance, scheduled_execution_time=at, resources=site.resources) as context:
+    with dg.build_schedule_context(instance=instance, scheduled_execution_time=at) as context:
         return list(schedule.evaluate_tick(context).run_requests or [])
 
 
