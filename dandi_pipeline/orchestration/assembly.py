@@ -20,11 +20,12 @@ from dandi_pipeline.orchestration.automation import build_job, build_schedule, b
 from dandi_pipeline.orchestration.resources import Connections, Watcher
 from dandi_pipeline.orchestration.sources import MirroredSource, Presentation, mirrored
 from dandi_pipeline.platforms.registry import SETTINGS
-from dandi_pipeline.query.frames import Connection, connect
 from dandi_pipeline.settings import Settings, Source, load_sources, parse_sources
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dandi_pipeline.query import Connection
 
 
 def assemble(
@@ -112,8 +113,11 @@ class MirrorReader(dg.ConfigurableResource):  # type: ignore[type-arg]
         finally:
             engine.dispose()
 
-    def query(self) -> Connection:
+    def query(self) -> "Connection":
         """Open the mirror for questions, as `dandi_pipeline.query.connect` does; close it, or use it in `with`."""
+        # What asks is loaded by those who ask: code locations load often.
+        from dandi_pipeline.query import connect
+
         settings = _settings(self.database_url)
         return connect() if self.database_url is None else connect(settings.mirror_database_url)
 
