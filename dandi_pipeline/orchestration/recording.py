@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
 import dagster as dg
@@ -170,7 +171,8 @@ def _metadata(report: PartitionReport, held: int | None) -> Metadata:
 
     A partition's page goes on to show it below the mark of a later sync that failed.
     """
-    texts = {"name": report.name, "warning": report.warning}
+    change = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC: {report.changes}" if report.changes else ""
+    texts = {"name": report.name, "last_change": change, "warning": report.warning}
     metadata: Metadata = {key: dg.MetadataValue.text(printable(text)) for key, text in texts.items() if text}
     if held is not None:
         metadata["dagster/partition_row_count"] = dg.MetadataValue.int(held)

@@ -81,17 +81,21 @@ class PartitionReport:
         """Whether any record of the partition differs from before."""
         return any(tally.changed for tally in self.tallies.values())
 
-    def describe(self) -> str:
-        """Return one line saying what changed, e.g. "000003: 2 assets added, 1 version updated"."""
-        if self.error is not None:
-            return f"{self.partition}: {self.outcome.value}: {self.error}"
-        changes = [
+    @property
+    def changes(self) -> str:
+        """What changed, in words, e.g. "2 assets added, 1 version updated"; nothing if nothing has."""
+        return ", ".join(
             f"{count:,} {kind}{'' if count == 1 else 's'} {verb}"
             for kind, tally in self.tallies.items()
             for verb, count in (("added", tally.added), ("updated", tally.updated), ("deleted", tally.deleted))
             if count
-        ]
-        line = f"{self.partition}: {', '.join(changes) or 'nothing changed'}"
+        )
+
+    def describe(self) -> str:
+        """Return one line saying what changed, e.g. "000003: 2 assets added, 1 version updated"."""
+        if self.error is not None:
+            return f"{self.partition}: {self.outcome.value}: {self.error}"
+        line = f"{self.partition}: {self.changes or 'nothing changed'}"
         if self.outcome is not Outcome.SYNCED:
             line += f" ({self.outcome.value})"
         return f"{line}; {self.warning}" if self.warning else line
