@@ -19,8 +19,8 @@ help:
 	@echo "make browser, make bench, make soak: what needs Chromium, quiet or time; see CONTRIBUTING.md"
 
 $(VENV)/.runtime: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
-	  || { echo "Python 3.10 to 3.13 is needed; say which: make PYTHON=python3.12 …" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
+	  || { echo "Python 3.11 to 3.14 is needed; say which: make PYTHON=python3.12 …" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing dandi_pipeline into $(VENV) (once) …" >&2
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e .

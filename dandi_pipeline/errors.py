@@ -96,8 +96,14 @@ class QuotaExhausted(ConfigurationError):
     """The account has no requests left until its quota is renewed or raised; trying again only counts more."""
 
 
+USAGE = "usage"
+"""The group of what a person mistyped: it tells of no trouble with a source."""
+
+
 class PartitionUnknown(ConfigurationError):
-    """A partition that was asked for by name does not exist on the platform."""
+    """A partition that was asked for by name does not exist on the platform, or can be none."""
+
+    group = USAGE
 
 
 class DatabaseUnavailable(ConfigurationError):

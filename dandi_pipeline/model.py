@@ -11,8 +11,9 @@ from datetime import datetime, timezone
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from dandi_pipeline.errors import PipelineError, UnexpectedPayload
-from dandi_pipeline.http import Budgets, Traffic
+from dandi_pipeline.http import Budgets, RateLimit, Traffic
 from dandi_pipeline.settings import PlatformSettings, Settings, Source
+from dandi_pipeline.text import storable
 
 Column = str | int | bool | None
 """A typed column's value. Instants are strings as `instant()` spells them, so both databases sort them."""
@@ -36,17 +37,24 @@ Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 
+def everything(metadata: Any) -> Any:
+    """Return all of a record's metadata: what counts as content unless a platform says otherwise."""
+    return metadata
+
+
 @dataclass(frozen=True, slots=True)
 class RecordKind:
     """One kind of record: its name in the change feed, its part, and the columns that identify it.
 
-    `key` is empty for a kind with one record a partition.
+    `key` is empty for a kind with one record a partition. `content` returns what of a record's metadata counts as
+    content: all but what is new at every reading, e.g. an address that expires.
     """
 
     name: str
     part: str
     key: tuple[str, ...]
     fingerprint: tuple[str, ...] = ()
+    content: Callable[[Any], Any] = field(default=everything, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,7 @@ class Listed:
             raise UnexpectedPayload(f"{self.key[:60]!r} is no name of a partition; nothing was written for it")
         if not self.name.isprintable():
             # It is only for people to read, on screens that take no half of a surrogate pair.
-            object.__setattr__(self, "name", self.name.encode(errors="replace").decode())
+            object.__setattr__(self, "name", storable(self.name, "?"))
 
     @classmethod
     def failed(cls, key: Any, failure: PipelineError) -> "Listed":
@@ -262,40 +270,43 @@ Observation = Planned | Expected | Shape | Observed | Unchanged | Outdated | Com
 """What a reading yields. `Settled` comes last, once; a reading that was torn raises `TornRead` instead."""
 
 
-class Description(Protocol):
-    """What a platform is, which it says without asking anybody anything."""
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a platform is: a value, so that nothing is opened to learn it.
+
+    `title` is how people write its name. `parts` can be synced separately; each becomes one Dagster asset. `kinds` are
+    all kinds of record that it delivers; the last is the bulk of it. `partition_noun` is what a partition is called, in
+    words, e.g. "data source"; `spelling` how people tell partitions apart: by `{name}`, or by `{key}`.
+    """
+
+    name: str
+    title: str
+    parts: tuple[str, ...]
+    kinds: tuple[RecordKind, ...]
+    partition_noun: str
+    spelling: str = "{name}"
 
     @property
-    def name(self) -> str:
-        """The platform's name, e.g. "dandi"."""
-        ...
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """What can be synced separately; each becomes one Dagster asset."""
-        ...
-
-    @property
-    def kinds(self) -> tuple[RecordKind, ...]:
-        """Every kind of record that the platform delivers; the last is the bulk of it."""
-        ...
-
-    @property
-    def partition_noun(self) -> str:
-        """What a partition is called here, in words, e.g. "dandiset" or "data source"."""
-        ...
-
-    def partition_key(self, partition: str) -> str:
-        """Return the key that a user's spelling means; raise `ConfigurationError` if it can mean none."""
-        ...
+    def bulk(self) -> RecordKind:
+        """The kind that most records are of."""
+        return self.kinds[-1]
 
 
-class Platform(Description, Protocol):
+class Platform(Protocol):
     """One configured archive or account. Every method may raise the three groups of `errors`."""
+
+    @property
+    def description(self) -> Description:
+        """What the platform is, the same for every archive or account of it."""
+        ...
 
     @property
     def traffic(self) -> Traffic:
         """What has been sent and received so far."""
+        ...
+
+    def partition_key(self, partition: str) -> str:
+        """Return the key that a user's spelling means; raise `ConfigurationError` if it can mean none."""
         ...
 
     def list_partitions(self) -> Sequence[Listed]:
@@ -423,14 +434,16 @@ class FacetRules:
 
 @dataclass(frozen=True, slots=True)
 class PlatformSpec:
-    """What a platform is configured by, and how it is opened.
+    """All that the rest must know of a platform: what it is, what it is configured by, and how it is opened.
 
-    `title` is how people write the platform's name, unless they write it as it is, with a capital; `spelling` how
-    they tell its partitions apart: by `{name}`, or by `{key}`; `facets` what is derived from its records.
+    Nothing is opened nor sent for `partition_key`, which is `Platform.partition_key` of what a source would open, nor
+    for `limits`: for each host or account that the source asks, the rate limit that is most its own. `facets` is
+    what is derived from the platform's records.
     """
 
+    description: Description
     settings: type[PlatformSettings]
     open: Callable[[Source, Settings, Budgets], Platform]
-    title: str | None = None
-    spelling: str = "{name}"
+    partition_key: Callable[[str, Source, Settings], str]
+    limits: Callable[[Source, Settings], Sequence[RateLimit]]
     facets: FacetRules | None = None

@@ -29,8 +29,11 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
 
 
 @pytest.fixture
-def postgresql_url(postgresql_server: PostgresqlServer) -> str:
-    return postgresql_server.create_database()
+def postgresql_url(postgresql_server: PostgresqlServer) -> Iterator[str]:
+    url = postgresql_server.create_database()
+    yield url
+    # Kept until the end, the databases of a whole run take some ten gigabytes, and minutes to delete.
+    postgresql_server.drop_database(url)
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ MUTANTS = (
     Mutant(
         "hidden dandisets count as held",
         "sync/engine.py",
-        "for key, tokens in stored.items() if HIDDEN_TOKEN not in tokens.values()]",
+        "for key, tokens in stored.items() if tokens and HIDDEN_TOKEN not in tokens.values()]",
         "for key, tokens in stored.items()]",
         f"{GUARDS}::test_hidden_dandisets_are_looked_up_a_few_at_a_time_and_are_no_losses",
     ),

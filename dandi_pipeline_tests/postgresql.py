@@ -12,14 +12,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
+import sqlalchemy as sa
 
 _UNPRIVILEGED = "nobody"
 """The server refuses to run as root; any other user that every system has will do."""
 
 _START_TIMEOUT = 60.0
 
-# The shell stops the server as soon as its own standard input ends, that is when the test process does, and clears up.
-_GUARD = '"$@" & server=$!; read -r _; kill -INT "$server"; wait "$server"; rm -rf "$0"'
+# When the shell's standard input ends, which it does with the test process, the shell kills the server and clears up.
+# The server is not to write out its databases first (as for -INT): they are deleted.
+_GUARD = '"$@" & server=$!; read -r _; kill -QUIT "$server"; wait "$server"; rm -rf "$0"'
 
 
 class PostgresqlServer:
@@ -33,6 +35,11 @@ class PostgresqlServer:
         name = f"test_{uuid.uuid4().hex}"
         self.execute(f"CREATE DATABASE {name}")
         return f"postgresql://postgres@/{name}?host={self._socket_folder}"
+
+    def drop_database(self, url: str) -> None:
+        """Delete a database that `create_database` made, and end the sessions on it."""
+        name = sa.make_url(url).database
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     @property
     def version(self) -> str:

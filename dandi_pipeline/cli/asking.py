@@ -1,4 +1,7 @@
-"""The commands that ask the mirror: `query`, `export`, `mcp`, `explore`. What they do is in `dandi_pipeline.query`."""
+"""The commands that ask the mirror: `query`, `changes`, `export`, `mcp`, `explore`.
+
+What they do is in `dandi_pipeline.query`.
+"""
 
 import json
 import os
@@ -10,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dandi_pipeline.cli.options import instant, positive_number
-from dandi_pipeline.cli.output import plain, quantity, screen_width, table, tell
+from dandi_pipeline.cli.options import instant, positive_number, since_when
+from dandi_pipeline.cli.output import screen_width, table, tell
+from dandi_pipeline.text import plain, quantity
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from dandi_pipeline.query import Connection
 
@@ -61,6 +65,69 @@ def query(*, statement: str, form: str, limit: int, timeout: float, as_of: "date
         _SHOWN[form](reading.columns, rows)
         if reading.cut:
             tell(f"Only {quantity(len(rows), 'row')} shown; {_WHY_CUT[reading.cut]}.")
+    return 0
+
+
+_CHANGE = "sequence, at, source, partition, record, key, kind, run_id"
+
+
+@click.command(short_help="List what changed.")
+@click.option(
+    "--since",
+    metavar="WHEN",
+    default="7d",
+    callback=since_when,
+    help="Changes that the mirror took over since then: 12h, 7d, 2w, or 2024-01-01, or an instant (default: 7d).",
+)
+@click.option("--source", metavar="ALIAS", help="Only changes of this source.")
+@click.option(
+    "--dandiset-id", metavar="ID", help="Only changes of this dandiset (of other platforms: of this partition)."
+)
+@click.option(
+    "--record", metavar="NAME", help="Only changes of dandisets, versions or assets: dandiset, version, asset."
+)
+@click.option("--kind", type=click.Choice(["insert", "update", "delete"]), help="Only changes of this kind.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv", "markdown"]),
+    default="table",
+    show_default=True,
+    help="How to show them.",
+)
+@click.option(
+    "--limit", metavar="N", default="1000", callback=positive_number, help="Show the N newest (default: 1000)."
+)
+def changes(
+    *,
+    since: "datetime | timedelta",
+    source: str | None,
+    dandiset_id: str | None,
+    record: str | None,
+    kind: str | None,
+    form: str,
+    limit: int,
+) -> int:
+    """List what the mirror took over, in its order: each insert, update and delete of a record.
+
+    `query` and the view `changes` tell as well what a record was before and after.
+    """
+    from dandi_pipeline.query.frames import default_bounds, newest_changes
+
+    statement, parameters = newest_changes(
+        _CHANGE, since, source=source, dandiset_id=dandiset_id, record=record, kind=kind
+    )
+    with (
+        _connected(None) as mirror,
+        mirror.door.reading(statement, parameters, bounds=default_bounds(limit, None)) as reading,
+    ):
+        rows = reading.rows()[::-1]
+    if rows or form != "table":
+        _SHOWN[form](reading.columns, rows)
+    else:
+        tell("No change.", to=sys.stdout)
+    if reading.cut:
+        tell(f"Only the newest {quantity(len(rows), 'change')} shown; {_WHY_CUT[reading.cut]}.")
     return 0
 
 

@@ -11,18 +11,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from dandi_pipeline.cli.output import in_words, one_line, plain, quantity, screen_width, table, why
+from dandi_pipeline.catalogue import peek_mirror
+from dandi_pipeline.cli.output import in_words, screen_width, table, why
 from dandi_pipeline.cli.progress import Display
+from dandi_pipeline.cli.sources import missing_credential
 from dandi_pipeline.errors import PipelineError
-from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
+from dandi_pipeline.http import LocalBudgets
 from dandi_pipeline.mirror import Mirror, Usage
 from dandi_pipeline.orchestration.history import Freshness, past_syncs
-from dandi_pipeline.platforms.registry import open_platform
+from dandi_pipeline.platforms.registry import PLATFORMS, open_platform
 from dandi_pipeline.settings import Settings, Source
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import SyncPlan, estimated_requests
-from dandi_pipeline.sync.report import PartitionReport, SyncReport, summarize
+from dandi_pipeline.sync.report import Outcome, PartitionReport, SyncReport, summarize
+from dandi_pipeline.text import one_line, plain, quantity
 
 _NEARLY = 0.9
 """The part of a quota from which on it is nearly used up."""
@@ -32,56 +35,41 @@ _NEARLY = 0.9
 class Used:
     """The requests of the present month (UTC) that sources of a platform sent under limits that they share.
 
-    `quota` is how many the platform allows, None if it was not said.
+    `quota` is how many the platform allows, None if it was not said. `requests` is None where that is `unknown`, since
+    the variable of that name, whose token they are counted by, is not set.
     """
 
     platform: str
     sources: tuple[str, ...]
-    requests: int
+    requests: int | None
     quota: int | None
+    unknown: str | None = None
 
     @property
     def nearly_all(self) -> bool:
         """Whether hardly any are left."""
-        return self.quota is not None and self.requests >= _NEARLY * self.quota
+        return self.quota is not None and self.requests is not None and self.requests >= _NEARLY * self.quota
 
 
 def used(sources: Sequence[Source], settings: Settings, usage: Mapping[str, Usage]) -> list[Used]:
     """Return what was used by the sources that share a limit; a platform without any limit has nothing to tell."""
     sharing: dict[str, list[Source]] = {}
     for source in sources:
-        for limit in dict.fromkeys(limits_of(source, settings)):
+        for limit in dict.fromkeys(PLATFORMS[source.platform].limits(source, settings)):
             sharing.setdefault(limit.key, []).append(source)
     calls: dict[tuple[str, ...], int] = {}
     for key, sharers in sharing.items():
         aliases = tuple(source.alias for source in sharers)
         calls[aliases] = calls.get(aliases, 0) + (usage[key].calls if key in usage else 0)
     by_alias = {source.alias: source for source in sources}
-    return [_used([by_alias[alias] for alias in aliases], requests) for aliases, requests in calls.items()]
+    return [_used([by_alias[alias] for alias in aliases], requests, settings) for aliases, requests in calls.items()]
 
 
-def _used(sources: Sequence[Source], requests: int) -> Used:
+def _used(sources: Sequence[Source], requests: int, settings: Settings) -> Used:
     quotas = [quota for source in sources if (quota := source.settings.requests_per_month) is not None]
     aliases = tuple(source.alias for source in sources)
-    return Used(sources[0].platform, aliases, requests, min(quotas, default=None))
-
-
-def limits_of(source: Source, settings: Settings) -> list[RateLimit]:
-    """Return the limit that is most a source's own, of each budget that its platform asks for."""
-    asked = _Asked()
-    open_platform(source, settings, asked).close()
-    return asked.limits
-
-
-class _Asked:
-    """Hands out budgets, and notes for which limits."""
-
-    def __init__(self) -> None:
-        self.limits: list[RateLimit] = []
-
-    def budget(self, *limits: RateLimit) -> RateBudget:
-        self.limits += limits[:1]
-        return LocalBudgets().budget(*limits)
+    unknown = next(filter(None, (missing_credential(source, settings) for source in sources)), None)
+    return Used(sources[0].platform, aliases, None if unknown else requests, min(quotas, default=None), unknown)
 
 
 def preview(source: Source, settings: Settings, options: SyncOptions, watcher: Display, *, quiet: bool) -> SyncReport:
@@ -91,7 +79,7 @@ def preview(source: Source, settings: Settings, options: SyncOptions, watcher: D
     """
     started = time.monotonic()
     with ExitStack() as stack:
-        mirror = Mirror.peek(settings.mirror_database_url)
+        mirror = peek_mirror(settings.mirror_database_url)
         if mirror is not None:
             stack.enter_context(mirror)
         platform = stack.enter_context(
@@ -110,8 +98,8 @@ def preview(source: Source, settings: Settings, options: SyncOptions, watcher: D
             scope=options.scope,
             checked=plan.checked,
             duration_seconds=time.monotonic() - started,
-            partition_noun=platform.partition_noun,
-            record_noun=platform.kinds[-1].name,
+            partition_noun=platform.description.partition_noun,
+            record_noun=platform.description.bulk.name,
             traffic=platform.traffic,
             whole=options.whole,
             tuning=str(options.tuning),
@@ -121,7 +109,11 @@ def preview(source: Source, settings: Settings, options: SyncOptions, watcher: D
 def _would_change(report: PartitionReport, plan: SyncPlan) -> str:
     if report.error is not None:
         return plain(f"Cannot say for {report.describe()}")
+    if report.outcome is Outcome.FRESH:
+        return plain(f"Would leave {report.partition}: still hidden")
     reason = next(item.reason for item in plan.stale if item.key == report.partition)
+    if report.outcome is Outcome.HIDDEN:
+        return plain(f"Would hide {report.partition}: {report.warning} [{reason}]")
     return plain(f"Would sync {report.describe()} [{reason}]")
 
 
@@ -170,7 +162,7 @@ def forecasts(
     """
     pace = _past_pace(settings.dagster_home)
     with ExitStack() as stack:
-        mirror = Mirror.peek(settings.mirror_database_url)
+        mirror = peek_mirror(settings.mirror_database_url)
         if mirror is not None:
             stack.enter_context(mirror)
 
@@ -201,10 +193,11 @@ def _asked(
         plan = Sync(source.alias, platform, mirror, options).plan()
         sent = platform.traffic.requests
     chosen = options.tuning.applied_to(source.settings)
-    requests = sent + estimated_requests(plan, _held(mirror, source), page_size=chosen.page_size)
+    held, limit = _held(mirror, source), options.max_records
+    requests = sent + estimated_requests(plan, held, page_size=chosen.page_size, max_records=limit)
     own, shared = options.tuning.rate_limit, chosen.requests_per_second
     rate = min((rate for rate in (own, shared) if rate is not None), default=pace)
-    limits = [] if rate == own else limits_of(source, settings)
+    limits = [] if rate == own else PLATFORMS[source.platform].limits(source, settings)
     return replace(
         outlook,
         shares=limits[0].key if limits else source.alias,

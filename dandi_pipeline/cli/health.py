@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dandi_pipeline.cli import options as arguments
-from dandi_pipeline.cli.output import in_words, one_line, quantity, tell, why
+from dandi_pipeline.cli.output import in_words, tell, why
+from dandi_pipeline.text import one_line, plain, quantity
 
 if TYPE_CHECKING:
     from dandi_pipeline.cli.forecast import Used
@@ -38,9 +39,9 @@ def health(*, hours: int, as_json: bool) -> int:
     Exit codes: 0 healthy; 1 not; 2 wrong usage or configuration.
     """
     # Imported here, so that --help does not wait for Dagster.
+    from dandi_pipeline.catalogue import peek_mirror
     from dandi_pipeline.cli.forecast import used
-    from dandi_pipeline.cli.sources import configured_sources
-    from dandi_pipeline.mirror import Mirror
+    from dandi_pipeline.cli.sources import configured_sources, not_configured
     from dandi_pipeline.orchestration.history import freshness_of, latest_syncs, past_syncs
 
     settings, sources = configured_sources()
@@ -49,15 +50,16 @@ def health(*, hours: int, as_json: bool) -> int:
     syncs = past_syncs(home, since=now - timedelta(hours=hours))
     latest = latest_syncs(home, [source.alias for source in enabled], limit=_LOOKED_AT)
     with ExitStack() as stack:
-        if mirror := Mirror.peek(settings.mirror_database_url):
+        if mirror := peek_mirror(settings.mirror_database_url):
             stack.enter_context(mirror)
         standing = freshness_of(home, enabled, mirror, now)
         quotas = used(enabled, settings, mirror.usage() if mirror else {})
+        left = not_configured(mirror, sources)
     problems = [*_overdue(enabled, standing, now), *_failing(latest, now), *_nearly_used(quotas)]
     result = {"healthy": not problems, "hours": hours, **_sums(syncs)}
     result |= {"quota_this_month": [asdict(each) for each in quotas]}
     result |= {"overdue": [source.alias for source in enabled if standing[source.alias].is_overdue(now)]}
-    result |= {"problems": problems}
+    result |= {"not_configured": {alias: asdict(held) for alias, held in left.items()}, "problems": problems}
     tell(json.dumps(result, indent=2) if as_json else _text(result), to=sys.stdout)
     return 1 if problems else 0
 
@@ -122,6 +124,7 @@ def _text(result: Mapping[str, Any]) -> str:
         f"Answers 429: {result['throttled']:,}",
         *(f"Used this month by {_used(each)}" for each in result["quota_this_month"]),
         f"Sources overdue: {', '.join(result['overdue']) or 'none'}",
+        *(plain(_left(alias, held)) for alias, held in result["not_configured"].items()),
     ]
     if result["healthy"]:
         return "\n".join([*lines, "Healthy"])
@@ -132,6 +135,13 @@ def _counted(failures: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {group}" for group, count in failures.items())
 
 
+def _left(alias: str, held: Mapping[str, int]) -> str:
+    what = f"{quantity(held['partitions'], 'partition')}, {quantity(held['records'], 'record')}"
+    return f"Not configured any more, but held: {alias} ({what}); `dandi-pipeline forget {alias}` removes it"
+
+
 def _used(each: Mapping[str, Any]) -> str:
+    if each["requests"] is None:
+        return f"{', '.join(each['sources'])} ({each['platform']}): unknown, {each['unknown']} is not set"
     of_quota = "" if each["quota"] is None else f" of {each['quota']:,}, {each['requests'] / each['quota']:.0%}"
     return f"{', '.join(each['sources'])} ({each['platform']}): {each['requests']:,} requests{of_quota}"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dandi_pipeline.cli.options import positive_number
-from dandi_pipeline.cli.output import plain, screen_width, table, tell
+from dandi_pipeline.cli.output import screen_width, table, tell
+from dandi_pipeline.text import plain
 
 if TYPE_CHECKING:
     from dandi_pipeline.orchestration.history import PastSync

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dandi_pipeline.cli.options import selection_of, selection_options
-from dandi_pipeline.cli.output import named, one_line, plain, quantity, screen_width, table, tell
+from dandi_pipeline.cli.output import named, screen_width, table, tell
+from dandi_pipeline.text import one_line, plain, quantity
 
 if TYPE_CHECKING:
-    from dandi_pipeline.mirror import PartitionState
+    from dandi_pipeline.mirror import Held, PartitionState
     from dandi_pipeline.orchestration.history import Freshness, PastSync
     from dandi_pipeline.settings import Source
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 _HEADINGS = ("SOURCE", "PLATFORM", "STATE", "PARTITIONS", "FAILING", "RECORDS", "LAST SYNC (UTC)", "NEXT DUE (UTC)")
 _NUMBERS = {"PARTITIONS", "FAILING", "RECORDS"}
+
+NOT_CONFIGURED = "not configured"
+"""The state of what the mirror still holds of a source that is not configured any more."""
 
 _LOOKED_AT = 20
 """Past syncs of a source among which the newest is looked for that came to an end of its own."""
@@ -36,27 +40,37 @@ _SHOWN = 20
 def inspect_sources(*, as_json: bool, **given: Any) -> int:
     """Show what the mirror and Dagster hold of each source: partitions, records, last sync, next due, last error.
 
-    TARGET and the filters are those of `sync`; disabled sources are shown too. Of a single source everything that is
-    known is shown. Nothing is asked of any platform.
+    TARGET and the filters are those of `sync`; disabled sources are shown too, and without any what the mirror still
+    holds of sources that sources.yaml does not list any more. Of a single source everything that is known is shown.
+    Nothing is asked of any platform.
     """
     # Imported here, so that --help does not wait for Dagster.
-    from dandi_pipeline.cli.sources import configured_sources
-    from dandi_pipeline.mirror import Mirror
-    from dandi_pipeline.orchestration.history import freshness_of, latest_syncs
+    from dandi_pipeline.catalogue import peek_mirror
+    from dandi_pipeline.cli.sources import configured_sources, missing_credential, not_configured
+    from dandi_pipeline.orchestration.history import freshness_of, latest_syncs, shown_partitions
 
     selection = selection_of(given)
     settings, sources = configured_sources()
     chosen = selection.of(sources, with_disabled=True)
+    everything = len(chosen) == len(sources)
     now, home = datetime.now(timezone.utc), settings.dagster_home
     latest = latest_syncs(home, [source.alias for source in chosen], limit=_LOOKED_AT)
     with ExitStack() as stack:
-        if mirror := Mirror.peek(settings.mirror_database_url):
+        if mirror := peek_mirror(settings.mirror_database_url):
             stack.enter_context(mirror)
         standing = freshness_of(home, chosen, mirror, now)
         states = {source.alias: mirror.states(source.alias) if mirror else {} for source in chosen}
+        others = not_configured(mirror, sources) if everything else {}
+        shown = shown_partitions(home, [source.alias for source in chosen])
     found = [
-        _inspected(source, states[source.alias], standing[source.alias], latest[source.alias], now) for source in chosen
+        {
+            **_inspected(source, states[source.alias], standing[source.alias], latest[source.alias], now),
+            **_copied(source, states[source.alias], shown[source.alias]),
+            "credential_missing": missing_credential(source, settings),
+        }
+        for source in chosen
     ]
+    found += [_left(alias, held) for alias, held in others.items()]
     tell(json.dumps(found, indent=2) if as_json else _text(found), to=sys.stdout)
     return 0
 
@@ -77,6 +91,7 @@ def _inspected(
         "partitions_in_dagster": standing.partitions,
         "stale": len({partition for (partition, _), state in states.items() if state.token is None}),
         "hidden": len({partition for (partition, _), state in states.items() if not state.visible}),
+        "changing": sorted({partition for (partition, _), state in states.items() if state.changing_since}),
         "failing": len(failing),
         "records": sum(state.records for state in states.values()),
         "last_sync": _spelled(last.started if last else None),
@@ -89,6 +104,43 @@ def _inspected(
     }
 
 
+def _copied(source: "Source", states: "States", shown: "Collection[str]") -> dict[str, Any]:
+    """Return of how many partitions nothing was ever stored, and which lack some of their parts.
+
+    A partition is known by Dagster as soon as a sync has seen it in a listing, and by the mirror once it has tried.
+    """
+    from dandi_pipeline.platforms.registry import PLATFORMS
+
+    description = PLATFORMS[source.platform].description
+    parts = description.parts
+    known = {partition for partition, _ in states} | set(shown)
+    stored = {
+        partition: [part for part in parts if (partition, part) in states and states[partition, part].generation]
+        for partition in known
+    }
+    return {
+        "partition_noun": description.partition_noun,
+        "never_copied": sum(not there for there in stored.values()),
+        "copied_in_part": sum(0 < len(there) < len(parts) for there in stored.values()),
+    }
+
+
+def _left(alias: str, held: "Held") -> dict[str, Any]:
+    """Return what is told of a source that is not configured any more: nobody looks at it."""
+    return {
+        "alias": alias,
+        "platform": None,
+        "enabled": False,
+        "state": NOT_CONFIGURED,
+        "partitions": held.partitions,
+        "failing": 0,
+        "records": held.records,
+        "last_sync": None,
+        "last_error": None,
+        "errors": [],
+    }
+
+
 def _state(source: "Source", standing: "Freshness", last: "PastSync | None", now: datetime, *, failing: bool) -> str:
     """Say in one word or two how a source stands; the first of these that holds."""
     if not source.enabled:
@@ -97,13 +149,20 @@ def _state(source: "Source", standing: "Freshness", last: "PastSync | None", now
         return "syncing"
     if failing:
         return "failing"
-    if standing.checked is None:
-        return "never synced"
-    if standing.emptied:
-        return "emptied"
+    if standing.checked is None or standing.emptied:
+        return _unseen(standing)
     if standing.is_overdue(now):
         return "overdue"
     return "due" if standing.is_due(now) else "fresh"
+
+
+def _unseen(standing: "Freshness") -> str:
+    """Say how a source stands that no sync has looked at as a whole, or of which nothing is left."""
+    if standing.emptied and (standing.checked or standing.partitions):
+        return "emptied"
+    if standing.in_part_only:
+        return "synced in part"
+    return "unfinished" if standing.missing else "never synced"
 
 
 def _failures(states: "States", syncs: "Sequence[PastSync]") -> list[dict[str, Any]]:
@@ -143,15 +202,32 @@ def _text(found: Sequence[Mapping[str, Any]]) -> str:
         return "\n".join(_details(found[0]))
     lines = [table(_HEADINGS, [_row(each) for each in found], numbers=_NUMBERS, width=screen_width())]
     for each in found:
+        lines += [plain(f"{each['alias']}: {note}") for note in _notes(each)]
         if error := each["last_error"]:
             more = len(each["errors"]) - 1
             lines.append(f"{each['alias']}: {_in_words(error)}{f' (and {more:,} more)' if more else ''}")
     return "\n".join(lines)
 
 
+def _notes(each: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the table has no column for."""
+    if each["state"] == NOT_CONFIGURED:
+        yield f"sources.yaml does not list it any more; `dandi-pipeline forget {each['alias']}` removes what is held"
+        return
+    if each["never_copied"]:
+        yield f"{quantity(each['never_copied'], each['partition_noun'])} never copied"
+    if each["credential_missing"]:
+        yield _unknown(each["credential_missing"])
+
+
+def _unknown(variable: str) -> str:
+    return f"whether its token is accepted is unknown: {variable} is not set here"
+
+
 def _row(each: Mapping[str, Any]) -> tuple[str, ...]:
     counts = (f"{each[name]:,}" for name in ("partitions", "failing", "records"))
-    return (each["alias"], each["platform"], each["state"], *counts, _minute(each["last_sync"]) or "never", _due(each))
+    synced = _minute(each["last_sync"]) or ("" if each["state"] == NOT_CONFIGURED else "never")
+    return (each["alias"], each["platform"] or "", each["state"], *counts, synced, _due(each))
 
 
 def _details(each: Mapping[str, Any]) -> Iterator[str]:
@@ -164,10 +240,13 @@ def _details(each: Mapping[str, Any]) -> Iterator[str]:
             ("Platform", each["platform"]),
             ("State", each["state"]),
             ("Partitions", f"{each['partitions']:,} ({counts}); {each['partitions_in_dagster']:,} in Dagster"),
+            ("Never copied", _never_copied(each)),
+            ("Still changing", ", ".join(each["changing"])),
             ("Records", f"{each['records']:,}"),
             ("Last sync (UTC)", synced if each["last_sync"] else "never"),
             ("Looked at (UTC)", _minute(each["checked"]) or "never"),
             ("Next due (UTC)", _due(each)),
+            ("Token", _unknown(each["credential_missing"]) if each["credential_missing"] else ""),
             ("Errors", "" if each["errors"] else "none"),
         ]
     )
@@ -176,6 +255,11 @@ def _details(each: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"    {_minute(error['at'])}: {_in_words(error)}" for error in each["errors"][:_SHOWN])
     if len(each["errors"]) > _SHOWN:
         yield f"    and {len(each['errors']) - _SHOWN:,} more: --json has all"
+
+
+def _never_copied(each: Mapping[str, Any]) -> str:
+    told = [quantity(each["never_copied"], each["partition_noun"])] if each["never_copied"] else []
+    return "; ".join(told + ([f"parts of {each['copied_in_part']:,} more"] if each["copied_in_part"] else []))
 
 
 def _in_words(error: Mapping[str, Any]) -> str:

@@ -13,15 +13,16 @@ INTERRUPTED = 130
 """The exit code of what was interrupted."""
 
 _AGAIN_SECONDS = 0.05
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _WAITING = "Interrupted: waiting for the requests in flight; Ctrl-C again ends at once"
 _AT_ONCE = "Error: ended at once; what was committed stays, the next sync does the rest"
 
 
 @contextmanager
 def interrupts_heeded(say: Callable[[str], None], *, give_up: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Let the first interrupt (Ctrl-C, SIGTERM) meanwhile be answered by a line, and end the process at the second.
+    """Let the first interrupt meanwhile be answered by a line, and end the process at the second.
 
+    An interrupt is Ctrl-C, SIGTERM, or SIGHUP, which a terminal sends that is closed.
     `say` writes the line; `give_up` is called before the end.
     """
     if current_thread() is not main_thread():

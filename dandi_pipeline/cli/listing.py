@@ -1,4 +1,4 @@
-"""`dandi-pipeline list`: the sources there are, and every name by which they can be selected."""
+"""`dandi-pipeline list` and `forget`: the sources there are, and what is held of those that are none any more."""
 
 import json
 import sys
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dandi_pipeline.cli.output import in_words, screen_width, table, tell
+from dandi_pipeline.text import plain, quantity
 
 if TYPE_CHECKING:
     from dandi_pipeline.settings import Source
@@ -76,3 +77,60 @@ def _text(sources: "Sequence[Source]") -> str:
 def _row(source: "Source") -> tuple[str, ...]:
     labels = [getattr(source, attribute) or "" for attribute, _ in LABELS.values()]
     return (source.alias, *labels, in_words(source.every), "yes" if source.enabled else "no")
+
+
+FORGOTTEN = "forget"
+"""What stands in the change feed in place of a run's id."""
+
+
+@click.command(short_help="Remove what is held of a source that is not configured any more.")
+@click.argument("source")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--with-history", is_flag=True, help="Remove what the change feed tells of it as well.")
+def forget(*, source: str, yes: bool, with_history: bool) -> int:
+    """Remove all that the mirror holds of SOURCE, which sources.yaml must not list any more, and its partitions in
+    Dagster.
+
+    The change feed keeps what is deleted, as of any deletion, unless --with-history is given. Runs stay in Dagster's
+    history. What is interrupted is done by running it again.
+
+    Exit codes: 0 done; 1 not confirmed, or a sync is under way; 2 wrong usage or configuration.
+    """
+    from dandi_pipeline.catalogue import open_mirror, peek_mirror
+    from dandi_pipeline.cli.sources import configured_sources
+    from dandi_pipeline.errors import ConfigurationError
+    from dandi_pipeline.orchestration.sources import forget_partitions
+
+    settings, sources = configured_sources()
+    if source in {each.alias for each in sources}:
+        raise ConfigurationError(f"{source} is configured, so the next sync would copy it again; take it out first")
+    mirror = peek_mirror(settings.mirror_database_url)
+    if mirror is None:
+        raise ConfigurationError("there is no mirror yet; dandi-pipeline sync makes it")
+    with mirror:
+        held = mirror.held()
+        if source not in held and not (with_history and mirror.has_history(source)):
+            left = ", ".join(sorted(held.keys() - {each.alias for each in sources})) or "nothing else"
+            raise ConfigurationError(
+                f"the mirror holds nothing of {source!r}; of what is not configured it holds {left}"
+            )
+    there = held.get(source)
+    what = f"{quantity(there.partitions, 'partition')}, {quantity(there.records, 'record')}" if there else "its history"
+    if not (yes or _confirmed(f"Remove {what} of {plain(source)}?")):
+        return 1
+    with open_mirror(settings.mirror_database_url) as writable:
+        removed = len(list(writable.forget(source, run_id=FORGOTTEN, with_history=with_history)))
+    shown = forget_partitions(settings.dagster_home, source)
+    kept = "" if with_history else "; the change feed keeps what was deleted"
+    tell(
+        f"{quantity(removed, 'partition')} of {plain(source)} removed, {shown:,} taken out of Dagster{kept}",
+        to=sys.stdout,
+    )
+    return 0
+
+
+def _confirmed(question: str) -> bool:
+    """Ask a person; without a terminal nobody can answer."""
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Confirm it with --yes.")
+    return click.confirm(question, default=False, err=True)

@@ -11,19 +11,20 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from dandi_pipeline.cli.asking import explore, export, mcp, query
+from dandi_pipeline.cli.asking import changes, explore, export, mcp, query
 from dandi_pipeline.cli.guides import cheatsheet, examples, quick
 from dandi_pipeline.cli.health import health
 from dandi_pipeline.cli.history import history
 from dandi_pipeline.cli.inspect import inspect_sources
 from dandi_pipeline.cli.interrupts import INTERRUPTED
-from dandi_pipeline.cli.listing import list_targets
-from dandi_pipeline.cli.output import one_line, tell, tolerate_any_encoding
+from dandi_pipeline.cli.listing import forget, list_targets
+from dandi_pipeline.cli.output import tell, tolerate_any_encoding
 from dandi_pipeline.cli.stats import stats
 from dandi_pipeline.cli.sync import sync
 from dandi_pipeline.cli.ui import ui
 from dandi_pipeline.cli.verify import verify
 from dandi_pipeline.errors import PipelineError, PlatformUnreachable
+from dandi_pipeline.text import one_line
 
 PROGRAM = "dandi-pipeline"
 WRONG_USAGE, NOBODY_READS = 2, 141
@@ -65,6 +66,8 @@ for _command in (
     inspect_sources,
     health,
     stats,
+    forget,
+    changes,
     query,
     export,
     explore,

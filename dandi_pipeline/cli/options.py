@@ -1,16 +1,18 @@
 """The options that commands share: how values are spelled, which sources they select, how hard a platform is asked."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from dandi_pipeline.instants import written_moment
+
 if TYPE_CHECKING:
     from dandi_pipeline.cli.sources import Selection
-    from dandi_pipeline.settings import Tuning
+    from dandi_pipeline.settings import Source, Tuning
 
 
 class Grouped(click.Command):
@@ -43,11 +45,6 @@ class Shown:
     as_json: bool
 
 
-_INSTANT = re.compile(
-    r"(?P<date>\d{4}-\d{2}-\d{2})"
-    r"(?:[T ](?P<time>\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?) ?(?P<zone>Z|[+-]\d{2}:?\d{2})?)?",
-    re.IGNORECASE | re.ASCII,
-)
 _POSITIVE_NUMBER = re.compile(r"\+?0*[1-9][0-9]{0,17}")
 _RATE = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,3})?", re.ASCII)
 _EXAMPLES = "2024-01-01 or 2024-01-01T12:00:00Z"
@@ -57,14 +54,30 @@ def instant(context: click.Context, parameter: click.Parameter, text: str | None
     """Return a date's midnight, or a date and time, in UTC unless it names another zone."""
     if text is None:
         return None
-    match = _INSTANT.fullmatch(text.strip())
-    if match is None:
-        raise click.BadParameter(f"{text!r} is not a date; write {_EXAMPLES}", context, parameter)
     try:
-        return _instant(match)
+        found = written_moment(text)
     except (ValueError, OverflowError) as error:
         message = f"{text!r} does not exist ({error}); write {_EXAMPLES}"
         raise click.BadParameter(message, context, parameter) from error
+    if found is None:
+        raise click.BadParameter(f"{text!r} is not a date; write {_EXAMPLES}", context, parameter)
+    return found
+
+
+def since_when(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | timedelta | None:
+    """Return how long ago, such as 7d or weekly, or what `instant` takes."""
+    from dandi_pipeline.settings.values import interval
+
+    if text is None:
+        return None
+    try:
+        return interval(text.strip())
+    except ValueError:
+        pass
+    try:
+        return instant(context, parameter, text)
+    except click.BadParameter as error:
+        raise click.BadParameter(f"{error.message}, or how long ago: 12h, 7d, 2w", context, parameter) from None
 
 
 def positive_number(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
@@ -100,15 +113,6 @@ def positive_rate(context: click.Context, parameter: click.Parameter, text: str 
     if match is None or float(match[0]) == 0:
         raise click.BadParameter(f"{text!r} is not a number of requests a second, such as 3 or 0.5", context, parameter)
     return float(match[0])
-
-
-def _instant(match: re.Match[str]) -> datetime:
-    # Spelled out in full, because Python 3.10 reads neither a 'Z' nor a fraction of any other length.
-    time, _, fraction = (match["time"] or "00:00").partition(".")
-    time += ":00" if time.count(":") == 1 else ""
-    zone = (match["zone"] or "Z").upper().replace(":", "")
-    zone = "+00:00" if zone == "Z" else f"{zone[:3]}:{zone[3:]}"
-    return datetime.fromisoformat(f"{match['date']}T{time}.{fraction:0<6}{zone}").astimezone(timezone.utc)
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -179,11 +183,13 @@ def tuning_of(
 
 _SELECTION_OPTIONS = (
     click.option("--platform", metavar="NAME", help="Only sources of this platform."),
-    click.option("--app", metavar="NAME", help="Only sources of this application."),
+    click.option("--app", metavar="NAME", help="Only sources of this application: its name, or my-app for My App."),
     click.option("--source", metavar="ALIAS", help="Only this source, also if it is disabled."),
     click.option("--component", metavar="NAME", help="Only sources of this component."),
-    click.option("--vault", metavar="NAME", help="Only sources of this vault."),
-    click.option("--user", metavar="NAME", help="Only sources of this user: a name, an e-mail address or team:name."),
+    click.option("--vault", metavar="NAME", help="Only sources of this vault: its name or its id."),
+    click.option(
+        "--user", metavar="NAME", help="Only sources of this user: a name, an e-mail address, team:name, or an id."
+    ),
     click.option("--only-enabled", is_flag=True, help="Leave out disabled sources even where they are named."),
 )
 
@@ -200,3 +206,12 @@ def selection_of(given: dict[str, Any]) -> "Selection":
     from dandi_pipeline.cli.sources import Selection
 
     return Selection(**{item.name: given.pop(item.name) for item in fields(Selection) if item.name in given})
+
+
+def refuse_for_others(given: Sequence[str], chosen: "Sequence[Source]") -> None:
+    """Refuse options that only DANDI knows where sources of other platforms are chosen as well."""
+    others = [source.alias for source in chosen if source.platform != "dandi"]
+    if given and others:
+        raise click.UsageError(
+            f"{', '.join(given)}: for DANDI alone, and {', '.join(others)} would be taken too; add --platform dandi."
+        )

@@ -1,40 +1,34 @@
-"""Text for people: safe for the terminal, in tables, in words, and the block that closes a sync."""
+"""Text for people: in tables, in words, and the block that closes a sync."""
 
+import errno
 import os
 import sys
-import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 from dandi_pipeline.sync.report import Problem, SyncReport, Tally
+from dandi_pipeline.text import one_line, quantity
 
 if TYPE_CHECKING:
     from dandi_pipeline.orchestration.history import Freshness
 
 
-def plain(text: str) -> str:
-    """Return `text` as one line, with every character that is not meant to be seen spelled out.
-
-    That is control characters and escape sequences, line breaks, marks that turn the writing direction, and
-    halves of surrogate pairs: `\\x1b[2J` is shown, not obeyed.
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _spelled_out(char) for char in text)
-
-
-def one_line(text: str) -> str:
-    """Return a message that may have been wrapped as one plain line."""
-    return plain(" ".join(text.split()))
-
-
 def tell(line: str, *, to: TextIO | None = None) -> None:
-    """Write one line at once, to standard error unless said otherwise: standard output is for results."""
+    """Write one line at once, to standard error unless said otherwise: standard output is for results.
+
+    A terminal that is gone takes nothing more, which is no reason not to end in order.
+    """
     stream = to or sys.stderr
-    stream.write(line + "\n")
-    stream.flush()
+    try:
+        stream.write(line + "\n")
+        stream.flush()
+    except OSError as error:
+        if error.errno != errno.EIO or stream is not sys.stderr:
+            raise
+        # What is buffered is written again at the end of the process, and would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def screen_width() -> int | None:
@@ -50,17 +44,6 @@ def tolerate_any_encoding() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def quantity(count: int, noun: str) -> str:
-    """Return a count with its noun, e.g. "1 dandiset" or "1,203 assets"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _spelled_out(char: str) -> str:
-    if unicodedata.category(char) == "Zs":
-        return " "
-    return char.encode("unicode_escape").decode("ascii")
 
 
 Row = Sequence[str]
@@ -104,12 +87,14 @@ def in_words(span: timedelta) -> str:
 
 def why(standing: "Freshness", now: datetime) -> str:
     """Say why a source is due or not, e.g. "last looked at 2 h ago, every 15 min"."""
-    if standing.checked is None:
-        return "never synced"
-    if standing.emptied:
+    if standing.in_part_only and standing.partly is not None and not standing.emptied:
+        return f"only parts of it were synced, the last {in_words(now - standing.partly)} ago"
+    if standing.emptied and (standing.checked or standing.partitions):
         return "the mirror holds nothing of it"
     if standing.missing:
-        return f"the mirror lacks {standing.missing:,} of its {standing.partitions:,} partitions"
+        return f"the mirror lacks {standing.missing:,} of its {quantity(standing.partitions, 'partition')}"
+    if standing.checked is None:
+        return "never synced"
     due = "" if standing.is_due(now) else f", due in {in_words(standing.checked + standing.every - now)}"
     return f"last looked at {in_words(now - standing.checked)} ago, every {in_words(standing.every)}{due}"
 

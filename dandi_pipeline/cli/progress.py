@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from threading import RLock, Timer
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeAlias
 
-from dandi_pipeline.cli.output import one_line, plain, quantity, tell
+from dandi_pipeline.cli.output import tell
 from dandi_pipeline.sync.progress import Stage
+from dandi_pipeline.text import one_line, plain, quantity
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -205,8 +206,8 @@ class Bars:
         """Write one line above the bars."""
         from tqdm import tqdm
 
-        with self._lock:
-            tqdm.write(line, file=to or sys.stderr)
+        with self._lock, tqdm.external_write_mode(file=to or sys.stderr):
+            tell(line, to=to)
 
     def call_out(self, line: str) -> None:
         """Write one line at once, above the bars."""

@@ -19,16 +19,17 @@ from datetime import datetime, timezone
 from threading import Lock
 from typing import Any
 
+from dandi_pipeline.catalogue import open_mirror, peek_mirror
 from dandi_pipeline.cli.forecast import forecast_json, forecast_table, forecasts
 from dandi_pipeline.cli.interrupts import INTERRUPTED, interrupts_heeded
 from dandi_pipeline.cli.options import Shown
-from dandi_pipeline.cli.output import RULE, byte_size, heading, in_one_line, one_line, plain, quantity, tell, why
-from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.cli.output import RULE, byte_size, heading, in_one_line, tell, why
 from dandi_pipeline.orchestration.history import Freshness, freshness_of
-from dandi_pipeline.orchestration.launch import sigterm_interrupts
+from dandi_pipeline.orchestration.launch import signals_interrupt
 from dandi_pipeline.settings import Settings, Source
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.report import SyncReport, Tally
+from dandi_pipeline.text import one_line, plain, quantity
 
 _ERROR = "Error: "
 
@@ -204,11 +205,17 @@ def _verdict(ends: Mapping[str, Ended]) -> Iterator[str]:
     if not ends:
         yield "Nothing was due"
         return
+    yield from (line for alias, end in ends.items() for line in _incomplete(alias, end))
     if not problems:
         yield "Sync completed successfully"
         return
     yield f"Sync completed with {quantity(len(problems), 'error')}:"
     yield from (f"  {problem}" for problem in problems)
+
+
+def _incomplete(alias: str, end: Ended) -> Iterator[str]:
+    for item in end.report.incomplete if end.report is not None else ():
+        yield f"{alias}: {item.partition} read in part, to be synced again: {one_line(item.message)}"
 
 
 def _problems(alias: str, end: Ended) -> Iterator[str]:
@@ -230,7 +237,7 @@ def sync_several(
     if not (shown.dry_run or only_due):
         return _sync(sources, options, shown)
     # A sync may have to upgrade the mirror; a dry run only looks.
-    look = Mirror.peek if shown.dry_run else Mirror.open
+    look = peek_mirror if shown.dry_run else open_mirror
     with look(settings.mirror_database_url) or nullcontext() as mirror:
         standing = freshness_of(settings.dagster_home, sources, mirror, now)
     if shown.dry_run:
@@ -246,7 +253,7 @@ def sync_several(
 def _sync(sources: Sequence[Source], options: SyncOptions, shown: Shown) -> int:
     started = time.monotonic()
     children = Children(options.tuning.max_concurrent or _AT_ONCE)
-    with interrupts_heeded(tell, give_up=children.kill), sigterm_interrupts():
+    with interrupts_heeded(tell, give_up=children.kill), signals_interrupt():
         ends = children.run([Child(source, options, shown.verbose) for source in _interleaved(sources)])
     ordered = {source.alias: ends[source.alias] for source in sources}
     seconds = time.monotonic() - started

@@ -4,12 +4,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dandi_pipeline.cli.progress import Wording
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.platforms.dandi.records import ASSETS, DANDISETS
-from dandi_pipeline.platforms.registry import PLATFORMS, SETTINGS, described
-from dandi_pipeline.settings import Settings, Source, load_sources, unknown
+from dandi_pipeline.platforms.registry import PLATFORMS, SETTINGS
+from dandi_pipeline.settings import Settings, Source, load_sources, slug, unknown
+
+if TYPE_CHECKING:
+    from dandi_pipeline.mirror import Held, Mirror
 
 
 def configured_sources() -> tuple[Settings, tuple[Source, ...]]:
@@ -18,25 +22,22 @@ def configured_sources() -> tuple[Settings, tuple[Source, ...]]:
     return settings, load_sources(settings.sources_path, SETTINGS)
 
 
-_PLATFORM = "dandi"
+def missing_credential(source: Source, settings: Settings) -> str | None:
+    """Return the environment variable that a source's token is to be in, where it is not set."""
+    name: str | None = source.settings.required_credential
+    return None if name is None or settings.credential(name) else name
 
 
-def configured_archive() -> tuple[Settings, Source]:
-    """Return the settings, and the source to sync: the first enabled one of the DANDI platform.
-
-    Raises ConfigurationError if there is none, or if a setting or the sources file is wrong.
-    """
-    settings, sources = configured_sources()
-    for source in sources:
-        if source.platform == _PLATFORM and source.enabled:
-            return settings, source
-    raise ConfigurationError(f"{settings.sources_path}: no enabled source has 'platform: {_PLATFORM}'; enable one")
+def not_configured(mirror: "Mirror | None", sources: Sequence[Source]) -> dict[str, "Held"]:
+    """Return what the mirror holds of sources that are not configured (any more), by their aliases."""
+    configured = {source.alias for source in sources}
+    return {alias: held for alias, held in (mirror.held() if mirror else {}).items() if alias not in configured}
 
 
 def dandiset_keys(partitions: Sequence[str], source: Source, settings: Settings) -> tuple[str, ...]:
     """Return each dandiset's key once, in the order given; ConfigurationError for what cannot be an identifier."""
-    with described(source, settings) as platform:
-        return tuple(dict.fromkeys(platform.partition_key(partition) for partition in partitions))
+    key_of = PLATFORMS[source.platform].partition_key
+    return tuple(dict.fromkeys(key_of(partition, source, settings) for partition in partitions))
 
 
 def parts(*, dandisets_only: bool, assets_only: bool) -> tuple[str, ...]:
@@ -46,23 +47,17 @@ def parts(*, dandisets_only: bool, assets_only: bool) -> tuple[str, ...]:
     return (ASSETS,) if assets_only else ()
 
 
-def wording_of(source: Source, settings: Settings, parts: Sequence[str], *, dry_run: bool) -> Wording:
+def wording_of(source: Source, parts: Sequence[str], *, dry_run: bool) -> Wording:
     """Return what the steps of a sync of these parts (none: of all) are called."""
-    with described(source, settings) as platform:
-        bulk, noun = platform.kinds[-1], platform.partition_noun
+    platform = PLATFORMS[source.platform].description
     return Wording(
-        platform=title_of(source.platform),
-        partition_noun=noun,
-        record_noun=bulk.name,
-        spelling=PLATFORMS[source.platform].spelling,
-        with_records=not parts or bulk.part in parts,
+        platform=platform.title,
+        partition_noun=platform.partition_noun,
+        record_noun=platform.bulk.name,
+        spelling=platform.spelling,
+        with_records=not parts or platform.bulk.part in parts,
         dry_run=dry_run,
     )
-
-
-def title_of(platform: str) -> str:
-    """Return a platform's name as people write it."""
-    return PLATFORMS[platform].title or platform.capitalize()
 
 
 ALL = "all"
@@ -79,6 +74,9 @@ _FILTERS = {
     "user": "user",
 }
 """The filters, as options are called, and where a source says it."""
+
+_IDS = {"vault": "vault_id", "user": "user_id"}
+"""Where a source says another word for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +149,15 @@ class Selection:
 
 
 def _is(source: Source, attribute: str, wanted: str) -> bool:
-    value: str | None = getattr(source, attribute)
-    return value is not None and value.casefold() == wanted.casefold()
+    return wanted.casefold() in _spellings(source, attribute)
+
+
+def _spellings(source: Source, attribute: str) -> set[str]:
+    """Return what a source may be meant by: its word, the id beside it, an application by its slug as well."""
+    words: list[str | None] = [getattr(source, attribute), getattr(source, _IDS.get(attribute, attribute))]
+    if attribute == "application" and source.application is not None:
+        words.append(slug(source.application))
+    return {word.casefold() for word in words if word is not None}
 
 
 def _enabled(sources: Sequence[Source]) -> list[Source]:
@@ -166,7 +171,7 @@ def _names(attribute: str, sources: Sequence[Source]) -> list[str]:
 
 def _require_known(name: str, wanted: str, sources: Sequence[Source]) -> None:
     names = _names(_FILTERS[name], sources)
-    if wanted.casefold() not in {known.casefold() for known in names}:
+    if not any(_is(source, _FILTERS[name], wanted) for source in sources):
         problem = unknown(f"--{name}", wanted, names) if names else f"--{name} {wanted}: no source has any"
         raise ConfigurationError(problem)
 

@@ -10,7 +10,8 @@ import click
 
 from dandi_pipeline.cli import options as arguments
 from dandi_pipeline.cli.options import selection_of, selection_options
-from dandi_pipeline.cli.output import byte_size, counter_heading, plain, quantity, screen_width, table, tell
+from dandi_pipeline.cli.output import byte_size, counter_heading, screen_width, table, tell
+from dandi_pipeline.text import plain, quantity
 
 if TYPE_CHECKING:
     from dandi_pipeline.http import Traffic

@@ -16,6 +16,7 @@ from dandi_pipeline.cli.options import (
     Shown,
     instant,
     positive_number,
+    refuse_for_others,
     selection_of,
     selection_options,
     tuning_of,
@@ -117,7 +118,7 @@ def sync(context: click.Context, /, **given: Any) -> int:
 
     settings, sources = configured_sources()
     chosen = selection_of(given).of(sources)
-    _refuse_for_others(context, chosen)
+    refuse_for_others([option for name, option in _OF_DANDI.items() if context.params[name]], chosen)
     shown = Shown(**{item.name: given.pop(item.name) for item in fields(Shown)})
     only_due, options = given.pop("only_due"), _options(chosen[0], settings, **given)
     if len(chosen) == 1 and not only_due:
@@ -125,16 +126,6 @@ def sync(context: click.Context, /, **given: Any) -> int:
     from dandi_pipeline.cli.several import sync_several
 
     return sync_several(chosen, settings, options, shown, only_due=only_due)
-
-
-def _refuse_for_others(context: click.Context, chosen: "Sequence[Source]") -> None:
-    """Refuse what only one platform knows where others are chosen as well."""
-    given = [option for name, option in _OF_DANDI.items() if context.params[name]]
-    others = [source.alias for source in chosen if source.platform != "dandi"]
-    if given and others:
-        raise click.UsageError(
-            f"{', '.join(given)}: for DANDI alone, and {', '.join(others)} would be synced too; add --platform dandi."
-        )
 
 
 def _options(
@@ -171,7 +162,7 @@ def _options(
 def _sync_one(source: "Source", settings: "Settings", options: "SyncOptions", shown: Shown) -> int:
     from dandi_pipeline.cli.sources import wording_of
 
-    wording = wording_of(source, settings, options.parts, dry_run=shown.dry_run)
+    wording = wording_of(source, options.parts, dry_run=shown.dry_run)
     opened = display(wording, bars=not (shown.no_progress or shown.verbose), hold=not shown.verbose)
     with opened as watcher, interrupts_heeded(watcher.call_out), warnings_beside(watcher, of_libraries=shown.verbose):
         watcher.say(f"Initializing {wording.platform} client...")

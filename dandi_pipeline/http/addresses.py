@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
 
 from dandi_pipeline.errors import ConfigurationError, ContractError
+from dandi_pipeline.text import excerpt
 
 _HIDDEN = "***"
 _SECRET_PARAMETER = re.compile(r"key|token|secret|signature|password|credential|auth", re.IGNORECASE)
@@ -26,9 +27,7 @@ class Quoting:
         if isinstance(text, bytes):
             text = text.decode(errors="replace")
         # Before cutting, or the cut could leave the first half of a secret behind.
-        start = self._without_secrets(text)[: 8 * longest]
-        line = " ".join("".join(c if c.isprintable() else " " for c in start).split())
-        return line if len(line) <= longest else line[: longest - 1] + "…"
+        return excerpt(self._without_secrets(text), longest)
 
     def url(self, url: str) -> str:
         """Return a URL without user, password and fragment, and with the secrets in its query hidden."""

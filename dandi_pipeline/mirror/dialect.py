@@ -39,11 +39,6 @@ class Dialect(Protocol):
         """Within such a transaction: wait until no other one, of any process, writes to this mirror."""
         ...
 
-    @property
-    def lock_rows(self) -> str:
-        """What a SELECT ends in that keeps others from changing what it returns, until its transaction ends."""
-        ...
-
     def clock(self, connection: sa.Connection) -> float:
         """Return the seconds since 1970 by the clock that all who use the database share."""
         ...

@@ -1,14 +1,15 @@
 """The data dictionary: every table and view that people query, with the meaning of each column.
 
-`PUBLIC` is made from the schema; `docs/data-dictionary.md` shows it (`to_markdown`).
+`public_tables` makes it from the schema; `docs/data-dictionary.md` shows it (`to_markdown`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from dandi_pipeline.mirror.facets import ALL_RULES, FACET_TABLES
-from dandi_pipeline.mirror.schema import METADATA
-from dandi_pipeline.model import FacetColumn, FacetRules, FacetTable
+import sqlalchemy as sa
+
+from dandi_pipeline.mirror.facets import FacetSchema
+from dandi_pipeline.model import FacetColumn, FacetRules, FacetTable, RollUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,40 +170,36 @@ _RECORDS = (
 )
 
 
-def _facet_tables(rules: FacetRules) -> Iterator[PublicTable]:
+def public_tables(facets: FacetSchema) -> Mapping[str, PublicTable]:
+    """Return every table and view that people query, by its name."""
+    derived = (table for rules in facets.rules for table in _facet_tables(rules, facets.metadata))
+    return {table.name: table for table in (*_RECORDS, *derived)}
+
+
+def _facet_tables(rules: FacetRules, metadata: sa.MetaData) -> Iterator[PublicTable]:
     described = {column.name: _public(column) for column in rules.identity}
     for view in rules.views:
         yield PublicTable(view.name, view.meaning, tuple(map(_public, view.columns)))
-    for table in rules.tables:
-        own = {column.name: _public(column) for column in table.columns}
-        yield PublicTable(table.name, table.meaning, _described(table.name, {**described, **_key(table), **own}))
-    for roll_up in rules.roll_ups:
-        own = {column.name: _public(column) for column in roll_up.columns}
-        yield PublicTable(roll_up.name, roll_up.meaning, _described(roll_up.name, {**described, **own}))
+    tables: Iterable[FacetTable | RollUp] = (*rules.tables, *rules.roll_ups)
+    for each in tables:
+        own = {column.name: _public(column) for column in each.columns}
+        key = _key(each) if isinstance(each, FacetTable) else {}
+        yield PublicTable(each.name, each.meaning, _described(metadata.tables[each.name], {**described, **key, **own}))
 
 
 def _key(table: FacetTable) -> dict[str, PublicColumn]:
     return {table.key: PublicColumn(table.key, "the row's key, within this mirror", "17")} if table.key else {}
 
 
-def _described(table: str, meanings: Mapping[str, PublicColumn]) -> tuple[PublicColumn, ...]:
-    return tuple(meanings[column.name] for column in METADATA.tables[table].columns)
+def _described(table: sa.Table, meanings: Mapping[str, PublicColumn]) -> tuple[PublicColumn, ...]:
+    return tuple(meanings[column.name] for column in table.columns)
 
 
 def _public(column: FacetColumn) -> PublicColumn:
     return PublicColumn(column.name, column.meaning, column.example, column.path)
 
 
-PUBLIC: Mapping[str, PublicTable] = {
-    table.name: table for table in (*_RECORDS, *(table for rules in ALL_RULES for table in _facet_tables(rules)))
-}
-"""Every table and view that people query, by its name."""
-
-FACETS: frozenset[str] = frozenset(table.name for table in FACET_TABLES)
-"""Of these, the tables that are derived from metadata."""
-
-
-def to_markdown(tables: Iterable[PublicTable] = tuple(PUBLIC.values())) -> str:
+def to_markdown(tables: Iterable[PublicTable]) -> str:
     """Return the dictionary as sections of Markdown, one a table."""
     return "\n".join(line for table in tables for line in _section(table))
 

@@ -1,7 +1,8 @@
 """Keeps the facets of records: their tables, and their rows in step with the records, in the records' transaction.
 
-What facets there are, and what they mean, the platforms say (`model.py`). Facets hold nothing that could
-not be derived again from stored metadata, so they are not in the change feed, and new rules rebuild them.
+What facets there are, and what they mean, the platforms say (`model.py`); a mirror is opened with their rules. Facets
+hold nothing that could not be derived again from stored metadata, so they are not in the change feed, and new rules
+rebuild them.
 """
 
 import marshal
@@ -20,9 +21,8 @@ import sqlalchemy as sa
 from dandi_pipeline.canonical import NotJson, canonical, parsed
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.mirror.dialect import Dialect, Row
-from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES, Instant
+from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES, Instant, insert, mirror_statistics, partitions
 from dandi_pipeline.model import FacetColumn, FacetRules, Facets, FacetTable, Key, Record, RollUp, Shared
-from dandi_pipeline.platforms.registry import PLATFORMS
 
 BATCH = 1000
 """Rows loaded at a time."""
@@ -56,14 +56,6 @@ facet_states = sa.Table(
     sa.Column("rules", sa.Integer, nullable=False),
 )
 
-ALL_RULES: tuple[FacetRules, ...] = tuple(entry.facets for entry in PLATFORMS.values() if entry.facets is not None)
-
-
-def rules_of(kinds: Iterable[str]) -> FacetRules | None:
-    """Return the rules by which facets of any of these kinds are derived."""
-    named = set(kinds)
-    return next((rules for rules in ALL_RULES if named & rules.derive.keys()), None)
-
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
@@ -75,10 +67,6 @@ class _Layout:
     lists: Mapping[str, tuple[FacetTable, ...]]
     """By the kind of record, or the shared table, that their rows belong to."""
     by_name: Mapping[str, FacetTable]
-
-    @property
-    def here(self) -> str:
-        return f"source = :source AND {self.rules.partition} = :partition"
 
     def referrers(self, shared: FacetTable) -> Iterator[tuple[str, str]]:
         """Yield the tables and columns that hold a shared table's keys."""
@@ -101,9 +89,6 @@ def _layout(rules: FacetRules) -> _Layout:
         lists={name: tuple(tables) for name, tables in lists.items()},
         by_name={table.name: table for table in rules.tables},
     )
-
-
-_LAYOUTS = {id(rules): _layout(rules) for rules in ALL_RULES}
 
 
 # Tables
@@ -152,7 +137,7 @@ def identity(layout: _Layout, table: FacetTable) -> tuple[str, ...]:
     return ("source", rules.partition, *RECORD_TABLES[table.of].key, "ordinal")
 
 
-def _define(layout: _Layout, table: FacetTable) -> sa.Table:
+def _define(metadata: sa.MetaData, layout: _Layout, table: FacetTable) -> sa.Table:
     names = identity(layout, table)
     numbers = {"ordinal", *(owner.key for owner in layout.by_name.values() if owner.key)}
     identifying = [_number_column(name) if name in numbers else _text_columns([name])[0] for name in names]
@@ -166,7 +151,7 @@ def _define(layout: _Layout, table: FacetTable) -> sa.Table:
     else:
         unique = [sa.PrimaryKeyConstraint(*spelled, *(column.name for column in table.columns[:1] if _is_link(table)))]
         options["sqlite_with_rowid"] = False
-    return sa.Table(table.name, METADATA, *columns, *unique, *_indexes(table), **options)
+    return sa.Table(table.name, metadata, *columns, *unique, *_indexes(table), **options)
 
 
 def _indexes(table: FacetTable) -> Iterator[sa.Index]:
@@ -176,12 +161,12 @@ def _indexes(table: FacetTable) -> Iterator[sa.Index]:
         yield sa.Index(f"{table.name}_by_{columns[0]}", *columns, sqlite_where=only, postgresql_where=only)
 
 
-def _define_roll_up(layout: _Layout, roll_up: RollUp) -> sa.Table:
+def _define_roll_up(metadata: sa.MetaData, layout: _Layout, roll_up: RollUp) -> sa.Table:
     key = ("source", layout.rules.partition)
     keys = {table.key for table in layout.shared}
     return sa.Table(
         roll_up.name,
-        METADATA,
+        metadata,
         *_text_columns(key),
         *_columns(roll_up.columns),
         sa.Index(f"{roll_up.name}_by_{key[1]}", *reversed(key)),
@@ -193,47 +178,65 @@ def _define_roll_up(layout: _Layout, roll_up: RollUp) -> sa.Table:
     )
 
 
-FACET_TABLES: tuple[sa.Table, ...] = tuple(
-    table
-    for layout in _LAYOUTS.values()
-    for table in (
-        *(_define(layout, table) for table in layout.rules.tables),
-        *(_define_roll_up(layout, roll_up) for roll_up in layout.rules.roll_ups),
-    )
-)
-"""The tables of facets, of all platforms."""
+class FacetSchema:
+    """The tables and views of every facet that a mirror keeps, made from what its platforms describe."""
+
+    def __init__(self, rules: Iterable[FacetRules]) -> None:
+        self.rules = tuple(rules)
+        self.metadata = sa.MetaData()
+        self._layouts = [_layout(each) for each in self.rules]
+        self.tables: tuple[sa.Table, ...] = tuple(
+            table
+            for layout in self._layouts
+            for table in (
+                *(_define(self.metadata, layout, table) for table in layout.rules.tables),
+                *(_define_roll_up(self.metadata, layout, roll_up) for roll_up in layout.rules.roll_ups),
+            )
+        )
+
+    def rules_of(self, kinds: Iterable[str]) -> FacetRules | None:
+        """Return the rules by which facets of any of these kinds are derived."""
+        named = set(kinds)
+        return next((rules for rules in self.rules if named & rules.derive.keys()), None)
+
+    def recreate_tables(self, connection: sa.Connection) -> None:
+        """Create the tables as they are now, empty, in place of those that are there; facets are derived again then.
+
+        For migrations: views must be dropped first.
+        """
+        self.metadata.drop_all(connection)
+        self.metadata.create_all(connection)
+        connection.execute(sa.delete(facet_states))
+        connection.execute(sa.delete(mirror_statistics))
+        for index in self.lookups():
+            index.drop(connection)
+
+    def lookups(self) -> Iterator[sa.Index]:
+        """Yield the indexes that no sync needs while it fills a mirror; `mirror.build_lookups` builds them."""
+        yield from (index for table in self.tables for index in table.indexes if "sha256" in index.columns)
+
+    def drop_views(self, connection: sa.Connection) -> None:
+        """Drop the views that platforms describe."""
+        for rules in self.rules:
+            for view in reversed(rules.views):
+                connection.execute(sa.text(f"DROP VIEW IF EXISTS {view.name}"))
+
+    def create_views(self, connection: sa.Connection) -> None:
+        """Create the views that platforms describe."""
+        for rules in self.rules:
+            for view in rules.views:
+                connection.execute(sa.text(f"CREATE VIEW {view.name} AS {view.select}"))
+
+    def forget(self, connection: sa.Connection, dialect: Dialect, source: str, partition: str) -> None:
+        """Delete a partition's facets."""
+        named = {"source": source, "partition": partition}
+        for layout in self._layouts:
+            _Writing(connection, dialect, layout, named).delete_all()
+        connection.execute(sa.delete(facet_states).where(*_one(facet_states, source, partition)))
 
 
-def recreate_facet_tables(connection: sa.Connection) -> None:
-    """Create the tables as they are now, empty, in place of those that are there; facets are derived again then.
-
-    For migrations: views must be dropped first.
-    """
-    METADATA.drop_all(connection, FACET_TABLES)
-    METADATA.create_all(connection, FACET_TABLES)
-    for emptied in ("facet_states", "mirror_statistics"):
-        connection.execute(sa.text(f"DELETE FROM {emptied}"))
-    for index in lookups():
-        index.drop(connection)
-
-
-def lookups() -> Iterator[sa.Index]:
-    """Yield the indexes that no sync needs while it fills a mirror; `lookups.build_lookups` builds them."""
-    yield from (index for table in FACET_TABLES for index in table.indexes if "sha256" in index.columns)
-
-
-def drop_facet_views(connection: sa.Connection) -> None:
-    """Drop the views that platforms describe."""
-    for rules in ALL_RULES:
-        for view in reversed(rules.views):
-            connection.execute(sa.text(f"DROP VIEW IF EXISTS {view.name}"))
-
-
-def create_facet_views(connection: sa.Connection) -> None:
-    """Create the views that platforms describe."""
-    for rules in ALL_RULES:
-        for view in rules.views:
-            connection.execute(sa.text(f"CREATE VIEW {view.name} AS {view.select}"))
+def _one(table: sa.Table, source: Any, partition: Any) -> tuple[sa.ColumnElement[bool], ...]:
+    return table.c.source == source, table.c.partition == partition
 
 
 # Rows
@@ -243,7 +246,7 @@ class FacetChanges:
     """The facets of one partition's records as one sync changes them; nothing is written before `apply`."""
 
     def __init__(self, rules: FacetRules, source: str, partition: str) -> None:
-        self._layout = _LAYOUTS[id(rules)]
+        self._layout = _layout(rules)
         self._named = {"source": source, "partition": partition}
         self._records = dict.fromkeys(rules.derive, 0)
         self._positions: dict[str, dict[Key, int]] = {kind: {} for kind in rules.derive}
@@ -443,11 +446,26 @@ class _Writing:
             self._names[name] = (*key, *identity(self._layout, table), *values)
         return self._names[name]
 
+    def _table(self, name: str) -> sa.TableClause:
+        return sa.table(name, *map(sa.column, self._columns(name)))
+
+    def _here(self, table: sa.TableClause) -> sa.ColumnElement[bool]:
+        partition = table.c[self._layout.rules.partition] == self._named["partition"]
+        return sa.and_(table.c.source == self._named["source"], partition)
+
+    def _is_empty(self, table: sa.TableClause) -> bool:
+        held = sa.select(sa.literal(1)).select_from(table).where(self._here(table)).limit(1)
+        return self._connection.execute(held).first() is None
+
+    def _delete(self, table: sa.TableClause, condition: sa.ColumnElement[bool]) -> int:
+        return self._connection.execute(sa.delete(table).where(condition)).rowcount
+
     def next_key(self, table: FacetTable) -> int:
         """Return a key beyond all that there are; the transaction is the only one that writes."""
         if not table.key:
             return 0
-        return int(self._run(f"SELECT coalesce(max({table.key}), 0) + 1 FROM {table.name}").scalar_one())
+        key = self._table(table.name).c[table.key]
+        return int(self._connection.execute(sa.select(sa.func.coalesce(sa.func.max(key), 0) + 1)).scalar_one())
 
     def store_shared(self, table: FacetTable, hashes: Sequence[tuple[str, str]]) -> _Keys:
         """Give every row of a shared table its key: the one that it has already, or the next."""
@@ -461,21 +479,19 @@ class _Writing:
         return _Keys(keys, frozenset(number for number, identity in enumerate(hashes) if identity not in known))
 
     def _known(self, table: FacetTable, hashes: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
-        if self._run(f"SELECT 1 FROM {table.name} WHERE {self._layout.here} LIMIT 1").first() is None:
+        stored = self._table(table.name)
+        if self._is_empty(stored):
             return {}
-        scope = self._layout.rules.scope
-        statement = sa.text(
-            f"SELECT {scope}, hash, {table.key} FROM {table.name}"
-            f" WHERE {self._layout.here} AND {scope} = :scope AND hash IN :hashes"
-        ).bindparams(sa.bindparam("hashes", expanding=True))
+        scope = stored.c[self._layout.rules.scope]
+        held = sa.select(scope, stored.c.hash, stored.c[table.key]).where(self._here(stored))
         wanted: dict[str, list[str]] = {}
         for version, told in hashes:
             wanted.setdefault(version, []).append(told)
         found: dict[tuple[str, str], int] = {}
         for version, told_hashes in wanted.items():
             for start in range(0, len(told_hashes), _LOOKED_UP):
-                values = {**self._named, "scope": version, "hashes": told_hashes[start : start + _LOOKED_UP]}
-                found |= {(row[0], row[1]): row[2] for row in self._connection.execute(statement, values)}
+                those = (scope == version, stored.c.hash.in_(told_hashes[start : start + _LOOKED_UP]))
+                found |= {(row[0], row[1]): row[2] for row in self._connection.execute(held.where(*those))}
         return found
 
     def delete(self, stale: Mapping[str, Sequence[str]]) -> bool:
@@ -483,7 +499,7 @@ class _Writing:
         found = False
         for kind, stagings in stale.items():
             main = self._layout.main[kind]
-            if self._run(f"SELECT 1 FROM {main.name} WHERE {self._layout.here} LIMIT 1").first() is None:
+            if self._is_empty(self._table(main.name)):
                 continue
             for staging in stagings:
                 found = self._delete_staged(kind, main, staging) or found
@@ -491,67 +507,81 @@ class _Writing:
 
     def _delete_staged(self, kind: str, main: FacetTable, staging: str) -> bool:
         key = RECORD_TABLES[kind].key
-        staged = f"EXISTS (SELECT 1 FROM {staging} s WHERE {' AND '.join(f's.{n} = t.{n}' for n in key)})"
-        here = f"t.source = :source AND t.{self._layout.rules.partition} = :partition"
-        spelled = [table for table in self._layout.lists.get(kind, ()) if not _is_keyed(self._layout, table)]
-        keyed = [table for table in self._layout.lists.get(kind, ()) if table not in spelled]
-        for table in spelled:
-            self._run(f"DELETE FROM {table.name} AS t WHERE {here} AND {staged}")
+        staged = sa.table(staging, *map(sa.column, key))
+        for table in self._layout.lists.get(kind, ()):
+            if not _is_keyed(self._layout, table):
+                self._delete_same(self._table(table.name), staged)
         if not main.key:
-            return self._run(f"DELETE FROM {main.name} AS t WHERE {here} AND {staged}").rowcount > 0
+            return self._delete_same(self._table(main.name), staged) > 0
+        here = f"t.source = :source AND t.{self._layout.rules.partition} = :partition"
         same = " AND ".join([here, *(f"t.{name} = s.{name}" for name in key)])
         # Driven by what is staged, as the join in `merge`: it may be little, and the partition much.
         self._run(
-            f"CREATE TEMP TABLE stale_facets AS SELECT DISTINCT t.{main.key} AS stale_key"
+            f"CREATE TEMP TABLE stale_facets AS SELECT DISTINCT t.{main.key} AS stale_key"  # noqa: S608 - the schema's names
             f" FROM {staging} s CROSS JOIN {main.name} t WHERE {same}"
         )
-        for table in keyed:
-            self._run(f"DELETE FROM {table.name} WHERE {main.key} IN (SELECT stale_key FROM stale_facets)")
-        deleted = self._run(f"DELETE FROM {main.name} WHERE {main.key} IN (SELECT stale_key FROM stale_facets)")
+        stale = sa.select(sa.table("stale_facets", sa.column("stale_key")).c.stale_key)
+        for table in self._layout.lists.get(kind, ()):
+            if _is_keyed(self._layout, table):
+                keyed = self._table(table.name)
+                self._delete(keyed, keyed.c[main.key].in_(stale))
+        stored = self._table(main.name)
+        deleted = self._delete(stored, stored.c[main.key].in_(stale))
         self._run("DROP TABLE stale_facets")
-        return deleted.rowcount > 0
+        return deleted > 0
+
+    def _delete_same(self, table: sa.TableClause, staged: sa.TableClause) -> int:
+        """Delete the rows of a table that belong to staged records."""
+        same = sa.select(sa.literal(1)).where(*(column == table.c[column.name] for column in staged.c))
+        return self._delete(table, sa.and_(self._here(table), same.correlate(table).exists()))
 
     def delete_all(self) -> bool:
         """Delete every facet of the partition; return whether there was any."""
-        here = self._layout.here
         deleted = 0
-        for kind, main in self._layout.main.items():
-            for table in self._layout.lists.get(kind, ()):
-                self._run(f"DELETE FROM {table.name} WHERE {self._within(table, main)}")
-            deleted += self._run(f"DELETE FROM {main.name} WHERE {here}").rowcount
-        for shared in self._layout.shared:
-            for table in self._layout.lists.get(shared.name, ()):
-                self._run(f"DELETE FROM {table.name} WHERE {self._within(table, shared)}")
-            self._run(f"DELETE FROM {shared.name} WHERE {here}")
+        for owner in (*self._layout.main.values(), *self._layout.shared):
+            stored = self._table(owner.name)
+            for table in self._layout.lists.get(owner.of or owner.name, ()):
+                listed = self._table(table.name)
+                self._delete(listed, self._within(table, listed, owner, stored))
+            number = self._delete(stored, self._here(stored))
+            deleted += number if owner.of else 0
         for roll_up in self._layout.rules.roll_ups:
-            self._run(f"DELETE FROM {roll_up.name} WHERE {here}")
+            self._clear(roll_up)
         return deleted > 0
 
-    def _within(self, table: FacetTable, owner: FacetTable) -> str:
+    def _clear(self, roll_up: RollUp) -> None:
+        table = sa.table(roll_up.name, sa.column("source"), sa.column(self._layout.rules.partition))
+        self._delete(table, self._here(table))
+
+    def _within(
+        self, table: FacetTable, listed: sa.TableClause, owner: FacetTable, stored: sa.TableClause
+    ) -> sa.ColumnElement[bool]:
         if not _is_keyed(self._layout, table):
-            return self._layout.here
-        return f"{owner.key} IN (SELECT {owner.key} FROM {owner.name} WHERE {self._layout.here})"
+            return self._here(listed)
+        return listed.c[owner.key].in_(sa.select(stored.c[owner.key]).where(self._here(stored)))
 
     def delete_orphans(self) -> None:
         """Delete the partition's shared rows that nothing refers to any more, those first that refer to others."""
         for shared in reversed(self._layout.shared):
+            stored = self._table(shared.name)
             used = (
-                f"NOT EXISTS (SELECT 1 FROM {table} r WHERE r.{column} = {shared.name}.{shared.key})"
-                for table, column in self._layout.referrers(shared)
+                self._refers(referrer, column, stored.c[shared.key])
+                for referrer, column in self._layout.referrers(shared)
             )
-            orphans = " AND ".join([self._layout.here, *used])
+            orphans = sa.and_(self._here(stored), *(~each for each in used))
             for table in self._layout.lists.get(shared.name, ()):
-                self._run(
-                    f"DELETE FROM {table.name} WHERE {shared.key} IN"
-                    f" (SELECT {shared.key} FROM {shared.name} WHERE {orphans})"
-                )
-            self._run(f"DELETE FROM {shared.name} WHERE {orphans}")
+                listed = self._table(table.name)
+                self._delete(listed, listed.c[shared.key].in_(sa.select(stored.c[shared.key]).where(orphans)))
+            self._delete(stored, orphans)
+
+    def _refers(self, referrer: str, column: str, key: sa.ColumnElement[int]) -> sa.Exists:
+        return sa.select(sa.literal(1)).where(self._table(referrer).c[column] == key).correlate(key.table).exists()
 
     def roll_up(self) -> None:
         """Make the partition's sums anew."""
         rules = self._layout.rules
         for roll_up in rules.roll_ups:
-            self._run(f"DELETE FROM {roll_up.name} WHERE {self._layout.here}")
+            self._clear(roll_up)
             columns = ", ".join(column.name for column in roll_up.columns)
             select = roll_up.select.lstrip().removeprefix("SELECT")
             self._run(
@@ -559,8 +589,8 @@ class _Writing:
                 f" SELECT CAST(:source AS TEXT), CAST(:partition AS TEXT), {select}"
             )
 
-    def _run(self, statement: str) -> sa.CursorResult[Any]:
-        return self._connection.execute(sa.text(statement), self._named)
+    def _run(self, statement: str) -> None:
+        self._connection.execute(sa.text(statement), self._named)
 
 
 class _Spool:
@@ -611,62 +641,55 @@ def is_derived(connection: sa.Connection, rules: FacetRules, source: str, partit
 
     They are of the present rules, or there is no record yet.
     """
-    named = {"source": source, "partition": partition}
     found = connection.execute(
-        sa.text("SELECT rules FROM facet_states WHERE source = :source AND partition = :partition"), named
+        sa.select(facet_states.c.rules).where(*_one(facet_states, source, partition))
     ).scalar_one_or_none()
-    return found == rules.number or (found is None and not _has_records(connection, rules, named))
+    return found == rules.number or (found is None and not _has_records(connection, rules, source, partition))
 
 
-def _has_records(connection: sa.Connection, rules: FacetRules, named: Mapping[str, str]) -> bool:
-    return any(
-        connection.execute(
-            sa.text(
-                f"SELECT 1 FROM {RECORD_TABLES[kind].table.name}"
-                f" WHERE source = :source AND {rules.partition} = :partition LIMIT 1"
-            ),
-            named,
-        ).first()
-        for kind in rules.derive
+def _has_records(connection: sa.Connection, rules: FacetRules, source: str, partition: str) -> bool:
+    return any(connection.execute(_records(kind, rules, source, partition).limit(1)).first() for kind in rules.derive)
+
+
+def _records(
+    kind: str, rules: FacetRules, source: Any, partition: Any, *columns: sa.ColumnElement[Any]
+) -> sa.Select[Any]:
+    """Select of a partition's records of a kind these columns, or whether there are any."""
+    table = RECORD_TABLES[kind].table
+    return (
+        sa.select(*columns or [sa.literal(1)])
+        .where(table.c.source == source, table.c[rules.partition] == partition)
+        .select_from(table)
     )
 
 
 def mark_derived(connection: sa.Connection, rules: FacetRules, source: str, partition: str) -> None:
     """Remember that a partition's facets are of the present rules."""
+    statement = insert(connection, facet_states).values(source=source, partition=partition, rules=rules.number)
     connection.execute(
-        sa.text(
-            "INSERT INTO facet_states (source, partition, rules) VALUES (:source, :partition, :rules)"
-            " ON CONFLICT (source, partition) DO UPDATE SET rules = excluded.rules"
-            " WHERE facet_states.rules <> excluded.rules"
-        ),
-        {"source": source, "partition": partition, "rules": rules.number},
+        statement.on_conflict_do_update(
+            index_elements=["source", "partition"],
+            set_={"rules": rules.number},
+            where=facet_states.c.rules != rules.number,
+        )
     )
-
-
-def forget_facets(connection: sa.Connection, dialect: Dialect, source: str, partition: str) -> None:
-    """Delete a partition's facets."""
-    named = {"source": source, "partition": partition}
-    for layout in _LAYOUTS.values():
-        _Writing(connection, dialect, layout, named).delete_all()
-    connection.execute(sa.text("DELETE FROM facet_states WHERE source = :source AND partition = :partition"), named)
 
 
 def outdated(connection: sa.Connection, rules: FacetRules, source: str) -> list[str]:
     """Return the partitions of a source that have records, but not the facets of the present rules."""
-    held = " OR ".join(
-        f"EXISTS (SELECT 1 FROM {RECORD_TABLES[kind].table.name} r"
-        f" WHERE r.source = p.source AND r.{rules.partition} = p.partition)"
-        for kind in rules.derive
+    held = (_records(kind, rules, partitions.c.source, partitions.c.partition).exists() for kind in rules.derive)
+    derived = (
+        sa.select(facet_states)
+        .where(*_one(facet_states, partitions.c.source, partitions.c.partition), facet_states.c.rules == rules.number)
+        .exists()
     )
-    rows = connection.execute(
-        sa.text(
-            f"SELECT DISTINCT p.partition FROM partitions p WHERE p.source = :source AND ({held}) AND NOT EXISTS"
-            " (SELECT 1 FROM facet_states f WHERE f.source = p.source AND f.partition = p.partition"
-            " AND f.rules = :rules) ORDER BY p.partition"
-        ),
-        {"source": source, "rules": rules.number},
+    statement = (
+        sa.select(partitions.c.partition)
+        .distinct()
+        .where(partitions.c.source == source, sa.or_(*held), ~derived)
+        .order_by(partitions.c.partition)
     )
-    return [row[0] for row in rows]
+    return list(connection.execute(statement).scalars())
 
 
 def rebuild_partition(
@@ -676,24 +699,22 @@ def rebuild_partition(
     named = {"source": source, "partition": partition}
     with closing(FacetChanges(rules, source, partition)) as changes:
         for kind in rules.derive:
-            for key, columns, metadata in _stored(connection, dialect, kind, named):
+            for key, columns, metadata in _stored(connection, kind, named):
                 changes.take(kind, key, rules.derive[kind](key, columns, metadata))
         changes.apply(connection, dialect, None)
     mark_derived(connection, rules, source, partition)
 
 
 def _stored(
-    connection: sa.Connection, dialect: Dialect, kind: str, named: Mapping[str, str]
+    connection: sa.Connection, kind: str, named: Mapping[str, str]
 ) -> Iterator[tuple[Key, Mapping[str, Any], Any]]:
     """Yield the stored records of a kind: key, typed columns, parsed metadata."""
     record = RECORD_TABLES[kind]
-    names = (*record.key, *record.values, "metadata")
-    selected = ", ".join(dialect.as_text(record.table.columns[name], name) for name in names)
+    table = record.table
     rows = connection.execute(
-        sa.text(
-            f"SELECT {selected} FROM {record.table.name} WHERE source = :source AND {record.partition} = :partition"
+        sa.select(*(table.c[name] for name in (*record.key, *record.values, "metadata"))).where(
+            table.c.source == named["source"], table.c[record.partition] == named["partition"]
         ),
-        named,
         execution_options={"yield_per": BATCH},
     )
     width = len(record.key)

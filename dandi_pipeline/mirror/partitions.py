@@ -7,8 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dandi_pipeline.mirror.dialect import Dialect
-from dandi_pipeline.mirror.schema import partitions
+from dandi_pipeline.instants import moment_of, spelled
+from dandi_pipeline.mirror.schema import first_syncs, insert, mirror_clock, partitions
+from dandi_pipeline.text import storable
 
 HIDDEN_TOKEN = "hidden"  # noqa: S105 - a state token, not a secret
 """The token of a part that exists but that the platform does not show us."""
@@ -20,7 +21,8 @@ class PartitionState:
 
     `token` None: stale, or never read completely. `generation` is the number of the commit that last changed the
     part, 0 if none has: it only grows, and no two contents share one. `records` counts the rows. `synced_at` is the
-    last commit under a token. `attempts` counts the failures since the last success.
+    last commit under a token. `attempts` counts the failures since the last success. `changing_since` is the first
+    commit, since the last under a token, of rows that changed while they were read.
     """
 
     token: str | None
@@ -33,34 +35,44 @@ class PartitionState:
     failed_at: datetime | None
     error_group: str | None
     error: str | None
+    changing_since: datetime | None = None
 
 
 _STATE = tuple(field.name for field in fields(PartitionState))
-_THIS_PART = "WHERE source = :source AND partition = :partition AND part = :part"
 
 
 def now() -> str:
     """Return the present as records spell instants. For people to read: nothing is ever compared with it."""
-    return datetime.now(timezone.utc).isoformat(timespec="microseconds")[:26] + "Z"
-
-
-def moment(instant: str) -> datetime:
-    """Return the aware moment that a canonical spelling means."""
-    return datetime.fromisoformat(instant[:-1] + "+00:00")
+    return spelled(datetime.now(timezone.utc))
 
 
 def read_states(
-    connection: sa.Connection, dialect: Dialect, source: str, partition: str | None = None
+    connection: sa.Connection, source: str, partition: str | None = None
 ) -> dict[tuple[str, str], PartitionState]:
     """Return the state of every part of a source's partitions (or of one), by (partition, part)."""
-    wanted = [partitions.columns[name] for name in ("partition", "part", *_STATE)]
-    columns = ", ".join(dialect.as_text(column, column.name) for column in wanted)
-    condition = "" if partition is None else " AND partition = :partition"
+    wanted = [partitions.c[name] for name in ("partition", "part", *_STATE)]
+    statement = sa.select(*wanted).where(partitions.c.source == source)
+    if partition is not None:
+        statement = statement.where(partitions.c.partition == partition)
+    return {(row[0], row[1]): _state(row[2:]) for row in connection.execute(statement)}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How many partitions of a source the mirror knows, and how many records it holds of them."""
+
+    partitions: int
+    records: int
+
+
+def read_held(connection: sa.Connection) -> dict[str, Held]:
+    """Return what is held of each source, by its alias."""
     rows = connection.execute(
-        sa.text(f"SELECT {columns} FROM partitions WHERE source = :source{condition}"),
-        {"source": source, "partition": partition},
+        sa.text(
+            "SELECT source, count(DISTINCT partition), sum(records) FROM partitions GROUP BY source ORDER BY source"
+        )
     )
-    return {(row[0], row[1]): _state(row[2:]) for row in rows}
+    return {source: Held(int(partitions), int(records)) for source, partitions, records in rows}
 
 
 class PartitionRows:
@@ -70,10 +82,11 @@ class PartitionRows:
         """Take `named`: the values of source, partition, run_id and at."""
         self._connection = connection
         self._named = named
+        self._here = (partitions.c.source == named["source"], partitions.c.partition == named["partition"])
 
     def advance(self) -> None:
         """Begin the next generation of the mirror; once in a transaction."""
-        self._execute("UPDATE mirror_clock SET commits = commits + 1", {})
+        self._connection.execute(sa.update(mirror_clock).values(commits=mirror_clock.c.commits + 1))
 
     def claim(self, part: str, state: PartitionState | None) -> bool:
         """Give the part the present generation if it is still as `state` saw it; return whether it was.
@@ -82,58 +95,55 @@ class PartitionRows:
         """
         if state is None:
             self._ensure(part)
-        expected = state.generation if state else 0
-        changed = self._execute(
-            "UPDATE partitions SET generation = (SELECT commits FROM mirror_clock)"
-            f" {_THIS_PART} AND generation = :expected",
-            {"part": part, "expected": expected},
-        )
-        return changed == 1
+        present = sa.select(mirror_clock.c.commits).scalar_subquery()
+        expected = partitions.c.generation == (state.generation if state else 0)
+        return self._update(part, expected, generation=present) == 1
 
-    def succeed(self, part: str, *, token: str | None, added: int, visible: bool, clear_failure: bool) -> None:
-        """Store how the part stands after a commit; `added` is by how many its records have grown."""
-        synced = ", synced_at = :at" if token is not None else ""
-        cleared = ", failed_at = NULL, attempts = 0, error_group = NULL, error = NULL" if clear_failure else ""
-        self._execute(
-            "UPDATE partitions SET token = :token, visible = :visible, records = records + :added, run_id = :run_id"
-            f"{synced}{cleared} {_THIS_PART}",
-            {"part": part, "token": token, "visible": visible, "added": added},
-        )
+    def succeed(
+        self, part: str, *, token: str | None, added: int, visible: bool, clear_failure: bool, changing: bool = False
+    ) -> None:
+        """Store how the part stands after a commit; `added` is by how many its records have grown.
+
+        `changing` says that it has no token because it changed while it was read.
+        """
+        values: dict[str, Any] = {"token": token, "visible": visible, "records": partitions.c.records + added}
+        if token is not None:
+            values |= {"synced_at": self._named["at"], "changing_since": None}
+        elif changing:
+            values["changing_since"] = sa.func.coalesce(partitions.c.changing_since, self._named["at"])
+        if clear_failure:
+            values |= {"failed_at": None, "attempts": 0, "error_group": None, "error": None}
+        self._update(part, run_id=self._named["run_id"], **values)
         if token not in (None, HIDDEN_TOKEN):
-            self._execute(
-                "INSERT INTO first_syncs (source, partition, part, at) VALUES (:source, :partition, :part, :at)"
-                " ON CONFLICT (source, partition, part) DO NOTHING",
-                {"part": part},
-            )
+            self._insert_missing(first_syncs, part, at=self._named["at"])
 
     def fail(self, part: str, *, group: str, message: str) -> None:
         """Store that an attempt failed; what the mirror holds and its token stay as they are."""
         self._ensure(part)
-        self._execute(
-            "UPDATE partitions SET failed_at = :at, attempts = attempts + 1, error_group = :group, error = :message,"
-            f" run_id = :run_id {_THIS_PART}",
-            {"part": part, "group": group, "message": _storable(message)},
+        self._update(
+            part,
+            failed_at=self._named["at"],
+            attempts=partitions.c.attempts + 1,
+            error_group=group,
+            error=storable(message),
+            run_id=self._named["run_id"],
         )
 
     def forget(self) -> None:
         """Delete the rows of all parts."""
-        self._execute("DELETE FROM partitions WHERE source = :source AND partition = :partition", {})
+        self._connection.execute(sa.delete(partitions).where(*self._here))
+
+    def _update(self, part: str, *conditions: sa.ColumnElement[bool], **values: Any) -> int:
+        here = (*self._here, partitions.c.part == part, *conditions)
+        return self._connection.execute(sa.update(partitions).where(*here).values(**values)).rowcount
 
     def _ensure(self, part: str) -> None:
-        self._execute(
-            "INSERT INTO partitions (source, partition, part, generation, visible, records, attempts)"
-            " VALUES (:source, :partition, :part, 0, true, 0, 0)"
-            " ON CONFLICT (source, partition, part) DO NOTHING",
-            {"part": part},
-        )
+        self._insert_missing(partitions, part, generation=0, visible=True, records=0, attempts=0)
 
-    def _execute(self, statement: str, values: Mapping[str, Any]) -> int:
-        return self._connection.execute(sa.text(statement), {**self._named, **values}).rowcount
-
-
-def _storable(text: str) -> str:
-    """Spell out what no database takes as text; a message may quote whatever the platform sent."""
-    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
+    def _insert_missing(self, table: sa.Table, part: str, **values: Any) -> None:
+        key = {"source": self._named["source"], "partition": self._named["partition"], "part": part}
+        statement = insert(self._connection, table).values(**key, **values)
+        self._connection.execute(statement.on_conflict_do_nothing(index_elements=list(key)))
 
 
 def _state(values: Sequence[Any]) -> PartitionState:
@@ -142,7 +152,8 @@ def _state(values: Sequence[Any]) -> PartitionState:
         **{
             **state,
             "visible": bool(state["visible"]),
-            "synced_at": state["synced_at"] and moment(state["synced_at"]),
-            "failed_at": state["failed_at"] and moment(state["failed_at"]),
+            "synced_at": state["synced_at"] and moment_of(state["synced_at"]),
+            "failed_at": state["failed_at"] and moment_of(state["failed_at"]),
+            "changing_since": state["changing_since"] and moment_of(state["changing_since"]),
         }
     )

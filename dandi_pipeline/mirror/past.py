@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from dandi_pipeline.mirror.database import Database
 from dandi_pipeline.mirror.dialect import Dialect
-from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable, change_log
+from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable, change_log, first_syncs
 from dandi_pipeline.model import RecordKind
 
 PastRow = dict[str, Any]
@@ -50,10 +50,8 @@ class Past:
 
     def first_syncs(self, part: str) -> Mapping[tuple[str, str], str]:
         """Return since when each partition's part is held completely, by (source, partition)."""
-        columns = f"source, partition, {self._instant('at')}"
-        rows = self._connection.execute(
-            sa.text(f"SELECT {columns} FROM first_syncs WHERE part = :part"), {"part": part}
-        )
+        since = sa.select(first_syncs.c.source, first_syncs.c.partition, first_syncs.c.at)
+        rows = self._connection.execute(since.where(first_syncs.c.part == part))
         return {(row[0], row[1]): row[2] for row in rows}
 
     def rows(self, kind: RecordKind, source: str, partitions: Collection[str] | None = None) -> Iterator[PastRow]:
@@ -76,7 +74,7 @@ class Past:
         columns = ", ".join(self._dialect.as_text(record.table.columns[name], f"t.{name}") for name in names)
         scope = f"t.{record.scope}" if record.scope else "''"
         found = self._stream(
-            f"{_LATER} SELECT {columns} FROM {record.table.name} t LEFT JOIN later l"
+            f"{_LATER} SELECT {columns} FROM {record.table.name} t LEFT JOIN later l"  # noqa: S608 - the schema's names
             f" ON l.partition = t.{record.partition} AND l.scope = {scope} AND l.name = t.{record.name}"
             f" WHERE t.source = :source AND l.sequence IS NULL"
             f" AND t.{record.partition} IN (SELECT partition FROM complete) ORDER BY t.{record.partition}",
@@ -92,7 +90,7 @@ class Past:
     ) -> Iterator[PastRow]:
         before = self._dialect.as_text(change_log.columns["before"], "c.before")
         found = self._stream(
-            f"{_LATER} SELECT c.partition, {before} FROM later l JOIN change_log c ON c.sequence = l.sequence"
+            f"{_LATER} SELECT c.partition, {before} FROM later l JOIN change_log c ON c.sequence = l.sequence"  # noqa: S608 - the schema's names
             " WHERE c.before IS NOT NULL AND c.partition IN (SELECT partition FROM complete) ORDER BY c.partition",
             named,
         )
@@ -103,9 +101,6 @@ class Past:
     def _stream(self, statement: str, named: Mapping[str, str]) -> Iterator[Any]:
         streaming = self._connection.execution_options(stream_results=True, max_row_buffer=1000)
         yield from streaming.execute(sa.text(statement), named)
-
-    def _instant(self, name: str) -> str:
-        return self._dialect.as_text(change_log.columns["at"], name)
 
 
 @contextmanager

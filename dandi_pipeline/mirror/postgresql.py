@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from dandi_pipeline.errors import DatabaseUnavailable, MirrorBusy, MirrorLost, PipelineError, UnexpectedPayload
 from dandi_pipeline.mirror.dialect import Row
-from dandi_pipeline.mirror.schema import Instant, JsonText
+from dandi_pipeline.mirror.schema import CANONICAL, Instant, JsonText
 from dandi_pipeline.model import CellType
 
 # Any number that others who use the same database are unlikely to lock; advisory locks are per database.
@@ -130,11 +130,6 @@ class PostgresqlDialect:
         )
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _WRITERS_LOCK})
 
-    @property
-    def lock_rows(self) -> str:
-        """Lock them for an update."""
-        return " FOR UPDATE"
-
     def clock(self, connection: sa.Connection) -> float:
         """Return the server's time now, not that of the transaction's begin."""
         return float(connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
@@ -145,7 +140,7 @@ class PostgresqlDialect:
             return f"{expression}::text"
         if not isinstance(column.type, Instant):
             return expression
-        return f"to_char({expression} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24\\:MI\\:SS.US\"Z\"')"
+        return CANONICAL.format(expression).replace(":", "\\:")
 
     def json_object(self, members: Sequence[tuple[sa.Column[Any], str]]) -> str:
         """Build the object with `json_build_object`, which keeps nested documents to the letter."""

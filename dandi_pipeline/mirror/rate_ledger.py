@@ -15,8 +15,7 @@ import sqlalchemy as sa
 
 from dandi_pipeline.http.rate_limits import LONGEST_PAUSE, Claim, Grants, RateLimit, Requests, grant, standing_pause
 from dandi_pipeline.mirror.database import Database
-
-_COLUMNS = "key, granted, paused_until, month, calls"
+from dandi_pipeline.mirror.schema import insert, rate_budgets
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ class MirrorLedger:
         """Return what was sent under each limit, by its key."""
         with self._database.reading() as connection:
             now = self._database.dialect.clock(connection)
-            rows = connection.execute(sa.text(f"SELECT {_COLUMNS} FROM rate_budgets ORDER BY key")).all()
+            rows = connection.execute(sa.select(rate_budgets).order_by(rate_budgets.c.key)).all()
         return {row.key: _usage(_entry(row, now), now) for row in rows}
 
     def close(self) -> None:
@@ -113,33 +112,24 @@ class MirrorLedger:
 
     def _lock(self, connection: sa.Connection, keys: Sequence[str]) -> Sequence[sa.Row[Any]]:
         """Return the rows of the keys, in one order for all, so that nobody waits for each other."""
-        statement = sa.text(
-            f"SELECT {_COLUMNS} FROM rate_budgets WHERE key IN :keys ORDER BY key{self._database.dialect.lock_rows}"
-        ).bindparams(sa.bindparam("keys", expanding=True))
-        return connection.execute(statement, {"keys": list(keys)}).all()
+        # SQLite locks no rows: there a transaction that may write is alone.
+        statement = sa.select(rate_budgets).where(rate_budgets.c.key.in_(keys)).order_by(rate_budgets.c.key)
+        return connection.execute(statement.with_for_update()).all()
 
     def _create(self, connection: sa.Connection, keys: set[str]) -> None:
-        connection.execute(
-            sa.text(
-                "INSERT INTO rate_budgets (key, granted, month, calls) VALUES (:key, '{}', '', 0)"
-                " ON CONFLICT (key) DO NOTHING"
-            ),
-            [{"key": key} for key in sorted(keys)],
-        )
+        rows = [{"key": key, "granted": "{}", "month": "", "calls": 0} for key in sorted(keys)]
+        connection.execute(insert(connection, rate_budgets).on_conflict_do_nothing(index_elements=["key"]), rows)
 
     def _store(self, connection: sa.Connection, key: str, entry: _Entry, now: float) -> None:
         connection.execute(
-            sa.text(
-                "UPDATE rate_budgets SET granted = :granted, paused_until = :paused_until, month = :month,"
-                " calls = :calls WHERE key = :key"
-            ),
-            {
-                "key": key,
-                "granted": orjson.dumps(entry.requests).decode(),
-                "paused_until": entry.paused_until,
-                "month": _month(now),
-                "calls": entry.calls,
-            },
+            sa.update(rate_budgets)
+            .where(rate_budgets.c.key == key)
+            .values(
+                granted=orjson.dumps(entry.requests).decode(),
+                paused_until=entry.paused_until,
+                month=_month(now),
+                calls=entry.calls,
+            )
         )
 
 

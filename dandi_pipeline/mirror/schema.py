@@ -6,13 +6,52 @@ from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 
-class Instant(sa.types.TypeDecorator[str]):
-    """A moment: TIMESTAMPTZ in PostgreSQL; in SQLite text in canonical spelling, which sorts as time does."""
+class _Spelled(FunctionElement[str]):
+    """A moment in canonical spelling."""
+
+    inherit_cache = True
+    type = sa.Text()
+
+
+@compiles(_Spelled)
+def _spelled(element: _Spelled, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(_Spelled, "postgresql")
+def _spelled_in_postgresql(element: _Spelled, compiler: SQLCompiler, **options: Any) -> str:
+    return CANONICAL.format(compiler.process(element.clauses, **options))
+
+
+CANONICAL = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+"""How PostgreSQL spells a moment as SQLite stores it."""
+
+
+class _Text(sa.types.TypeDecorator[str]):
+    """What Python writes and reads as text, whatever the database's own type for it is."""
 
     impl = sa.Text
+    cache_ok = True
+
+    def bind_processor(self, dialect: sa.Dialect) -> None:
+        """Send the text as it is."""
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> None:
+        """Take the text that `column_expression` selects."""
+
+
+class Instant(_Text):
+    """A moment: TIMESTAMPTZ in PostgreSQL; in SQLite text in canonical spelling, which sorts as time does.
+
+    A SELECT reads it in that spelling from both.
+    """
+
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
@@ -20,17 +59,27 @@ class Instant(sa.types.TypeDecorator[str]):
         own = postgresql.TIMESTAMP(timezone=True) if dialect.name == "postgresql" else sa.Text()
         return dialect.type_descriptor(own)
 
+    def column_expression(self, column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+        """Select the canonical spelling."""
+        return _Spelled(column)
 
-class JsonText(sa.types.TypeDecorator[str]):
-    r"""JSON as the platform wrote it: JSON in PostgreSQL (JSONB would reorder it and refuse \u0000), text in SQLite."""
 
-    impl = sa.Text
+class JsonText(_Text):
+    r"""JSON as the platform wrote it: JSON in PostgreSQL (JSONB would reorder it and refuse \u0000), text in SQLite.
+
+    A SELECT reads its text from both.
+    """
+
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         """Return the database's own type."""
         own = postgresql.JSON() if dialect.name == "postgresql" else sa.Text()
         return dialect.type_descriptor(own)
+
+    def column_expression(self, column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+        """Select the text."""
+        return sa.cast(column, sa.Text)
 
 
 class Cells(JsonText):
@@ -198,6 +247,7 @@ partitions = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("error_group", sa.Text),
     sa.Column("error", sa.Text),
+    sa.Column("changing_since", Instant),
 )
 
 # Since when a partition's part has been held completely; kept when the partition is removed, for questions to the past.
@@ -273,6 +323,11 @@ rate_budgets = sa.Table(
     sa.Column("month", sa.Text, nullable=False),
     sa.Column("calls", sa.BigInteger, nullable=False),
 )
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> "postgresql.Insert | sqlite.Insert":
+    """Begin an INSERT that can say ON CONFLICT, which both databases have and SQL has not."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from itertools import count, islice
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,34 +14,58 @@ from dandi_pipeline.mirror.database import Database
 from dandi_pipeline.mirror.dialect import Dialect, Row
 from dandi_pipeline.mirror.facets import (
     FacetChanges,
-    forget_facets,
+    FacetSchema,
     is_derived,
     mark_derived,
     rebuild_partition,
-    rules_of,
 )
 from dandi_pipeline.mirror.partitions import HIDDEN_TOKEN, PartitionRows, PartitionState, now, read_states
 from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable
 from dandi_pipeline.mirror.texts import renew_texts
 from dandi_pipeline.mirror.views import ShapedViews, checked, image
 from dandi_pipeline.model import Column, Fingerprint, Key, Known, Record, RecordKind, Shape
+from dandi_pipeline.text import is_storable
 
 
-def read_known(
-    connection: sa.Connection, dialect: Dialect, source: str, partition: str, kind: RecordKind
-) -> dict[Key, Fingerprint]:
+def read_known(connection: sa.Connection, source: str, partition: str, kind: RecordKind) -> dict[Key, Fingerprint]:
     """Return the fingerprint of every record of a kind in a partition, by key."""
     record = RECORD_TABLES[kind.name]
-    wanted = [record.table.columns[name] for name in (*record.key, "content_hash", *kind.fingerprint)]
-    columns = ", ".join(dialect.as_text(column, column.name) for column in wanted)
+    columns = record.table.c
+    wanted = [columns[name] for name in (*record.key, "content_hash", *kind.fingerprint)]
     rows = connection.execute(
-        sa.text(
-            f"SELECT {columns} FROM {record.table.name} WHERE source = :source AND {record.partition} = :partition"
-        ),
-        {"source": source, "partition": partition},
+        sa.select(*wanted).where(columns.source == source, columns[record.partition] == partition)
     )
     width = len(record.key)
     return {tuple(row[:width]): tuple(row[width:]) for row in rows}
+
+
+StoredRow = Mapping[str, Any]
+"""A row's typed columns, metadata and hash, by name, spelled as records spell them."""
+
+_ASKED_AT_ONCE = 400
+"""Keys in one statement: SQLite before 3.32 takes 999 parameters."""
+
+
+def read_rows(
+    connection: sa.Connection, dialect: Dialect, source: str, partition: str, kind: RecordKind, keys: Sequence[Key]
+) -> dict[Key, StoredRow]:
+    """Return those records of a kind in a partition that have one of the keys, as they are stored."""
+    record = RECORD_TABLES[kind.name]
+    names = record.staged[len(record.key) :]
+    columns = ", ".join(dialect.as_text(record.table.columns[name], name) for name in (*record.key, *names))
+    where = f"WHERE source = :source AND {record.partition} = :partition"
+    width = len(record.key)
+    found: dict[Key, StoredRow] = {}
+    for batch in [keys[start : start + _ASKED_AT_ONCE] for start in range(0, len(keys), _ASKED_AT_ONCE)]:
+        values = {f"k{row}_{place}": part for row, key in enumerate(batch) for place, part in enumerate(key)}
+        wanted = (f"({', '.join(f':k{row}_{place}' for place in range(width))})" for row in range(len(batch)))
+        among = f" AND ({', '.join(record.key)}) IN (VALUES {', '.join(wanted)})" if width else ""
+        rows = connection.execute(
+            sa.text(f"SELECT {columns} FROM {record.table.name} {where}{among}"),  # noqa: S608 - the schema's names
+            {"source": source, "partition": partition, **values},
+        )
+        found |= {tuple(row[:width]): dict(zip(names, row[width:], strict=True)) for row in rows}
+    return found
 
 
 BATCH = 1000
@@ -86,7 +111,7 @@ class StagingTable:
         same = " AND ".join(["true", *(f"later.{column} = {self.name}.{column}" for column in self._key)])
         self._connection.execute(
             sa.text(
-                f"DELETE FROM {self.name} WHERE EXISTS"
+                f"DELETE FROM {self.name} WHERE EXISTS"  # noqa: S608 - the schema's names
                 f" (SELECT 1 FROM {self.name} later WHERE {same} AND later.ordinal > {self.name}.ordinal)"
             )
         )
@@ -127,7 +152,12 @@ def _readable(columns: Mapping[str, Column]) -> Mapping[str, Column]:
 
     JSONB takes neither, and SQLite's functions stop at a NUL. The metadata beside the cells keeps them.
     """
-    return {**columns, "cells": _UNREADABLE.sub(r"\1\\ufffd", str(columns["cells"]))}
+    return {**columns, "cells": readable(str(columns["cells"]))}
+
+
+def readable(cells: str) -> str:
+    """Return JSON of cells as both databases can hold it."""
+    return _UNREADABLE.sub(r"\1\\ufffd", cells)
 
 
 def _cells_problem(cells: Column) -> str | None:
@@ -143,10 +173,8 @@ def _refuse(problem: str, kind: str, key: Key, where: str) -> None:
 def _problem(row: Row) -> str | None:
     for value in row:
         if isinstance(value, str):
-            if "\0" in value:
-                return "has a NUL character in a text"
-            if not value.isascii() and not _encodable(value):
-                return "has a text that is no valid Unicode"
+            if not is_storable(value):
+                return "has a NUL character in a text" if "\0" in value else "has a text that is no valid Unicode"
         elif value is not None and not -(2**63) <= value < 2**63:
             return f"has an integer beyond 64 bits ({len(str(value))} digits)"
     return None
@@ -166,14 +194,6 @@ def _lookup_problem(record: Record, columns: Sequence[str]) -> str | None:
 
 def _is_too_long(*texts: str) -> bool:
     return sum(map(len, texts)) * 4 > LONGEST_KEY and len("".join(texts).encode()) > LONGEST_KEY
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -222,7 +242,7 @@ class Merge:
         deleted = self._log("delete", f"FROM {staging} s CROSS JOIN {self._table} t WHERE {self._same_row}")
         if deleted:
             self._execute(
-                f"DELETE FROM {self._table} AS t WHERE {self._here} AND EXISTS"
+                f"DELETE FROM {self._table} AS t WHERE {self._here} AND EXISTS"  # noqa: S608 - the schema's names
                 f" (SELECT 1 FROM {staging} s WHERE {self._same_row})"
             )
         return deleted
@@ -231,14 +251,14 @@ class Merge:
         """Delete the partition's every row; return how many there were."""
         deleted = self._log("delete", f"FROM {self._table} t WHERE {self._here}")
         if deleted:
-            self._execute(f"DELETE FROM {self._table} AS t WHERE {self._here}")
+            self._connection.execute(sa.delete(self._record.table).where(*self._in_partition))
         return deleted
 
     def upsert_staged(self, staging: str) -> Counts:
         """Insert what is new of `staging`, update what differs, leave the rest unwritten."""
         pairs = f"FROM {staging} s CROSS JOIN {self._table} t WHERE {self._same_row}"
         updated = self._log("update", f"{pairs} AND ({self._content_differs})")
-        absent = f"NOT EXISTS (SELECT 1 FROM {self._table} t WHERE {self._same_row})"
+        absent = f"NOT EXISTS (SELECT 1 FROM {self._table} t WHERE {self._same_row})"  # noqa: S608 - the schema's names
         inserted = self._log("insert", f"FROM {staging} s WHERE {absent}")
         written = self._execute(self._upsert(staging))
         return Counts(inserted=inserted, updated=updated, touched=written - inserted - updated)
@@ -248,8 +268,15 @@ class Merge:
         others = f"FROM {self._table} t WHERE {self._here} AND t.{column} = {str(not value).lower()}"
         changed = self._log("update", others)
         if changed:
-            self._execute(f"UPDATE {self._table} AS t SET {column} = {str(value).lower()} WHERE {self._here}")
+            table = self._record.table
+            self._connection.execute(sa.update(table).where(*self._in_partition).values({column: value}))
         return changed
+
+    @property
+    def _in_partition(self) -> tuple[sa.ColumnElement[bool], ...]:
+        columns = self._record.table.c
+        partition = columns[self._record.partition] == self._named["partition"]
+        return columns.source == self._named["source"], partition
 
     @property
     def _content_differs(self) -> str:
@@ -286,7 +313,7 @@ class Merge:
         )
         # "WHERE true" keeps SQLite from reading ON CONFLICT as a join's ON.
         return (
-            f"INSERT INTO {self._table} (source, {record.partition}, {columns})"
+            f"INSERT INTO {self._table} (source, {record.partition}, {columns})"  # noqa: S608 - the schema's names
             f" SELECT :source, :partition, {columns} FROM {staging} WHERE true"
             f" ON CONFLICT ({', '.join(('source', record.partition, *record.key))}) DO UPDATE"
             f" SET {', '.join(f'{name} = excluded.{name}' for name in mutable)}"
@@ -304,9 +331,16 @@ class PartitionSession:
     """
 
     def __init__(
-        self, database: Database, connection: sa.Connection, source: str, partition: str, parts: Sequence[str]
+        self,
+        database: Database,
+        facets: FacetSchema,
+        connection: sa.Connection,
+        source: str,
+        partition: str,
+        parts: Sequence[str],
     ) -> None:
         self._database = database
+        self._facet_schema = facets
         self._connection = connection
         self._source = source
         self._partition = partition
@@ -327,7 +361,7 @@ class PartitionSession:
     def known(self, kind: RecordKind) -> Known:
         """Return what the mirror holds of a kind in this partition: its keys with their fingerprints."""
         with self._database.transaction(self._connection):
-            return read_known(self._connection, self._database.dialect, self._source, self._partition, kind)
+            return read_known(self._connection, self._source, self._partition, kind)
 
     def stage(self, records: Sequence[Record]) -> None:
         """Take records that are new or differ from what is known; the last of those with one key counts.
@@ -369,11 +403,12 @@ class PartitionSession:
         self._facets = None
 
     def commit(
-        self, *, run_id: str, tokens: Mapping[str, str | None], clear_failure: bool = True
+        self, *, run_id: str, tokens: Mapping[str, str | None], clear_failure: bool = True, changing: bool = False
     ) -> Mapping[str, Counts]:
         """Apply everything staged and store each part's token, in one transaction; return counts by kind.
 
-        A token of None stores the records and leaves the part stale. The partition counts as visible again.
+        A token of None stores the records and leaves the part stale, `changing` says because it changed meanwhile.
+        The partition counts as visible again.
         The partition's view follows its shape. Raises `PartitionMoved`, having written nothing, if another session
         committed it since this one read it.
         """
@@ -390,7 +425,9 @@ class PartitionSession:
             shown = self._set_visible(merge, visible=True) if self._was_hidden else {}
             for part, token in tokens.items():
                 added = sum(counts[name].growth for name, kind in self._kinds.items() if kind.part == part)
-                rows.succeed(part, token=token, added=added, visible=True, clear_failure=clear_failure)
+                rows.succeed(
+                    part, token=token, added=added, visible=True, clear_failure=clear_failure, changing=changing
+                )
             marked = {} if self._shape is None else self._follow(self._shape, merge)
             return _sum(counts, shown, marked)
 
@@ -418,7 +455,7 @@ class PartitionSession:
         def apply(rows: PartitionRows, merge: Callable[[RecordTable], Merge]) -> dict[str, Counts]:
             deleted = {name: merge(table).delete_all() for name, table in RECORD_TABLES.items()}
             rows.forget()
-            forget_facets(self._connection, self._database.dialect, self._source, self._partition)
+            self._facet_schema.forget(self._connection, self._database.dialect, self._source, self._partition)
             self._views.forget(self._source, self._partition)
             return {name: Counts(deleted=number) for name, number in deleted.items() if number}
 
@@ -473,18 +510,18 @@ class PartitionSession:
         return counts + Counts(deleted=deleted)
 
     def _take_facets(self, kind: RecordKind, records: Sequence[Record]) -> None:
-        rules = rules_of([kind.name])
+        rules = self._facet_schema.rules_of([kind.name])
         if rules is not None:
             self._facets = self._facets or FacetChanges(rules, self._source, self._partition)
             self._facets.add(records)
 
     def _is_derived(self) -> bool:
-        rules = rules_of(self._kinds)
+        rules = self._facet_schema.rules_of(self._kinds)
         return rules is None or is_derived(self._connection, rules, self._source, self._partition)
 
     def _apply_facets(self, derived: bool) -> None:
         """Bring the facets up to date with the records; all of them where they are not of the present rules."""
-        rules = rules_of(self._kinds)
+        rules = self._facet_schema.rules_of(self._kinds)
         if rules is None:
             return
         if not derived:
@@ -506,7 +543,7 @@ class PartitionSession:
         return {name: Counts(updated=number) for name, number in changed.items() if number}
 
     def _read_states(self) -> dict[str, PartitionState | None]:
-        found = read_states(self._connection, self._database.dialect, self._source, self._partition)
+        found = read_states(self._connection, self._source, self._partition)
         return {part: found.get((self._partition, part)) for part in self._parts}
 
     def _staging(
@@ -527,10 +564,12 @@ class PartitionSession:
 
 
 @contextmanager
-def open_session(database: Database, source: str, partition: str, parts: Sequence[str]) -> Iterator[PartitionSession]:
+def open_session(
+    database: Database, facets: FacetSchema, source: str, partition: str, parts: Sequence[str]
+) -> Iterator[PartitionSession]:
     """Lend a session on a connection of its own."""
     with database.connection() as connection:
-        session = PartitionSession(database, connection, source, partition, parts)
+        session = PartitionSession(database, facets, connection, source, partition, parts)
         try:
             yield session
         finally:

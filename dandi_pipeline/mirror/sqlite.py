@@ -113,11 +113,6 @@ class SqliteDialect:
     def wait_for_writers(self, connection: sa.Connection) -> None:
         """Do nothing: BEGIN IMMEDIATE has waited already."""
 
-    @property
-    def lock_rows(self) -> str:
-        """Nothing: a transaction that may write is alone."""
-        return ""
-
     def clock(self, connection: sa.Connection) -> float:
         """Return the machine's time: a file is not shared between machines."""
         return time.time()
@@ -170,7 +165,7 @@ class SqliteDialect:
     def load(self, connection: sa.Connection, name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """Append by one prepared statement, run for each row."""
         marks = ", ".join("?" * len(columns))
-        connection.exec_driver_sql(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})", list(rows))
+        connection.exec_driver_sql(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})", list(rows))  # noqa: S608 - the schema's names
 
     def drop_staging(self, connection: sa.Connection, names: Sequence[str]) -> None:
         """Close the driver's connection, and the temporary database goes with it; the next use opens another.
@@ -180,7 +175,7 @@ class SqliteDialect:
         connection.invalidate()
 
     def diagnose(self, error: Exception) -> PipelineError:
-        """Tell by the message: `sqlite_errorcode` is not in Python 3.10."""
+        """Tell by the message, which is what people know the error by."""
         cause = getattr(error, "orig", None) or error
         message = " ".join(str(cause).split())
         if isinstance(cause, (sqlite3.IntegrityError, sqlite3.DataError)):

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from dandi_pipeline.mirror.facets import stored_json
+from dandi_pipeline.mirror.schema import dandiset_texts, versions
+from dandi_pipeline.text import storable
 
 FIELDS = ("name", "about", "keywords", "contributors", "description")
 """What is searched, that which counts most first."""
@@ -30,6 +33,12 @@ CREATE_WORDS: Mapping[str, Sequence[str]] = {
         "CREATE INDEX dandiset_words_by_word ON dandiset_words USING GIN (words)",
     ),
 }
+
+_WORDS = {
+    "sqlite": sa.table("dandiset_words", sa.column("rowid"), *map(sa.column, FIELDS)),
+    "postgresql": sa.table("dandiset_words", sa.column("number"), sa.column("words")),
+}
+"""The index of words; its first column is the number of the row in `dandiset_texts`."""
 
 _LONGEST_WORD = 100
 _LAST_POSITION = 16_383
@@ -67,38 +76,35 @@ def texts_of(metadata: Any) -> dict[str, str]:
     """Return the searchable texts of a draft's metadata; whatever has another form than expected is passed over."""
     document = metadata if isinstance(metadata, dict) else {}
     return {
-        "name": _storable(document.get("name")),
+        "name": _text(document.get("name")),
         "about": _joined(document.get("about"), ("name", "identifier")),
         "keywords": _joined(document.get("keywords"), ()),
         "contributors": _joined(document.get("contributor"), ("name",)),
-        "description": _storable(document.get("description")),
+        "description": _text(document.get("description")),
     }
 
 
 def renew_texts(connection: sa.Connection, source: str, dandiset_id: str) -> None:
     """Bring the index of one dandiset up to what its draft says, in the caller's transaction."""
-    named = {"source": source, "dandiset_id": dandiset_id}
-    here = "WHERE source = :source AND dandiset_id = :dandiset_id"
-    number = connection.execute(sa.text(f"SELECT number FROM dandiset_texts {here}"), named).scalar()
+    here = (dandiset_texts.c.source == source, dandiset_texts.c.dandiset_id == dandiset_id)
+    number = connection.execute(sa.select(dandiset_texts.c.number).where(*here)).scalar()
     if number is not None:
-        key = "rowid" if connection.dialect.name == "sqlite" else "number"
-        connection.execute(sa.text(f"DELETE FROM dandiset_words WHERE {key} = :number"), {"number": number})
-        connection.execute(sa.text(f"DELETE FROM dandiset_texts {here}"), named)
-    metadata = connection.execute(
-        sa.text(f"SELECT CAST(metadata AS TEXT) FROM versions {here} AND version = 'draft'"), named
-    ).scalar()
+        words = _WORDS[connection.dialect.name]
+        connection.execute(sa.delete(words).where(words.columns[0] == number))
+        connection.execute(sa.delete(dandiset_texts).where(*here))
+    draft = (versions.c.source == source, versions.c.dandiset_id == dandiset_id, versions.c.version == "draft")
+    metadata = connection.execute(sa.select(versions.c.metadata).where(*draft)).scalar()
     if metadata is not None:
-        _insert(connection, {**named, **texts_of(stored_json(metadata))})
+        _insert(connection, source, dandiset_id, texts_of(stored_json(metadata)))
 
 
 def renew_all_texts(connection: sa.Connection) -> None:
     """Make the index of all dandisets anew."""
-    for table in ("dandiset_words", "dandiset_texts"):
-        connection.execute(sa.text(f"DELETE FROM {table}"))
-    for source, dandiset_id in connection.execute(
-        sa.text("SELECT source, dandiset_id FROM versions WHERE version = 'draft' ORDER BY source, dandiset_id")
-    ).all():
-        renew_texts(connection, source, dandiset_id)
+    for table in (_WORDS[connection.dialect.name], dandiset_texts):
+        connection.execute(sa.delete(table))
+    key = (versions.c.source, versions.c.dandiset_id)
+    for row in connection.execute(sa.select(*key).where(versions.c.version == "draft").order_by(*key)).all():
+        renew_texts(connection, *row)
 
 
 def search_texts(connection: sa.Connection, text: str, *, limit: int) -> list[Hit]:
@@ -114,25 +120,18 @@ def search_texts(connection: sa.Connection, text: str, *, limit: int) -> list[Hi
     return [_hit(row, terms) for row in rows]
 
 
-def _insert(connection: sa.Connection, values: Mapping[str, Any]) -> None:
-    names = ("source", "dandiset_id", *FIELDS)
-    columns, marks = ", ".join(names), ", ".join(f":{name}" for name in names)
-    connection.execute(sa.text(f"INSERT INTO dandiset_texts ({columns}) VALUES ({marks})"), values)
-    number = connection.execute(
-        sa.text("SELECT number FROM dandiset_texts WHERE source = :source AND dandiset_id = :dandiset_id"), values
-    ).scalar_one()
-    words = {name: words_of(values[name]) for name in FIELDS}
+def _insert(connection: sa.Connection, source: str, dandiset_id: str, texts: Mapping[str, str]) -> None:
+    row = {"source": source, "dandiset_id": dandiset_id, **texts}
+    key = connection.execute(sa.insert(dandiset_texts).values(row)).inserted_primary_key
+    assert key is not None, "one row has one key"
+    number = key[0]
+    found = {name: words_of(texts[name]) for name in FIELDS}
+    table = _WORDS[connection.dialect.name]
     if connection.dialect.name == "sqlite":
-        marks = ", ".join(f":{name}" for name in FIELDS)
-        connection.execute(
-            sa.text(f"INSERT INTO dandiset_words (rowid, {', '.join(FIELDS)}) VALUES (:number, {marks})"),
-            {"number": number, **{name: " ".join(found) for name, found in words.items()}},
-        )
+        values: dict[str, Any] = {"rowid": number, **{name: " ".join(words) for name, words in found.items()}}
     else:
-        connection.execute(
-            sa.text("INSERT INTO dandiset_words (number, words) VALUES (:number, CAST(:words AS tsvector))"),
-            {"number": number, "words": _tsvector(words)},
-        )
+        values = {"number": number, "words": sa.cast(_tsvector(found), TSVECTOR)}
+    connection.execute(sa.insert(table).values(values))
 
 
 def _tsvector(words: Mapping[str, Sequence[str]]) -> str:
@@ -152,14 +151,14 @@ def _query(dialect: str, terms: Sequence[_Term]) -> tuple[str, str]:
     if dialect == "sqlite":
         weights = ", ".join(str(_RANKS[_WEIGHTS[name]]) for name in FIELDS)
         return (
-            f"SELECT {columns}, -bm25(dandiset_words, {weights}) AS rank FROM dandiset_words"
+            f"SELECT {columns}, -bm25(dandiset_words, {weights}) AS rank FROM dandiset_words"  # noqa: S608 - the schema's names
             " JOIN dandiset_texts t ON t.number = dandiset_words.rowid WHERE dandiset_words MATCH :query"
             " ORDER BY rank DESC, t.source, t.dandiset_id LIMIT :limit",
             _fts5(terms),
         )
     weights = ", ".join(str(_RANKS[letter] / _RANKS["A"]) for letter in "DCBA")
     return (
-        f"SELECT {columns}, ts_rank(ARRAY[{weights}]::float4[], w.words, q.query) AS rank"
+        f"SELECT {columns}, ts_rank(ARRAY[{weights}]::float4[], w.words, q.query) AS rank"  # noqa: S608 - the schema's names
         " FROM dandiset_words w JOIN dandiset_texts t ON t.number = w.number,"
         " (SELECT CAST(:query AS tsquery) AS query) q WHERE w.words @@ q.query"
         ' ORDER BY rank DESC, t.source COLLATE "C", t.dandiset_id COLLATE "C" LIMIT :limit'.replace("::", "\\:\\:"),
@@ -247,13 +246,13 @@ def _joined(value: Any, members: Sequence[str]) -> str:
 
 def _texts(item: Any, members: Sequence[str]) -> Iterator[str]:
     if isinstance(item, dict):
-        yield from (_storable(item.get(member)) for member in members)
+        yield from (_text(item.get(member)) for member in members)
     else:
-        yield _storable(item)
+        yield _text(item)
 
 
-def _storable(value: Any) -> str:
+def _text(value: Any) -> str:
     """Return a text as any database takes it; nothing for what is none."""
     if not isinstance(value, str):
         return ""
-    return value.replace("\0", " ").encode(errors="replace").decode()
+    return storable(value.replace("\0", " "), "?")

@@ -14,11 +14,21 @@ import sqlalchemy as sa
 
 from dandi_pipeline.canonical import parsed
 from dandi_pipeline.errors import UnexpectedPayload
+from dandi_pipeline.instants import moment_of
 from dandi_pipeline.mirror.dialect import Dialect
-from dandi_pipeline.mirror.facets import create_facet_views, drop_facet_views
-from dandi_pipeline.mirror.partitions import moment
-from dandi_pipeline.mirror.schema import RECORD_TABLES, RecordTable, change_log, shapes
+from dandi_pipeline.mirror.facets import FacetSchema
+from dandi_pipeline.mirror.schema import (
+    RECORD_TABLES,
+    Instant,
+    JsonText,
+    RecordTable,
+    change_log,
+    first_syncs,
+    insert,
+    shapes,
+)
 from dandi_pipeline.model import CellType, Shape, ShapeColumn
+from dandi_pipeline.text import storable
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +73,7 @@ class ShapedViews:
         """
         definition = self._definition(source, partition, shape)
         key = (source, partition)
-        known = self._read(" WHERE source = :source AND partition = :partition", key).get(key)
+        known = self._read(*_is(key)).get(key)
         if known is not None and known.definition == definition and known.name == known.wanted(key):
             return
         stored = self._read()
@@ -107,10 +117,9 @@ class ShapedViews:
     def _all(self) -> Iterator[tuple[str, str, str, Definition]]:
         return ((*key, view.name, view.definition) for key, view in self._read().items())
 
-    def _read(self, where: str = "", key: Key = ("", "")) -> dict[Key, "View"]:
-        text = self._dialect.as_text(shapes.columns["shape"], "shape")
-        statement = sa.text(f"SELECT source, partition, view_name, {text} FROM shapes{where}")
-        rows = self._connection.execute(statement, {"source": key[0], "partition": key[1]} if where else {}).all()
+    def _read(self, *conditions: sa.ColumnElement[bool]) -> dict[Key, "View"]:
+        columns = (shapes.c.source, shapes.c.partition, shapes.c.view_name, shapes.c.shape)
+        rows = self._connection.execute(sa.select(*columns).where(*conditions)).all()
         return {(source, partition): View(name, orjson.loads(shape)) for source, partition, name, shape in rows}
 
     def _change(self, changes: Mapping[Key, tuple["View | None", "View | None"]]) -> bool:
@@ -132,20 +141,13 @@ class ShapedViews:
         return True
 
     def _store(self, key: Key, view: "View | None") -> None:
-        values = {"source": key[0], "partition": key[1]}
         if view is None:
-            statement = "DELETE FROM shapes WHERE source = :source AND partition = :partition"
-            self._connection.execute(sa.text(statement), values)
+            self._connection.execute(sa.delete(shapes).where(*_is(key)))
             return
         _run(self._connection, _create(self._dialect, view.name, *key, view.definition))
-        self._connection.execute(
-            sa.text(
-                "INSERT INTO shapes (source, partition, view_name, shape)"
-                " VALUES (:source, :partition, :name, :shape) ON CONFLICT (source, partition)"
-                " DO UPDATE SET view_name = excluded.view_name, shape = excluded.shape"
-            ),
-            {**values, "name": view.name, "shape": orjson.dumps(view.definition).decode()},
-        )
+        values = {"view_name": view.name, "shape": orjson.dumps(view.definition).decode()}
+        statement = insert(self._connection, shapes).values(source=key[0], partition=key[1], **values)
+        self._connection.execute(statement.on_conflict_do_update(index_elements=["source", "partition"], set_=values))
 
     # What columns read as
 
@@ -274,7 +276,7 @@ def _slug(name: str) -> str:
 
 def _spelled(name: str) -> str:
     """Return a name with what no identifier can hold replaced."""
-    return name.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+    return storable(name.replace("\0", "\N{REPLACEMENT CHARACTER}"), "?")
 
 
 def _cut(text: str, longest: int) -> str:
@@ -341,31 +343,35 @@ def image(record: RecordTable, dialect: Dialect, alias: str) -> str:
     return dialect.json_object([(column, f"{alias}.{column.name}") for column in columns])
 
 
-def drop_views(connection: sa.Connection, dialect: Dialect) -> None:
+def drop_views(connection: sa.Connection, dialect: Dialect, facets: FacetSchema) -> None:
     """Drop the views, so that the tables under them can change."""
     if sa.inspect(connection).has_table("shapes"):
         ShapedViews(connection, dialect).drop_all()
-    drop_facet_views(connection)
+    facets.drop_views(connection)
     for name in _VIEWS:
         connection.execute(sa.text(f"DROP VIEW IF EXISTS {name}"))
 
 
-def create_views(connection: sa.Connection, dialect: Dialect) -> None:
+def create_views(connection: sa.Connection, dialect: Dialect, facets: FacetSchema) -> None:
     """Create the views over the tables as they are now."""
     images = " ".join(_current_image(record, dialect) for record in RECORD_TABLES.values())
     for statement in (_DRAFT_ASSETS, _VERSION_ASSETS, _CHANGES.format(images=images)):
         connection.execute(sa.text(statement))
-    create_facet_views(connection)
+    facets.create_views(connection)
     ShapedViews(connection, dialect).create_all()
 
 
 def _current_image(record: RecordTable, dialect: Dialect) -> str:
     scope = f"t.{record.scope}" if record.scope else "''"
     return (
-        f"WHEN '{record.kind}' THEN (SELECT {image(record, dialect, 't')} FROM {record.table.name} t"
+        f"WHEN '{record.kind}' THEN (SELECT {image(record, dialect, 't')} FROM {record.table.name} t"  # noqa: S608 - the schema's names
         f" WHERE t.source = c.source AND t.{record.partition} = c.partition"
         f" AND {scope} = c.scope AND t.{record.name} = c.name)"
     )
+
+
+def _is(key: Key) -> tuple[sa.ColumnElement[bool], ...]:
+    return shapes.c.source == key[0], shapes.c.partition == key[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,28 +393,34 @@ class Change:
     after: dict[str, Any] | None
 
 
-def read_changes(
-    connection: sa.Connection, dialect: Dialect, *, after: int, source: str | None, limit: int
-) -> list[Change]:
+_FEED = sa.table(
+    "changes",
+    sa.column("sequence"),
+    sa.column("at", Instant),
+    *map(sa.column, ("run_id", "source", "partition", "record", "key", "kind")),
+    sa.column("before", JsonText),
+    sa.column("after", JsonText),
+)
+
+
+def read_changes(connection: sa.Connection, *, after: int, source: str | None, limit: int) -> list[Change]:
     """Return up to `limit` changes with a sequence beyond `after`, oldest first."""
-    condition = "" if source is None else " AND source = :source"
-    at = dialect.as_text(change_log.columns["at"], "at")
-    before, image = (dialect.as_text(change_log.columns["before"], name) for name in ("before", "after"))
-    rows = connection.execute(
-        sa.text(
-            f"SELECT sequence, {at} AS at, run_id, source, partition, record, key, kind, {before} AS before,"
-            f" {image} AS after FROM changes"
-            f" WHERE sequence > :after{condition} ORDER BY sequence LIMIT :limit"
-        ),
-        {"after": after, "source": source, "limit": limit},
-    )
-    return list(map(_change, rows))
+    statement = sa.select(_FEED).where(_FEED.c.sequence > after).order_by(_FEED.c.sequence).limit(limit)
+    if source is not None:
+        statement = statement.where(_FEED.c.source == source)
+    return list(map(_change, connection.execute(statement)))
+
+
+def forget_history(connection: sa.Connection, source: str) -> None:
+    """Delete what the feed tells of a source, and since when its partitions were held. No number comes again."""
+    for table in (change_log, first_syncs):
+        connection.execute(sa.delete(table).where(table.c.source == source))
 
 
 def _change(row: sa.Row[Any]) -> Change:
     values = dict(row._mapping)
     images = {name: _image(values[name]) for name in ("before", "after")}
-    return Change(**{**values, "at": moment(values["at"]), **images})
+    return Change(**{**values, "at": moment_of(values["at"]), **images})
 
 
 def _image(text: str | None) -> dict[str, Any] | None:

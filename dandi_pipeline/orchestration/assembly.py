@@ -74,7 +74,7 @@ def build_defs(
     configured = [source for source in _sources(sources, settings) if source.enabled]
     prefix = (key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix)
     look = Presentation(prefix, group, tuple(owners), automation)
-    defs = assemble([mirrored(source, settings, look) for source in configured], Connections(configured, settings))
+    defs = assemble([mirrored(source, look) for source in configured], Connections(configured, settings))
     if reader is None:
         return defs
     return dg.Definitions.merge(defs, dg.Definitions(resources={reader: MirrorReader(database_url=database_url)}))

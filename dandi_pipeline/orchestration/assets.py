@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from dandi_pipeline.errors import ConfigurationError, PipelineError, UnforeseenError
+from dandi_pipeline.errors import ConfigurationError, PartitionUnknown, PipelineError, UnforeseenError
 from dandi_pipeline.orchestration.instance import at_work
 from dandi_pipeline.orchestration.recording import Journal, failure_of, printable, stopping, synced_check
 from dandi_pipeline.orchestration.resources import Connection, Connections, SyncConfig, Watcher, options_of
@@ -127,8 +127,8 @@ def _keys(journal: Journal, source: MirroredSource, options: SyncOptions, connec
         try:
             keys.append(text if text in held else connection.platform.partition_key(text))
         except ConfigurationError as error:
-            parts = options.parts or source.parts
-            journal.note(PartitionReport(text, "", Outcome.FAILED, parts, error=error))
+            parts, unknown = options.parts or source.parts, PartitionUnknown(str(error))
+            journal.note(PartitionReport(text, "", Outcome.FAILED, parts, error=unknown))
     return tuple(dict.fromkeys(keys))
 
 

@@ -19,6 +19,7 @@ from dandi_pipeline.orchestration.sources import MirroredSource, compare_set
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import Stale, SyncPlan, batches
+from dandi_pipeline.text import quantity
 
 FIRST_DELAY = timedelta(minutes=5)
 LONGEST_DELAY = timedelta(hours=6)
@@ -238,8 +239,7 @@ def _digest(words: Sequence[str]) -> str:
 
 def _nothing_to_launch(source: MirroredSource, check: _Check, idle: Sequence[Stale], now: datetime) -> str:
     """Say what was seen, and why nothing is launched for it."""
-    requests = f"{check.requests:,} request{'' if check.requests == 1 else 's'}"
-    seen = f"{check.plan.checked:,} {source.partition_noun}s checked in {requests}"
+    seen = f"{quantity(check.plan.checked, source.partition_noun)} checked in {quantity(check.requests, 'request')}"
     if not check.plan.stale:
         return f"{seen}, all fresh"
     reasons = []
@@ -268,7 +268,7 @@ def build_sweep(source: MirroredSource, job: AssetJob, connections: Connections)
             held = {partition for partition, _ in connection.mirror.states(source.alias)}
         keys = sorted(in_turn(held, today, days=source.sweep_days))
         if not keys:
-            yield dg.SkipReason(f"none of {len(held):,} {source.partition_noun}s has its turn on {today}")
+            yield dg.SkipReason(f"none of {quantity(len(held), source.partition_noun)} has its turn on {today}")
         for number, batch in enumerate(batches(keys, BATCH), 1):
             turn = today.toordinal() // source.sweep_days
             options = SyncOptions(partitions=batch, full=True, round=turn, ignore_unknown=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from dandi_pipeline.errors import USAGE
 from dandi_pipeline.http import Traffic
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.dagster_internals import sensor_ticks, tag_values
@@ -22,7 +23,8 @@ class PastSync:
     """One sync. `report` is None where the run did not get to the end where it is written.
 
     `status` is one of "done", "done with errors" (some partitions failed), "failed" (stopped before every partition
-    had its turn), "interrupted", "running" and "queued". `duration_seconds` is None for one that has not ended.
+    had its turn), "refused" (what it was asked for does not exist), "interrupted", "running" and "queued".
+    `duration_seconds` is None for one that has not ended.
     """
 
     run_id: str
@@ -41,8 +43,11 @@ class PastSync:
 
     @property
     def ended(self) -> datetime | None:
-        """When it came to an end of its own; None if it goes on or was interrupted, which tells of no trouble."""
-        if self.status not in _ENDS or self.duration_seconds is None:
+        """When it came to an end of its own.
+
+        None if it goes on, or was interrupted or mistyped, which tells of no trouble with the source.
+        """
+        if self.status not in _ENDS or self.duration_seconds is None or set(self.failures) == {USAGE}:
             return None
         return self.started + timedelta(seconds=self.duration_seconds)
 
@@ -139,6 +144,8 @@ def _how_failed(report: SyncReport | None) -> str:
         return "failed"
     if report.stopped == INTERRUPTED:
         return "interrupted"
+    if report.stopped == USAGE:
+        return "refused"
     return "done with errors" if report.stopped is None and report.failed else "failed"
 
 
@@ -164,7 +171,8 @@ class Freshness:
     """When a source was last looked at, by a sync of all of it or by its sensor; None if never.
 
     `partitions` is how many Dagster shows, `missing` how many of those the mirror does not hold. `emptied`: it holds
-    none, so that nothing counts that Dagster remembers: it was deleted, or another one is used now.
+    none, so that nothing counts that Dagster remembers: it was deleted, or another one is used now. `partly` is when a
+    sync last looked at a part of it alone.
     """
 
     checked: datetime | None
@@ -172,11 +180,17 @@ class Freshness:
     partitions: int = 0
     missing: int = 0
     emptied: bool = False
+    partly: datetime | None = None
 
     @property
     def next_due(self) -> datetime | None:
         """When it is to be looked at again; None means at once."""
         return None if self.checked is None or self.missing or self.emptied else self.checked + self.every
+
+    @property
+    def in_part_only(self) -> bool:
+        """Whether no sync has looked at all of it yet, but one at a part of it: named partitions, say."""
+        return self.checked is None and self.partly is not None
 
     def is_due(self, now: datetime) -> bool:
         """Tell whether it is time."""
@@ -199,10 +213,13 @@ def freshness_of(home: Path, sources: Iterable[Source], mirror: Mirror | None, n
             name: datetime.fromtimestamp(tick, timezone.utc)
             for name, tick in sensor_ticks(instance, now.timestamp()).items()
         }
+        sources = list(sources)
+        syncs = {source.alias: _last_syncs(instance, source, now) for source in sources}
         return {
             source.alias: _standing(
                 source,
-                checks=[_last_sync(instance, source, now), ticks.get(sensor_name(source.alias))],
+                checks=[syncs[source.alias][0], ticks.get(sensor_name(source.alias))],
+                partly=syncs[source.alias][1],
                 shown=instance.get_dynamic_partitions(source.alias),
                 held=None if mirror is None else {partition for partition, _ in mirror.states(source.alias)},
             )
@@ -210,8 +227,19 @@ def freshness_of(home: Path, sources: Iterable[Source], mirror: Mirror | None, n
         }
 
 
+def shown_partitions(home: Path, aliases: Iterable[str]) -> dict[str, Collection[str]]:
+    """Return the partitions that Dagster shows of each source: what a listing has shown and nobody took away."""
+    with open_used(home) as instance:
+        return {alias: instance.get_dynamic_partitions(alias) if instance else () for alias in aliases}
+
+
 def _standing(
-    source: Source, *, checks: Iterable[datetime | None], shown: Collection[str], held: Collection[str] | None
+    source: Source,
+    *,
+    checks: Iterable[datetime | None],
+    partly: datetime | None,
+    shown: Collection[str],
+    held: Collection[str] | None,
 ) -> Freshness:
     missing = len(set(shown) - set(held or ()))
     return Freshness(
@@ -220,26 +248,29 @@ def _standing(
         partitions=len(shown),
         missing=missing,
         emptied=held is None or (not held and missing > 0),
+        partly=partly,
     )
 
 
-def _last_sync(instance: dg.DagsterInstance, source: Source, now: datetime) -> datetime | None:
-    """Return when the last sync began that looked at all of the source and came to its end.
+def _last_syncs(instance: dg.DagsterInstance, source: Source, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """Return when the last sync began that looked at all of the source and came to its end, and the last of a part.
 
     One that began later than now was recorded before the clock was set back, and says nothing.
     """
     ended = dg.RunsFilter(
         tags={SOURCE: source.alias}, statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
     )
-    seen = 0
+    seen, partly = 0, None
     for limit in _RUNS_LOOKED_AT:
         records = instance.get_run_records(ended, limit=limit)
         for record in records[seen:]:
             run, began = record.dagster_run, record.start_time
             report = report_of(run.tags, run.run_id)
-            if report and report.whole and report.stopped is None and began is not None and began <= now.timestamp():
-                return datetime.fromtimestamp(began, timezone.utc)
+            if report and report.stopped is None and began is not None and began <= now.timestamp():
+                if report.whole:
+                    return datetime.fromtimestamp(began, timezone.utc), partly
+                partly = partly or datetime.fromtimestamp(began, timezone.utc)
         seen = len(records)
         if seen < limit:
             break
-    return None
+    return None, partly

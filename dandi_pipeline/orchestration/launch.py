@@ -32,16 +32,16 @@ def run_sync(
 ) -> SyncReport:
     """Run the source's job here and return its report; failed partitions are in the report, not raised.
 
-    Raises the `PipelineError` that stopped the whole sync, or KeyboardInterrupt for Ctrl-C and SIGTERM; the run is
-    then recorded as failed. Nothing is written to standard output; the sync's log goes to standard error from
+    Raises the `PipelineError` that stopped the whole sync, or KeyboardInterrupt for Ctrl-C, SIGTERM and SIGHUP; the
+    run is then recorded as failed. Nothing is written to standard output; the sync's log goes to standard error from
     `console_level` up, or nowhere.
     """
     watcher = Watcher(progress or Unwatched(), sync_log(console_level))
-    shown = mirrored(source, settings)
+    shown = mirrored(source)
     # Dagster's own logger for the console would write each event to standard error.
     quiet = dg.Definitions(loggers={"console": silent_logger})
     definitions = dg.Definitions.merge(assemble([shown], Connections([source], settings), watcher), quiet)
-    with open_instance(prepare_home(settings.dagster_home)) as instance, sigterm_interrupts():
+    with open_instance(prepare_home(settings.dagster_home)) as instance, signals_interrupt():
         end_abandoned_runs(instance)
         _execute(definitions.resolve_job_def(shown.job_name), instance, shown, options)
     if watcher.stopped_by is not None:
@@ -67,16 +67,24 @@ def _execute(
 
 
 @contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM end the run in order, as Ctrl-C does, instead of leaving it "started"."""
+def signals_interrupt() -> Iterator[None]:
+    """Let SIGTERM, and SIGHUP of a terminal that is closed, end the run in order, as Ctrl-C does.
+
+    What is ignored from the start stays so: `nohup` lets a command go on without its terminal.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    heeded = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, _interrupt) for number in heeded}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:

@@ -32,6 +32,7 @@ from dandi_pipeline.sync.report import (
     Tally,
     summarize,
 )
+from dandi_pipeline.text import excerpt, quantity
 
 RESULT = "sync/result"
 """What came of a sync, for people: "1 failed, 2 updated"."""
@@ -140,10 +141,7 @@ Metadata = dict[str, dg.TextMetadataValue | dg.IntMetadataValue | dg.FloatMetada
 
 def printable(text: str) -> str:
     """Return hostile text as one bounded, printable line."""
-    bounded = text[: 2 * _LONGEST_LINE]
-    shown = bounded if bounded.isprintable() else "".join(c if c.isprintable() else " " for c in bounded)
-    line = " ".join(shown.split())
-    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
+    return excerpt(text, _LONGEST_LINE)
 
 
 def part_event(
@@ -239,7 +237,8 @@ class Journal:
         self._fresh = set(self._context.instance.get_dynamic_partitions(self._source.partition_set)) - set(plan.keys)
         add_partitions(self._context.instance, self._source, plan.keys)
         self._tell(
-            logging.INFO, f"{plan.checked:,} {self._source.partition_noun}s checked, {len(plan.stale):,} to sync"
+            logging.INFO,
+            f"{quantity(plan.checked, self._source.partition_noun)} checked, {len(plan.stale):,} to sync",
         )
         self._reasons = {item.key: item.reason for item in plan.stale}
 
@@ -424,7 +423,7 @@ def failure_of(report: SyncReport) -> dg.Failure:
         printable(f"{problem.partition}: failed: {problem.message}") for problem in report.problems[:_LISTED_FAILURES]
     ]
     more = len(report.problems) - len(shown)
-    failed = f"{len(report.problems):,} {report.partition_noun}{'' if len(report.problems) == 1 else 's'}"
+    failed = quantity(len(report.problems), report.partition_noun)
     lines = [f"{failed} failed, to be tried again by the next sync; the rest is committed.", *shown]
     return dg.Failure("\n".join([*lines, *([f"… and {more:,} more"] if more else [])]), allow_retries=False)
 

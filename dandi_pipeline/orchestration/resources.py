@@ -12,6 +12,7 @@ import dagster as dg
 from pydantic import BaseModel, Field, create_model
 from pydantic.fields import FieldInfo
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.model import Platform
@@ -96,7 +97,7 @@ class Connections:
         """
         source = self._sources[alias]
         with ExitStack() as stack:
-            mirror = stack.enter_context(Mirror.open(self._settings.mirror_database_url))
+            mirror = stack.enter_context(open_mirror(self._settings.mirror_database_url))
             platform = stack.enter_context(closing(open_platform(source, self._settings, mirror, tuning)))
             yield Connection(platform, mirror)
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 import dagster as dg
 
@@ -11,8 +12,9 @@ from dandi_pipeline.mirror.dictionary import INTERNAL
 from dandi_pipeline.mirror.schema import RECORD_TABLES
 from dandi_pipeline.model import RecordKind
 from dandi_pipeline.orchestration.dagster_internals import shown_as_materialized
-from dandi_pipeline.platforms.registry import described
-from dandi_pipeline.settings import Settings, Source
+from dandi_pipeline.orchestration.instance import open_used
+from dandi_pipeline.platforms.registry import PLATFORMS
+from dandi_pipeline.settings import Source
 
 
 def python_name(alias: str) -> str:
@@ -137,23 +139,23 @@ _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 """What Dagster accepts as the owner of an asset."""
 
 
-def mirrored(source: Source, settings: Settings, look: Presentation | None = None) -> MirroredSource:
-    """Return a configured source as Dagster shows it. Nothing is sent: what a platform offers it says by itself."""
+def mirrored(source: Source, look: Presentation | None = None) -> MirroredSource:
+    """Return a configured source as Dagster shows it. Nothing is opened: what a platform is it describes by a value."""
     labels = {"application": source.application, "component": source.component, "vault": source.vault}
-    with described(source, settings) as platform:
-        return MirroredSource(
-            alias=source.alias,
-            platform=source.platform,
-            parts=platform.parts,
-            kinds=platform.kinds,
-            partition_noun=platform.partition_noun,
-            check_every=source.every,
-            max_concurrent=source.settings.max_concurrent,
-            sweep_days=source.sweep.days,
-            user=source.user,
-            labels={name: label for name, label in labels.items() if label is not None},
-            look=look or Presentation(),
-        )
+    platform = PLATFORMS[source.platform].description
+    return MirroredSource(
+        alias=source.alias,
+        platform=source.platform,
+        parts=platform.parts,
+        kinds=platform.kinds,
+        partition_noun=platform.partition_noun,
+        check_every=source.every,
+        max_concurrent=source.settings.max_concurrent,
+        sweep_days=source.sweep.days,
+        user=source.user,
+        labels={name: label for name, label in labels.items() if label is not None},
+        look=look or Presentation(),
+    )
 
 
 def partitions_of(source: MirroredSource) -> dg.DynamicPartitionsDefinition:
@@ -177,6 +179,16 @@ def materialized_partitions(instance: dg.DagsterInstance, source: MirroredSource
 def remove_partition(instance: dg.DagsterInstance, source: MirroredSource, key: str) -> None:
     """Take out a partition that is gone; its events stay readable in the asset's history."""
     instance.delete_dynamic_partition(source.partition_set, key)
+
+
+def forget_partitions(home: Path, alias: str) -> int:
+    """Take all partitions of a source out of Dagster, and return how many; its runs and their events stay."""
+    with open_used(home) as instance:
+        keys = instance.get_dynamic_partitions(alias) if instance else []
+        for key in keys:
+            assert instance is not None
+            instance.delete_dynamic_partition(alias, key)
+    return len(keys)
 
 
 @dataclass(frozen=True, slots=True)

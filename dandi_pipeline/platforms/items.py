@@ -37,6 +37,7 @@ from dandi_pipeline.instants import canonical_instant
 from dandi_pipeline.model import (
     CellType,
     Complete,
+    Description,
     Expected,
     Gone,
     Hidden,
@@ -45,6 +46,7 @@ from dandi_pipeline.model import (
     Observation,
     Observed,
     Planned,
+    PlatformSpec,
     ReadRequest,
     Record,
     RecordKind,
@@ -84,9 +86,19 @@ class ItemsSettings(PlatformSettings):
     token_env: EnvironmentName = Field(description="The NAME of the environment variable that holds the token")
 
     @property
+    def required_credential(self) -> str:
+        """The token's variable."""
+        return self.token_env
+
+    @property
     def requests_per_second(self) -> float:
         """The rate that the platform allows."""
         return self.RATE
+
+
+def items_of(name: str, *, partition_noun: str, title: str | None = None) -> Description:
+    """Describe such a platform; `title` is how people write its name, unless with a capital."""
+    return Description(name, title or name.capitalize(), (ITEMS,), (ITEM,), partition_noun)
 
 
 class ItemsPlatform(ABC):
@@ -96,11 +108,8 @@ class ItemsPlatform(ABC):
     kept whatever they are.
     """
 
-    name: ClassVar[str]
-    partition_noun: ClassVar[str]
+    description: ClassVar[Description]
     columns: ClassVar[Columns]
-    parts = (ITEMS,)
-    kinds: tuple[RecordKind, ...] = (ITEM,)
 
     def __init__(self, client: HttpClient, *, page_size: int) -> None:
         self.client = client
@@ -117,12 +126,35 @@ class ItemsPlatform(ABC):
             limits=Limits(
                 pool_size=chosen.pool_size, max_concurrent=chosen.max_concurrent, keep_alive=chosen.keep_alive
             ),
-            budget=budgets.budget(
-                RateLimit(f"{cls.name} {pseudonym(token or chosen.api_url)}", chosen.RATE, seconds=1)
-            ),
-            refusal=_refused_token(cls.name, chosen.token_env),
+            budget=budgets.budget(*cls.limits(source, settings)),
+            refusal=_refused_token(cls.description.name, chosen.token_env),
         )
         return cls(client, page_size=chosen.page_size)
+
+    @classmethod
+    def limits(cls, source: Source, settings: Settings) -> Sequence[RateLimit]:
+        """Return the rate that the platform allows whoever uses the token that a source names."""
+        chosen: ItemsSettings = source.settings
+        user = settings.credential(chosen.token_env) or chosen.api_url
+        return [RateLimit(f"{cls.description.name} {pseudonym(user)}", chosen.RATE, seconds=1)]
+
+    @classmethod
+    def spec(cls, settings: type[ItemsSettings]) -> PlatformSpec:
+        """Return all that the rest must know of the platform; `settings` is its class of them."""
+
+        def partition_key(partition: str, _source: Source, _settings: Settings) -> str:
+            return cls.key_of(partition)
+
+        return PlatformSpec(cls.description, settings, cls.open, partition_key, cls.limits)
+
+    @classmethod
+    def key_of(cls, partition: str) -> str:
+        """Take a key as the platform spells it."""
+        key = partition.strip()
+        if not key or not key.isprintable():
+            noun, name = cls.description.partition_noun, cls.description.name
+            raise ConfigurationError(f"{partition!r} is not a {noun}; write it as {name} spells it")
+        return key
 
     # What a platform writes
 
@@ -150,10 +182,7 @@ class ItemsPlatform(ABC):
 
     def partition_key(self, partition: str) -> str:
         """Take a key as the platform spells it."""
-        key = partition.strip()
-        if not key or not key.isprintable():
-            raise ConfigurationError(f"{partition!r} is not a {self.partition_noun}; write it as {self.name} spells it")
-        return key
+        return self.key_of(partition)
 
     def list_partitions(self) -> Sequence[Listed]:
         """Return every partition, or raise: pages that shifted while they turned are read again."""
@@ -167,8 +196,9 @@ class ItemsPlatform(ABC):
                 continue
             if listed is not None:
                 return listed
+        what = self.description
         raise ContractError(
-            f"the list of {self.name} shows a {self.partition_noun} twice, {LISTING_ATTEMPTS} times in a row;"
+            f"the list of {what.name} shows a {what.partition_noun} twice, {LISTING_ATTEMPTS} times in a row;"
             " nothing was changed: try again later"
         )
 
@@ -212,7 +242,7 @@ class ItemsPlatform(ABC):
             yield Observed(records)
         self._refuse_torn(listed, shown)
         yield Complete(ITEM)
-        yield Settled(listed.token, self.parts)
+        yield Settled(listed.token, self.description.parts)
 
     def close(self) -> None:
         """Release the connections."""
@@ -220,7 +250,7 @@ class ItemsPlatform(ABC):
 
     def item(self, row: Json, *, key: str, modified: str | None = None) -> Record:
         """Make the record of an item from its row; all that the row shows is content."""
-        document = canonical(row, where=f"{self.name} item {key!r}")
+        document = canonical(row, where=f"{self.description.name} item {key!r}")
         cells = {name: _cell(row[name], kind) for name, kind in self.columns.items() if row.get(name) is not None}
         return Record(
             kind=ITEM,

@@ -1,13 +1,12 @@
 """The platforms there are: one folder each, of which the module `platform` describes itself by a `SPEC`."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
 from importlib import import_module
 from pkgutil import iter_modules
 
 from dandi_pipeline import platforms
-from dandi_pipeline.http import Budgets, CappedBudgets, LocalBudgets, RateLimit
-from dandi_pipeline.model import Description, Platform, PlatformSpec
+from dandi_pipeline.http import Budgets, CappedBudgets, RateLimit
+from dandi_pipeline.model import FacetRules, Platform, PlatformSpec
 from dandi_pipeline.settings import AS_SET, PlatformSettings, Settings, Source, Tuning
 
 
@@ -24,6 +23,9 @@ PLATFORMS: Mapping[str, PlatformSpec] = {
 SETTINGS: Mapping[str, type[PlatformSettings]] = {name: spec.settings for name, spec in PLATFORMS.items()}
 """What each platform accepts under `settings:`, for `load_sources`."""
 
+FACET_RULES: tuple[FacetRules, ...] = tuple(spec.facets for spec in PLATFORMS.values() if spec.facets is not None)
+"""What is derived from records, of every platform that describes facets."""
+
 
 def open_platform(source: Source, settings: Settings, budgets: Budgets, tuning: Tuning = AS_SET) -> Platform:
     """Return the platform behind a source, ready to be asked as `tuning` says; nothing has been sent yet.
@@ -35,13 +37,6 @@ def open_platform(source: Source, settings: Settings, budgets: Budgets, tuning: 
         budgets = CappedBudgets(budgets, _cap(source.alias, tuning.rate_limit))
     chosen = source.model_copy(update={"settings": tuning.applied_to(source.settings)})
     return PLATFORMS[source.platform].open(chosen, settings, budgets)
-
-
-@contextmanager
-def described(source: Source, settings: Settings) -> Iterator[Description]:
-    """Lend the description of the platform behind a source, which can be asked nothing."""
-    with closing(open_platform(source, settings, LocalBudgets())) as platform:
-        yield platform
 
 
 def _cap(alias: str, requests_per_second: float) -> RateLimit:

@@ -20,10 +20,10 @@ from typing import IO, Any
 
 import sqlalchemy as sa
 
+from dandi_pipeline.catalogue import FACET_SCHEMA, PUBLIC, peek_mirror
 from dandi_pipeline.errors import DatabaseUnavailable, MirrorBusy, MirrorLost, QueryRefused, QueryStopped
 from dandi_pipeline.mirror.database import Database, dialect_of
-from dandi_pipeline.mirror.dictionary import INTERNAL, PUBLIC
-from dandi_pipeline.mirror.mirror import Mirror
+from dandi_pipeline.mirror.dictionary import INTERNAL
 from dandi_pipeline.mirror.postgresql import PostgresqlDialect
 from dandi_pipeline.mirror.schema import METADATA
 from dandi_pipeline.mirror.sqlite import SqliteDialect
@@ -43,7 +43,7 @@ PRIVATE = INTERNAL | {"mirror_schema"}
 BEHIND_VIEWS = ("changes",)
 """The public views that read a private table."""
 
-_BENEATH = sorted(set(METADATA.tables) - PRIVATE)
+_BENEATH = sorted({*METADATA.tables, *FACET_SCHEMA.metadata.tables} - PRIVATE)
 """What public views may read."""
 
 Value = str | int | float | bool | None | bytes
@@ -90,7 +90,7 @@ class Door:
     """
 
     def __init__(self, url: str, *, reader_url: str | None = None) -> None:
-        mirror = Mirror.peek(url, patience=PATIENCE)
+        mirror = peek_mirror(url, patience=PATIENCE)
         if mirror is None:
             raise DatabaseUnavailable(
                 f"{dialect_of(url, PATIENCE).place}: there is no mirror yet; dandi-pipeline sync makes it"

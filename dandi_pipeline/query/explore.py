@@ -19,8 +19,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from dandi_pipeline.catalogue import PUBLIC
 from dandi_pipeline.errors import PipelineError
-from dandi_pipeline.mirror.dictionary import PUBLIC
 from dandi_pipeline.mirror.texts import search_texts
 from dandi_pipeline.query.door import Bounds, Reading
 from dandi_pipeline.query.frames import Connection, dandiset, question_of
@@ -128,7 +128,7 @@ class _Pages:
         }
         where, parameters = self._chosen(chosen, words)
         found = self._table(
-            f"SELECT d.dandiset_id, d.name, d.asset_count, d.size FROM dandisets d{where} ORDER BY d.dandiset_id",
+            f"SELECT d.dandiset_id, d.name, d.asset_count, d.size FROM dandisets d{where} ORDER BY d.dandiset_id",  # noqa: S608 - the code's own SQL
             parameters,
         )
         counts = {facet.name: self._counts(facet, chosen, words) for facet in FACETS}
@@ -236,7 +236,7 @@ class _Pages:
             if facet.name in chosen:
                 parameters[facet.name] = chosen[facet.name]
                 conditions.append(
-                    f"EXISTS (SELECT 1 FROM ({facet.sql}) f_{facet.name} WHERE f_{facet.name}.source = d.source"
+                    f"EXISTS (SELECT 1 FROM ({facet.sql}) f_{facet.name} WHERE f_{facet.name}.source = d.source"  # noqa: S608 - the code's own SQL
                     f" AND f_{facet.name}.dandiset_id = d.dandiset_id AND f_{facet.name}.value = :{facet.name})"
                 )
         if words:
@@ -255,7 +255,7 @@ class _Pages:
         others = {name: value for name, value in chosen.items() if name != facet.name}
         where, parameters = self._chosen(others, words)
         return self._table(
-            f"SELECT f.value, count(DISTINCT d.dandiset_id) AS dandisets FROM dandisets d JOIN ({facet.sql}) f"
+            f"SELECT f.value, count(DISTINCT d.dandiset_id) AS dandisets FROM dandisets d JOIN ({facet.sql}) f"  # noqa: S608 - the code's own SQL
             f" ON f.source = d.source AND f.dandiset_id = d.dandiset_id{where}"
             " GROUP BY f.value ORDER BY dandisets DESC, f.value LIMIT 12",
             parameters,

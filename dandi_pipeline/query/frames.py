@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from dandi_pipeline.catalogue import PUBLIC
 from dandi_pipeline.errors import QueryRefused
-from dandi_pipeline.mirror.dictionary import PUBLIC
 from dandi_pipeline.mirror.texts import search_texts
 from dandi_pipeline.query.door import UNBOUNDED, Bounds, Door, Row, Value
 from dandi_pipeline.query.past import KINDS, Moment, instant_of, past_mirror, past_rows
@@ -68,20 +68,12 @@ class Connection:
         asset (of other platforms page, record or item), `kind` insert, update or delete. `images=True` adds the
         rows before and after as JSON. `limit` keeps the newest.
         """
-        conditions, parameters = _since(since)
-        partition = None if dandiset_id is None else dandiset(dandiset_id)
-        wanted = {"source": source, "partition": partition, "record": record, "kind": kind}
-        for name, value in wanted.items():
-            if value is not None:
-                conditions.append(f"{name} = :{name}")
-                parameters[name] = value
-        columns = "sequence, at, run_id, source, partition, record, scope, key, kind"
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        newest = "" if limit is None else f" LIMIT {int(limit)}"
-        found = self._frame(
-            f"SELECT {columns}{', before, after' if images else ''} FROM changes{where} ORDER BY sequence DESC{newest}",
-            parameters,
+        columns = f"sequence, at, run_id, source, partition, record, scope, key, kind{', before, after' * images}"
+        statement, parameters = newest_changes(
+            columns, since, source=source, dandiset_id=dandiset_id, record=record, kind=kind
         )
+        newest = "" if limit is None else f" LIMIT {int(limit)}"
+        found = self._frame(f"{statement}{newest}", parameters)
         ascending: pd.DataFrame = found.iloc[::-1].reset_index(drop=True)
         return ascending
 
@@ -174,6 +166,28 @@ def question_of(number: str | int) -> Question:
     if question is None:
         raise QueryRefused(f"there is no question {number!r}; there are {min(QUESTIONS)} to {max(QUESTIONS)}")
     return question
+
+
+def newest_changes(
+    columns: str,
+    since: Moment | timedelta | int | None = None,
+    *,
+    source: str | None = None,
+    dandiset_id: str | int | None = None,
+    record: str | None = None,
+    kind: str | None = None,
+) -> tuple[str, dict[str, Value]]:
+    """Return the SELECT of the changes since a moment, the newest first, and its parameters."""
+    conditions, parameters = _since(since)
+    partition = None if dandiset_id is None else dandiset(dandiset_id)
+    wanted = {"source": source, "partition": partition, "record": record, "kind": kind}
+    for name, value in wanted.items():
+        if value is not None:
+            conditions.append(f"{name} = :{name}")
+            parameters[name] = value
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    statement = f"SELECT {columns} FROM changes{where} ORDER BY sequence DESC"  # noqa: S608 - columns of ours
+    return statement, parameters
 
 
 def dandiset(identifier: str | int) -> str:

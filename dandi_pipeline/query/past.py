@@ -4,7 +4,6 @@ Rows are read back from the change log. For questions in SQL they are put into a
 file, so that facets, views and search are made of them by the same code as ever.
 """
 
-import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,9 +11,11 @@ from datetime import date, datetime, timezone
 from itertools import groupby, islice
 from pathlib import Path
 
+from dandi_pipeline.catalogue import FACET_SCHEMA, open_mirror
 from dandi_pipeline.errors import QueryRefused
+from dandi_pipeline.instants import spelled, written_moment
 from dandi_pipeline.mirror.database import Database
-from dandi_pipeline.mirror.facets import rules_of, stored_json
+from dandi_pipeline.mirror.facets import stored_json
 from dandi_pipeline.mirror.mirror import Mirror
 from dandi_pipeline.mirror.past import Past, PastRow, reading_past
 from dandi_pipeline.mirror.schema import RECORD_TABLES
@@ -25,7 +26,6 @@ KINDS = {"dandisets": DANDISET, "versions": VERSION, "assets": ASSET, "draft_ass
 """The tables and views that the past of the archive can be read as."""
 
 _BATCH = 500
-_ISO = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)\s*(Z|[+-]\d\d:?\d\d)?)?", re.IGNORECASE)
 
 Moment = str | date | datetime
 """A point in time; one without a zone is UTC, a date is its beginning."""
@@ -37,8 +37,7 @@ def instant_of(moment: Moment) -> str:
         moment = _read(moment)
     elif not isinstance(moment, datetime):
         moment = datetime(moment.year, moment.month, moment.day)
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    return aware.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return spelled(moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc))
 
 
 def past_rows(
@@ -81,7 +80,7 @@ def past_mirror(
     kinds = (DANDISET, VERSION, *((ASSET,) if assets else ()))
     with tempfile.TemporaryDirectory(prefix="dandi-past-") as folder:
         url = f"sqlite:///{Path(folder) / 'past.sqlite'}"
-        with Mirror.open(url) as mirror:
+        with open_mirror(url) as mirror:
             with reading_past(database, at) as past:
                 for kind in kinds:
                     for alias in _sources(past, kind.part, source, dandiset_ids, at):
@@ -106,7 +105,7 @@ def _record(kind: RecordKind, row: PastRow) -> Record:
     columns = {name: row.get(name) for name in table.values}
     if "visible" in columns:
         columns["visible"] = bool(columns["visible"])
-    rules = rules_of([kind.name])
+    rules = FACET_SCHEMA.rules_of([kind.name])
     derive = rules.derive.get(kind.name) if rules else None
     facets = derive(key, columns, stored_json(row.get("metadata"))) if derive else None
     return Record(kind, key, columns, row.get("metadata"), row["content_hash"], facets)
@@ -136,14 +135,10 @@ def _in_batches(rows: Iterator[PastRow]) -> Iterator[list[PastRow]]:
 
 
 def _read(text: str) -> datetime:
-    match = _ISO.fullmatch(text.strip())
     try:
-        if match is None:
-            raise ValueError(text)
-        day, clock, zone = match[1], match[2] or "00:00", (match[3] or "Z").upper().replace(":", "")
-        seconds, _, fraction = clock.partition(".")
-        seconds += ":00" if seconds.count(":") == 1 else ""
-        offset = "+00:00" if zone == "Z" else f"{zone[:3]}:{zone[3:]}"
-        return datetime.fromisoformat(f"{day}T{seconds}.{fraction:0<6}{offset}")
-    except ValueError:
-        raise QueryRefused(f"{text!r} is no moment; write 2026-01-31 or 2026-01-31T12:00:00Z") from None
+        found = written_moment(text)
+    except (ValueError, OverflowError):
+        found = None
+    if found is None:
+        raise QueryRefused(f"{text!r} is no moment; write 2026-01-31 or 2026-01-31T12:00:00Z")
+    return found

@@ -27,7 +27,7 @@ _BATCH_BYTES = 256 * 1024
 _BATCH_ROWS = 1000
 _STEPS = 2000
 
-# https://www.sqlite.org/c3ref/c_alter_table.html; Python 3.10 has no name for the last.
+# https://www.sqlite.org/c3ref/c_alter_table.html
 _SELECT, _READ, _FUNCTION, _RECURSIVE = 21, 20, 31, 33
 _OK, _DENY = 0, 1
 _LENGTH, _LIKE_PATTERN, _COLUMNS, _ATTACHED = 0, 8, 2, 7
@@ -168,15 +168,14 @@ def _guard_sqlite(connection: sqlite3.Connection, guard: dict[str, Any]) -> None
         ).fetchone()
         body = text.split(" AS", 1)[1]
         connection.execute(f"CREATE TEMP VIEW {name} AS{body}")
-        connection.execute(f"CREATE TEMP VIEW {view} AS SELECT * FROM temp.{name}")
+        connection.execute(f"CREATE TEMP VIEW {view} AS SELECT * FROM temp.{name}")  # noqa: S608 - the schema's names
     relations = {name for (name,) in connection.execute("SELECT lower(name) FROM sqlite_master")}
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA trusted_schema = OFF")
-    if sys.version_info >= (3, 11):
-        connection.setlimit(_LENGTH, LONGEST_VALUE)
-        connection.setlimit(_LIKE_PATTERN, 1000)
-        connection.setlimit(_COLUMNS, 500)
-        connection.setlimit(_ATTACHED, 0)
+    connection.setlimit(_LENGTH, LONGEST_VALUE)
+    connection.setlimit(_LIKE_PATTERN, 1000)
+    connection.setlimit(_COLUMNS, 500)
+    connection.setlimit(_ATTACHED, 0)
     connection.set_authorizer(_authorizer(set(guard["readable"]), set(guard["private"]), relations, secret))
 
 

@@ -15,7 +15,7 @@ from dandi_pipeline.settings.sources import (
     sources_schema,
 )
 from dandi_pipeline.settings.tuning import AS_SET, LEGACY, PRESETS, Tuning, one_line_error
-from dandi_pipeline.settings.values import ApiUrl, EnvironmentName, Interval
+from dandi_pipeline.settings.values import ApiUrl, EnvironmentName, Interval, slug
 
 __all__ = [
     "AS_SET",
@@ -32,6 +32,7 @@ __all__ = [
     "load_sources",
     "one_line_error",
     "parse_sources",
+    "slug",
     "sources_schema",
     "unknown",
 ]

@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.settings.document import Document, unknown, worded
-from dandi_pipeline.settings.values import Alias, Interval, Label, User, whole_days
+from dandi_pipeline.settings.values import Alias, Identifier, Interval, Name, User, whole_days
 
 Registry = Mapping[str, "type[PlatformSettings]"]
 """What each platform, by name, accepts under `settings:`."""
@@ -44,6 +44,11 @@ class PlatformSettings(Section):
         return None
 
     @property
+    def required_credential(self) -> str | None:
+        """The name of the environment variable without which nothing can be asked, None where all is public."""
+        return None
+
+    @property
     def requests_per_month(self) -> int | None:
         """How many requests the platform allows in a month, None where it allows any number, or it was not said."""
         return None
@@ -66,10 +71,12 @@ class Source(Section):
         description="How soon every partition is read completely again, in whole days; daily where only that finds"
         " deletions, else weekly, unless set",
     )
-    application: Label | None = Field(default=None, description="Tag: the application that it belongs to")
-    component: Label | None = Field(default=None, description="Tag: the component of that application")
-    vault: Label | None = Field(default=None, description="Tag: the vault that its credential comes from")
+    application: Name | None = Field(default=None, description="Tag: the application that it belongs to")
+    component: Name | None = Field(default=None, description="Tag: the component of that application")
+    vault: Name | None = Field(default=None, description="Tag: the vault that its credential comes from")
+    vault_id: Identifier | None = Field(default=None, description="Another word for the vault: --vault takes it too")
     user: User | None = Field(default=None, description="Owner: an e-mail address, team:name, or a plain name")
+    user_id: Identifier | None = Field(default=None, description="Another word for the user: --user takes it too")
     settings: Any = Field(default_factory=dict)
 
     @field_validator("settings", mode="before")

@@ -1,10 +1,9 @@
 """How hard a sync asks its platform: what one run sets in place of its source's settings."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
-from typing_extensions import Self
 
 from dandi_pipeline.errors import ConfigurationError
 

@@ -22,6 +22,7 @@ _NAMED_INTERVALS = {
 _ENVIRONMENT_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}", re.ASCII)
 _OWNER = re.compile(r"team:[A-Za-z0-9_.-]{1,63}|[A-Za-z0-9_.+-]{1,63}@[A-Za-z0-9.-]{1,190}", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z0-9_.-]{1,63}", re.ASCII)
+_LONGEST_NAME = 63
 
 
 def api_url(text: str) -> str:
@@ -71,10 +72,29 @@ def _environment_name(text: str) -> str:
     return text
 
 
-def _label(text: str) -> str:
-    if not _LABEL.fullmatch(text):
-        raise ValueError("expected at most 63 letters, digits, '_', '-' and '.' (it becomes a tag in Dagster)")
+def _name(text: str) -> str:
+    """Return a name as people write it: Dagster's tags have dashes in place of what a tag cannot hold."""
+    if (
+        not re.search(r"[A-Za-z0-9]", text)
+        or not text.isprintable()
+        or len(text) > _LONGEST_NAME
+        or text != text.strip()
+    ):
+        raise ValueError(
+            "expected a name of at most 63 characters, with a letter a-z or a digit, such as my-app or My App"
+        )
     return text
+
+
+def _identifier(text: str) -> str:
+    if not _LABEL.fullmatch(text):
+        raise ValueError("expected an id: at most 63 letters, digits, '_', '-' and '.'")
+    return text
+
+
+def slug(name: str) -> str:
+    """Return a name in lower case with single dashes between its words: "My App" is "my-app"."""
+    return re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")
 
 
 def _user(text: str) -> str:
@@ -98,8 +118,11 @@ Interval = Annotated[
 ]
 """How often, written `15m`, `6h`, `daily`."""
 
-Label = Annotated[str, AfterValidator(_label)]
-"""A value that Dagster takes as a tag."""
+Name = Annotated[str, AfterValidator(_name)]
+"""What an application, a component or a vault is called; a tag in Dagster."""
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
+"""What another system knows a vault or a user by."""
 
 User = Annotated[str, AfterValidator(_user)]
 """Whom a source belongs to."""

@@ -58,9 +58,11 @@ class Sync:
         self._options = options
         self._progress = progress or Unwatched()
         self._max_concurrent = options.tuning.max_concurrent or max_concurrent
-        self._parts = options.parts or platform.parts
-        if unknown := set(self._parts) - set(platform.parts):
-            raise ConfigurationError(f"{platform.name} has no {', '.join(sorted(unknown))}; it has {platform.parts}")
+        there = platform.description.parts
+        self._parts = options.parts or there
+        if unknown := set(self._parts) - set(there):
+            name = platform.description.name
+            raise ConfigurationError(f"{name} has no {', '.join(sorted(unknown))}; it has {there}")
 
     def plan(self, *, recheck_hidden: bool = True) -> SyncPlan:
         """Ask the platform and the mirror what is stale; raises what stops the whole sync.
@@ -70,7 +72,7 @@ class Sync:
         """
         self._progress.begin(Stage.CHECK_PARTITIONS, None, None)
         try:
-            with foreseen(f"the {self._platform.partition_noun}s of {self._source}"):
+            with foreseen(f"the {self._platform.description.partition_noun}s of {self._source}"):
                 plan = self._plan(recheck_hidden=recheck_hidden)
             if plan.unread:
                 _log.warning("%s", plan.unread)
@@ -124,11 +126,13 @@ class Sync:
         return plan_looked_up(sightings, stored, self._parts, self._options)
 
     def _stored(self) -> StoredTokens:
-        """Return the tokens of every partition that the mirror holds, in one query."""
+        """Return the tokens of every partition that the mirror knows, in one query."""
         tokens: dict[str, dict[str, str | None]] = {}
         states = self._mirror.states(self._source) if self._mirror else {}
         for (partition, part), state in states.items():
-            tokens.setdefault(partition, {})[part] = state.token
+            of_partition = tokens.setdefault(partition, {})
+            if state.generation:
+                of_partition[part] = state.token
         return tokens
 
     def _guard(self, listing: Sequence[Listed], stored: StoredTokens) -> None:
@@ -138,10 +142,10 @@ class Sync:
         listed = {item.key for item in listing}
         if "" in listed:
             return  # not read whole, it deletes nothing
-        held = [key for key, tokens in stored.items() if HIDDEN_TOKEN not in tokens.values()]
+        held = [key for key, tokens in stored.items() if tokens and HIDDEN_TOKEN not in tokens.values()]
         guard_partitions(
             self._source,
-            self._platform.partition_noun,
+            self._platform.description.partition_noun,
             going=sum(key not in listed for key in held),
             held=len(held),
             listed=len(listed),
@@ -166,7 +170,7 @@ class Sync:
         return sightings
 
     def _require_known(self, sightings: Sequence[LookupResult], stored: StoredTokens) -> None:
-        noun = self._platform.partition_noun
+        noun = self._platform.description.partition_noun
         for sighting in sightings:
             if isinstance(sighting, Listed) or sighting.key in stored or self._options.ignore_unknown:
                 continue

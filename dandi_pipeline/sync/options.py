@@ -1,10 +1,9 @@
 """What one sync is asked to do."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
-from typing_extensions import Self
 
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.settings import AS_SET, Tuning, one_line_error

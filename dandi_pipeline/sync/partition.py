@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
 from dandi_pipeline.errors import (
     CredentialRejected,
@@ -18,7 +19,7 @@ from dandi_pipeline.model import Gone, Hidden, Known, Listed, LookupResult, Sett
 from dandi_pipeline.sync.planning import Stale, guard_records
 from dandi_pipeline.sync.progress import Stage
 from dandi_pipeline.sync.reading import Interrupted, Reading, Tools, attempt_partition
-from dandi_pipeline.sync.report import HIDDEN_WARNING, Outcome, PartitionReport, Problem, Tally
+from dandi_pipeline.sync.report import HIDDEN_WARNING, Outcome, PartitionReport, Tally, cut_short
 
 _log = logging.getLogger(__name__)
 
@@ -37,14 +38,16 @@ class PartitionSync:
         self._run_id = run_id
         self._item = item
         self._key = item.key
+        self._tokens: set[str] = set()
         self._started = time.monotonic()
 
     def run(self) -> PartitionReport:
         """Bring the partition up to date, or say why it could not be; what failed stays stale."""
         report = attempt_partition(self._tools, self._item, self._settle, self._failed)
         if report.error is not None and not isinstance(report.error, Interrupted):
-            report = self._without_bulk(report, report.error)
-            self._record_failure(report)
+            error = report.error
+            report = self._without_bulk(report, error)
+            self._record_failure(report.parts, error)
         return replace(report, duration_seconds=time.monotonic() - self._started)
 
     def _without_bulk(self, report: PartitionReport, error: PipelineError) -> PartitionReport:
@@ -52,7 +55,7 @@ class PartitionSync:
 
         So a dandiset of which a page of assets cannot be read has its name and versions in the mirror all the same.
         """
-        bulk = self._tools.platform.kinds[-1].part
+        bulk = self._tools.platform.description.bulk.part
         others = tuple(part for part in self._item.parts if part != bulk)
         apart = others and bulk in self._item.parts and report.outcome is Outcome.FAILED
         if not apart or self._item.listed is None or isinstance(error, FAILS_ALIKE):
@@ -69,6 +72,7 @@ class PartitionSync:
 
     def _settle(self, sighting: LookupResult, last: bool) -> PartitionReport:
         """Make the mirror hold what was sighted."""
+        self._tokens |= {sighting.token} if isinstance(sighting, Listed) else set()
         with self._mirror.session(self._source, self._key, self._item.parts) as session:
             if isinstance(sighting, Gone):
                 return self._remove(session)
@@ -93,7 +97,7 @@ class PartitionSync:
             return self._report(Outcome.FRESH)
         known = {
             kind.name: session.known(kind) if kind.part in self._item.parts else {}
-            for kind in self._tools.platform.kinds
+            for kind in self._tools.platform.description.kinds
         }
         reading = Reading(self._tools, listed, self._item.parts, known, tokens, session.stage, shape=session.shape)
         try:
@@ -119,28 +123,35 @@ class PartitionSync:
         tokens = {part: settled.token if settled and part in whole else None for part in self._item.parts}
         # A partition whose first attempts failed has states, but nothing of it was ever stored.
         new = all(state is None or state.generation == 0 for state in session.states.values())
-        tallies = self._write(session, tokens, reading.comparison.tallies())
+        # Torn under one token it does not add up, which no edit explains.
+        changing = torn is not None and len(self._tokens) > 1
+        tallies = self._write(session, tokens, reading.comparison.tallies(), changing=changing)
         complete = torn is None and len(whole) == len(self._item.parts)
-        limit = self._tools.options.max_records
-        return self._report(
+        report = self._report(
             Outcome.SYNCED if complete else Outcome.INCOMPLETE,
             tallies=tallies,
             new=new,
             plan=reading.plan,
             token=settled.token if settled and complete else None,
             held=_held(session),
-            warning="" if complete or torn else f"cut short at {limit:,} by --max-assets: it stays stale",
+            warning="" if complete or torn else cut_short(self._tools.options.max_records),
             error=torn,
         )
+        return _still_changing(report, torn, session) if torn and changing else report
 
     def _write(
-        self, session: PartitionSession, tokens: Mapping[str, str | None], expected: Mapping[str, Tally]
+        self,
+        session: PartitionSession,
+        tokens: Mapping[str, str | None],
+        expected: Mapping[str, Tally],
+        *,
+        changing: bool,
     ) -> dict[str, Tally]:
         """Commit; return the tallies with what the database counted in place of what was expected."""
-        progress, changed = self._tools.progress, expected[self._tools.platform.kinds[-1].name].changed
+        progress, changed = self._tools.progress, expected[self._tools.platform.description.bulk.name].changed
         progress.begin(Stage.UPDATE_RECORDS, self._key, changed)
         try:
-            counts = session.commit(run_id=self._run_id, tokens=tokens)
+            counts = session.commit(run_id=self._run_id, tokens=tokens, changing=changing)
             progress.advance(Stage.UPDATE_RECORDS, self._key, changed)
         finally:
             progress.end(Stage.UPDATE_RECORDS, self._key)
@@ -150,12 +161,11 @@ class PartitionSync:
         name = self._item.listed.name if self._item.listed else ""
         return PartitionReport(self._key, name, outcome, self._item.parts, **details)  # type: ignore[arg-type]
 
-    def _record_failure(self, report: PartitionReport) -> None:
+    def _record_failure(self, parts: Sequence[str], error: PipelineError) -> None:
         """Remember the failure in the mirror, which may be what failed: then the report alone tells of it."""
-        problem = Problem.of(report)
         try:
             self._mirror.record_failure(
-                self._source, self._key, report.parts, run_id=self._run_id, group=problem.group, message=problem.message
+                self._source, self._key, parts, run_id=self._run_id, group=error.group, message=str(error)
             )
         except PipelineError as unrecorded:
             _log.warning("%s: the failure could not be recorded: %s", self._key, unrecorded)
@@ -164,6 +174,25 @@ class PartitionSync:
 def _held(session: PartitionSession) -> dict[str, int]:
     """Return how many records the mirror holds of each part, as of the session's commit."""
     return {part: state.records for part, state in session.states.items() if state is not None}
+
+
+CHANGING_AT_MOST = timedelta(days=1)
+"""How long a partition may keep changing while it is read, as in an upload, before that is an error."""
+
+
+def _still_changing(report: PartitionReport, torn: TornRead, session: PartitionSession) -> PartitionReport:
+    """Return the report of what changed at every reading: a warning at first, an error once it does so for long.
+
+    The clock that is read here decides what people are told, never what is stale.
+    """
+    begun = [state.changing_since for state in session.states.values() if state and state.changing_since]
+    since, now = min(begun, default=None), datetime.now(timezone.utc)
+    if since is None or now - since < CHANGING_AT_MOST:
+        return replace(report, error=None, warning=f"still changing, the next sync reads it again ({torn})")
+    hours = int((now - since).total_seconds()) // 3600
+    return replace(
+        report, error=TornRead(f"{torn}; so it is at every sync since {since:%Y-%m-%d %H:%M} UTC, {hours} h")
+    )
 
 
 def _counted(tally: Tally, counts: Counts) -> Tally:

@@ -16,7 +16,10 @@ HIDDEN_LOOK_UPS = 10
 """How many partitions that are known to be hidden a check looks up at most: a few requests, however many there are."""
 
 StoredTokens = Mapping[str, Mapping[str, str | None]]
-"""For each partition the mirror knows, the token each part was stored under (None: stale)."""
+"""For each partition the mirror knows, the token each part was stored under (None: stale).
+
+A part of which nothing was ever stored, since every attempt failed, is left out.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def judge(
     """Return why `listed` must be synced, or None if the mirror has it under the same token (or out of scope)."""
     if options.since is not None and listed.modified < options.since:
         return None
-    if tokens is None:
+    if not tokens:
         return Stale(listed.key, NEW, tuple(parts), listed)
     if options.full:
         return Stale(listed.key, "full sync asked for", tuple(parts), listed, tokens)
@@ -112,8 +115,8 @@ def absent(stored: StoredTokens, listed: Collection[str], parts: Sequence[str], 
     if hidden is not None and len(known) > hidden:
         known = random.sample(known, hidden)
     unknown = [key for key in lacking if HIDDEN_TOKEN not in stored[key].values()]
-    return [Stale(key, "no longer listed", tuple(parts)) for key in unknown] + [
-        Stale(key, "hidden", tuple(parts)) for key in known
+    return [Stale(key, "no longer listed", tuple(parts), tokens=stored[key]) for key in unknown] + [
+        Stale(key, "hidden", tuple(parts), tokens=stored[key]) for key in known
     ]
 
 
@@ -127,7 +130,8 @@ def plan_looked_up(
             item = judge(sighting, stored.get(sighting.key), parts, options)
         else:
             reason = "hidden" if isinstance(sighting, Hidden) else "gone"
-            item = Stale(sighting.key, reason, tuple(parts)) if sighting.key in stored else None
+            tokens = stored.get(sighting.key)
+            item = None if tokens is None else Stale(sighting.key, reason, tuple(parts), tokens=tokens)
         stale += [item] if item else []
     return SyncPlan(checked=len(sightings), stale=tuple(sorted(stale, key=_largest_first)))
 
@@ -175,13 +179,15 @@ BESIDE_PAGES = 2
 """Requests that a partition's reading takes beside its pages: what it is, and whether it held still."""
 
 
-def estimated_requests(plan: SyncPlan, held: Mapping[str, int], *, page_size: int) -> int:
+def estimated_requests(
+    plan: SyncPlan, held: Mapping[str, int], *, page_size: int, max_records: int | None = None
+) -> int:
     """Return about how many requests bring the stale partitions: their pages, if each were read whole.
 
-    How large one is, its row in the listing says, or the `held` records of it.
+    How large one is, its row in the listing says, or the `held` records of it; no more than `max_records` are read.
     """
     total = 0
     for item in plan.stale:
-        listed = item.listed.record_count if item.listed else 0
-        total += BESIDE_PAGES + ceil(max(listed, held.get(item.key, 0)) / page_size)
+        records = max(item.listed.record_count if item.listed else 0, held.get(item.key, 0))
+        total += BESIDE_PAGES + ceil((records if max_records is None else min(records, max_records)) / page_size)
     return total

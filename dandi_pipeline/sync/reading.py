@@ -47,13 +47,17 @@ StageRecords = Callable[[Sequence[Record]], None]
 class Comparison:
     """Hands every new or different record to `stage` and remembers what was seen, to tell what is gone.
 
-    A key that is shown twice means that records moved between two pages: `TornRead`.
+    `see` is handed every record that comes with its content, equal or not. A key that is shown twice means that
+    records moved between two pages: `TornRead`.
     """
 
-    def __init__(self, partition: str, known: Mapping[str, Known], stage: StageRecords) -> None:
+    def __init__(
+        self, partition: str, known: Mapping[str, Known], stage: StageRecords, *, see: StageRecords | None = None
+    ) -> None:
         self._partition = partition
         self._known = known
         self._stage = stage
+        self._see = see
         self._seen: dict[str, set[Key]] = {name: set() for name in known}
         self._complete: list[Complete] = []
         self._added: Counter[str] = Counter()
@@ -104,6 +108,8 @@ class Comparison:
             differing.append(record)
             if known is None or known[0] != record.content_hash:
                 self._count(record.kind, [record.key])
+        if self._see is not None:
+            self._see(records)
         if differing:
             self._stage(differing)
 
@@ -208,7 +214,7 @@ def attempt_reading(tools: Tools, item: Stale, read: Callable[[LookupResult, boo
 class Reading:
     """One reading of a partition through a `Comparison`, watched by the sync's progress.
 
-    `stage` is handed the records that differ, `shape` how they read as a table.
+    `stage` is handed the records that differ, `see` all that come with content, `shape` how they read as a table.
     """
 
     def __init__(
@@ -221,14 +227,15 @@ class Reading:
         stage: StageRecords,
         *,
         shape: TakeShape,
+        see: StageRecords | None = None,
         fetch: bool = True,
     ) -> None:
-        self.comparison = Comparison(listed.key, known, stage)
+        self.comparison = Comparison(listed.key, known, stage, see=see)
         self.plan = ""
         self._shape = shape
         self._tools = tools
         self._listed = listed
-        self._bulk = tools.platform.kinds[-1].name
+        self._bulk = tools.platform.description.bulk.name
         self._request = ReadRequest(
             parts=parts,
             known=known,

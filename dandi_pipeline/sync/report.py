@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from dandi_pipeline.errors import PipelineError
+from dandi_pipeline.text import quantity
 
 if TYPE_CHECKING:
     # The command line shows reports without loading what a sync needs.
@@ -53,13 +54,28 @@ class Tally:
         return self.added + self.updated + self.deleted
 
 
+MISSING, DIFFERENT, LEFT_BEHIND = "missing from the mirror", "different", "left behind"
+"""How a record of the mirror may differ from the platform's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One record that the mirror does not hold as the platform shows it; `fields` names what is `DIFFERENT`."""
+
+    kind: str
+    key: str
+    difference: str
+    fields: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class PartitionReport:
     """What happened to one partition. `tallies` is keyed by kind; `new` says it was not in the mirror before.
 
     `error` is set for FAILED and for a torn INCOMPLETE; `warning` says why an INCOMPLETE one stays stale. Of a FAILED
     one `parts` are those that failed, `kept` those that came through all the same. `held` is how many records the
-    mirror holds of each part since the commit.
+    mirror holds of each part since the commit. `differences` names records that a verification found to differ, up to
+    a number; the tallies count them all.
     """
 
     partition: str
@@ -75,6 +91,7 @@ class PartitionReport:
     token: str | None = None
     kept: tuple[str, ...] = ()
     held: Mapping[str, int] = field(default_factory=dict)
+    differences: tuple[Difference, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -85,7 +102,7 @@ class PartitionReport:
     def changes(self) -> str:
         """What changed, in words, e.g. "2 assets added, 1 version updated"; nothing if nothing has."""
         return ", ".join(
-            f"{count:,} {kind}{'' if count == 1 else 's'} {verb}"
+            f"{quantity(count, kind)} {verb}"
             for kind, tally in self.tallies.items()
             for verb, count in (("added", tally.added), ("updated", tally.updated), ("deleted", tally.deleted))
             if count
@@ -99,6 +116,11 @@ class PartitionReport:
         if self.outcome is not Outcome.SYNCED:
             line += f" ({self.outcome.value})"
         return f"{line}; {self.warning}" if self.warning else line
+
+
+def cut_short(limit: int | None) -> str:
+    """Return what is said of a partition of which no more was to be read."""
+    return f"cut short at {limit:,} by --max-assets: it stays stale"
 
 
 @dataclass(frozen=True, slots=True)

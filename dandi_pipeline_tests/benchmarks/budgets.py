@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.platforms.registry import SETTINGS, open_platform
 from dandi_pipeline.settings import Settings, load_sources
 from dandi_pipeline.sync.engine import Sync
@@ -95,7 +95,7 @@ def usages(url: str, folder: Path, steady: float) -> list[tuple[Contested, Usage
     """Let the processes of both platforms sync into the mirror at `url`; return what was used of each rate."""
     with ExitStack() as stack:
         platforms = [stack.enter_context(served()) for served in (_notion, _airtable)]
-        Mirror.open(url).close()
+        open_mirror(url).close()
         processes = [process for platform in platforms for process in _started(platform, url, folder)]
         stack.callback(_end, processes)
         while not all(platform.asked()[0] for platform in platforms):
@@ -118,7 +118,7 @@ def sync_for_ever(sources: Path, alias: str, environ: Mapping[str, str]) -> None
     (source,) = [source for source in load_sources(sources, SETTINGS) if source.alias == alias]
     while True:
         with (
-            Mirror.open(settings.mirror_database_url) as mirror,
+            open_mirror(settings.mirror_database_url) as mirror,
             closing(open_platform(source, settings, mirror)) as platform,
         ):
             sync = Sync(alias, platform, mirror, SyncOptions(full=True))

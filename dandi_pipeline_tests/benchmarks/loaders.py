@@ -21,8 +21,8 @@ import psycopg2
 import requests
 import sqlalchemy as sa
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.http.client import Limits
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline_tests.end_to_end.rig import dandi_at
@@ -61,7 +61,7 @@ def sync_without_facets(api_url: str, database_url: str) -> None:
 def sync(api_url: str, database_url: str, *, derives_facets: bool = True) -> None:
     """Copy everything as `dandi-pipeline sync` does, but without Dagster."""
     platform = dandi_at(api_url, Limits(), derives_facets=derives_facets)
-    with closing(platform), Mirror.open(database_url) as mirror:
+    with closing(platform), open_mirror(database_url) as mirror:
         engine = Sync("dandi", platform, mirror, SyncOptions())
         for report in engine.run(engine.plan(), "run"):
             if report.error:

@@ -9,8 +9,8 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.http import HttpClient
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.dandi.manifests import Manifests
 from dandi_pipeline.platforms.dandi.platform import DandiPlatform
 from dandi_pipeline.sync.engine import Sync
@@ -93,7 +93,7 @@ class Copy:
         """Run one sync; any partition's failure is raised."""
         client = HttpClient(self.archive.api_url, user_agent="benchmark")
         bucket = Manifests(HttpClient(self.archive.bucket_url, user_agent="benchmark")) if self.manifests else None
-        with closing(DandiPlatform(client, bucket, lists_embargoed=False)) as platform, Mirror.open(self.url) as mirror:
+        with closing(DandiPlatform(client, bucket, lists_embargoed=False)) as platform, open_mirror(self.url) as mirror:
             sync = Sync("dandi", platform, mirror, SyncOptions())
             for report in sync.run(sync.plan(), "run"):
                 if report.error:

@@ -29,6 +29,28 @@ def test_an_answer_is_shown_in_four_forms(synced: Shell) -> None:
     assert markdown.out.splitlines() == ["| name |", "| --- |", r"| a \| b\n\x1b[31mred |"]
 
 
+def test_what_changed_is_listed_by_when_what_and_how(synced: Shell, archive: SimulatedArchive) -> None:
+    path = min(archive.world.dandisets["000002"].draft.assets)
+    archive.world.remove_asset("000002", path)
+    assert synced.run("sync").code == 0
+    (gone,) = synced.run("changes", "--since", "1h", "--kind", "delete", "--format", "json").json
+    assert (gone["partition"], gone["record"], gone["key"], gone["kind"]) == ("000002", "asset", path, "delete")
+    everything = synced.run("changes", "--format", "csv").out.splitlines()
+    assert everything[0] == "sequence,at,source,partition,record,key,kind,run_id"
+    sequences = [int(line.split(",")[0]) for line in everything[1:]]
+    assert sequences == sorted(sequences)
+    of_one = synced.run("changes", "--dandiset-id", "2", "--format", "csv").out.splitlines()
+    assert 1 < len(of_one) < len(everything)
+    newest = synced.run("changes", "--limit", "1", "--format", "csv")
+    assert newest.out.splitlines()[1:] == everything[-1:]
+    assert newest.err == "Only the newest 1 change shown; there are more: --limit allows others.\n"
+    assert synced.run("changes", "--since", "2999-01-01").out == "No change.\n"
+    assert synced.run("changes", "--since", "2999-01-01", "--format", "json").json == []
+    wrong = synced.run("changes", "--since", "lately")
+    assert wrong.code == 2
+    assert "or how long ago: 12h, 7d, 2w" in wrong.err
+
+
 def test_what_is_cut_is_told_on_standard_error(synced: Shell) -> None:
     done = synced.run("query", "SELECT path FROM draft_assets", "--limit", "2", "--format", "csv")
     assert len(done.out.splitlines()) == 3

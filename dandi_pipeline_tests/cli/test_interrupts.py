@@ -1,5 +1,7 @@
 """An interrupt is never lost, wherever it arrives; the first ends a sync in order, the second at once."""
 
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -55,6 +57,21 @@ def test_a_second_interrupt_ends_at_once(shell: Shell, archive: SimulatedArchive
     assert said == [WAITING, AT_ONCE]
     archive.faults.clear()
     assert shell.run("sync").code == 0
+
+
+def test_a_terminal_that_is_closed_ends_a_sync_in_order(shell: Shell, archive: SimulatedArchive) -> None:
+    archive.faults.add("slow_start", seconds=3.0, kind="assets_full")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(shell.folder)
+        os.execve(sys.executable, shell.command("sync"), shell.environment(TERM="xterm"))
+    wait_for(lambda: archive.requests.total >= 4)
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    (run,) = shell.run("history", "--json").json
+    assert run["status"] == "interrupted"
+    assert run["errors"] == {}
 
 
 def test_a_second_interrupt_ends_every_source_at_once(tmp_path: Path) -> None:

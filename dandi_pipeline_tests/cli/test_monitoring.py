@@ -180,7 +180,10 @@ def test_dagsters_own_selection_finds_the_sources_by_the_same_names(synced: Esta
 
 
 def test_a_partition_whose_first_attempt_failed_is_new_when_it_comes(synced: Estate) -> None:
+    assert run("inspect", "dandi", "--json").json[0]["never_copied"] == 1
     synced.archive.faults.clear()
+    foreseen = run("sync", "--platform", "dandi", "--dry-run", "--json").json
+    assert (foreseen["dandisets"]["added"], foreseen["dandisets"]["updated"]) == (1, 0)
     report = run("sync", "--platform", "dandi", "--json").json
     assert (report["dandisets"]["added"], report["dandisets"]["updated"]) == (1, 0)
     assert [each["state"] for each in run("inspect", "dandi", "--json").json] == ["fresh", "disabled"]

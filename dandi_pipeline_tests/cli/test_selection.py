@@ -22,6 +22,12 @@ sources:
     settings: {bases: [{base: appAAAAAAAAAAAAAA}]}
 """
 
+NAMED = """
+sources:
+  - {platform: dandi, application: My App, vault: The Lab, vault_id: v-17, user: ann, user_id: "4711"}
+  - {alias: other, platform: dandi, application: my other app, vault: v-18, user: bob}
+"""
+
 
 @pytest.fixture
 def sources(tmp_path: Path) -> tuple[Source, ...]:
@@ -54,6 +60,28 @@ def sources(tmp_path: Path) -> tuple[Source, ...]:
 )
 def test_a_selection_means(sources: tuple[Source, ...], selection: Selection, aliases: list[str]) -> None:
     assert [source.alias for source in selection.of(sources)] == aliases
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        Selection("my-app"),
+        Selection("My App"),
+        Selection(app="my-app"),
+        Selection(app="MY APP"),
+        Selection(vault="the lab"),
+        Selection(vault="v-17"),
+        Selection(user="4711"),
+        Selection(user="Ann"),
+    ],
+    ids=str,
+)
+def test_an_application_is_meant_by_its_slug_too_a_vault_and_a_user_by_their_ids(
+    tmp_path: Path, selection: Selection
+) -> None:
+    (tmp_path / "sources.yaml").write_text(NAMED)
+    named = load_sources(tmp_path / "sources.yaml", SETTINGS)
+    assert [source.alias for source in selection.of(named)] == ["dandi"]
 
 
 @pytest.mark.parametrize(

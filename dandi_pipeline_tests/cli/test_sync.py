@@ -10,11 +10,14 @@ import struct
 import subprocess
 import termios
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dandi_pipeline.cli.main import main
+from dandi_pipeline.http import HttpClient
 from dandi_pipeline_tests.cli.conftest import Finished, Shell, wait_for
-from dandi_pipeline_tests.simulators.dandi import SimulatedArchive
+from dandi_pipeline_tests.simulators.dandi import OWNER_TOKEN, SimulatedArchive
 
 RULE = "=" * 50
 
@@ -159,6 +162,22 @@ def test_what_max_assets_cuts_short_stays_stale_and_says_so(shell: Shell) -> Non
     assert re.search(r"^Would sync 000001: .*\d+ assets? added", stale.out, re.MULTILINE)
 
 
+def test_a_dry_run_counts_no_more_than_max_assets_and_says_what_it_would_hide(shell: Shell) -> None:
+    dry = shell.run("sync", "--dry-run", "--dandiset-id", "1", "--max-assets", "2")
+    assert re.search(r"^Would sync 000001: 2 assets added \(incomplete\); cut short at 2 ", dry.out, re.MULTILINE)
+    assert dry.summary["Assets added"] == "2"
+    # The fifth is embargoed; who loses the key loses sight of it.
+    assert shell.run("sync", DANDI_API_KEY=OWNER_TOKEN).summary["Dandisets added"] == "5"
+    hidden = shell.run("sync", "--dry-run")
+    assert re.search(
+        r"^Would hide 000005: \d+ records kept, marked as hidden, and not refreshed any more \[no longer listed\]$",
+        hidden.out,
+        re.MULTILINE,
+    )
+    assert shell.run("sync").code == 0
+    assert "Would leave 000005: still hidden" in shell.run("sync", "--dry-run").out
+
+
 def test_force_full_sync_reads_what_looks_unchanged(shell: Shell) -> None:
     shell.run("sync", "--dandiset-id", "1")
     done = shell.run("sync", "--dandiset-id", "1", "--force-full-sync")
@@ -265,3 +284,22 @@ def shell_has(shell: Shell, dandiset: str) -> bool:
         return any(found == dandiset for found, _ in draft_assets(shell))
     except sqlite3.OperationalError:
         return False
+
+
+def test_one_sync_makes_one_client_for_the_archive_and_one_for_its_bucket(
+    shell: Shell, archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else must be known of a platform it says by a value. The command runs here, so that clients count."""
+    monkeypatch.chdir(shell.folder)
+    for name, value in shell.environment(DANDI_MANIFEST_URL=archive.bucket_url).items():
+        monkeypatch.setenv(name, value)
+    made: list[str] = []
+    make = HttpClient.__init__
+
+    def counted(self: HttpClient, base_url: str, **options: Any) -> None:
+        made.append(base_url)
+        make(self, base_url, **options)
+
+    monkeypatch.setattr(HttpClient, "__init__", counted)
+    assert main(["sync", "--dandiset-id", "1"]) == 0
+    assert made == [archive.api_url, archive.bucket_url]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from dandi_pipeline.cli.output import one_line, plain, table
+from dandi_pipeline.cli.output import table
+from dandi_pipeline.text import one_line, plain
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,20 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from dandi_pipeline.catalogue import open_mirror, peek_mirror
 from dandi_pipeline.errors import TornRead, TransientError, UnexpectedPayload, UnforeseenError
 from dandi_pipeline.mirror import Change, Mirror
+from dandi_pipeline.mirror.schema import RECORD_TABLES
 from dandi_pipeline.model import Gone, Listed, LookupResult, Observation, Observed, Platform, ReadRequest, Record
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import SyncPlan
-from dandi_pipeline.sync.report import Outcome, PartitionReport
+from dandi_pipeline.sync.report import DIFFERENT, Difference, Outcome, PartitionReport
 from dandi_pipeline_tests.conformance.platform_under_test import ServedPlatform
 from dandi_pipeline_tests.conformance.registry import UNDER_TEST
+from dandi_pipeline_tests.end_to_end.equality import plain_engine
 
 
 @pytest.fixture(params=UNDER_TEST)
@@ -32,18 +36,18 @@ def chance() -> random.Random:
 
 
 def sync(served: ServedPlatform, url: str, **options: Any) -> Mapping[str, PartitionReport]:
-    with closing(served.open()) as platform, Mirror.open(url) as mirror:
+    with closing(served.open()) as platform, open_mirror(url) as mirror:
         work = Sync(served.name, platform, mirror, SyncOptions(**options))
         return {report.partition: report for report in work.run(work.plan(), "run")}
 
 
 def plan(served: ServedPlatform, url: str) -> SyncPlan:
-    with closing(served.open()) as platform, Mirror.open(url) as mirror:
+    with closing(served.open()) as platform, open_mirror(url) as mirror:
         return Sync(served.name, platform, mirror, SyncOptions()).plan()
 
 
 def changes(url: str) -> list[Change]:
-    with Mirror.open(url) as mirror:
+    with open_mirror(url) as mirror:
         return mirror.changes(limit=100_000)
 
 
@@ -81,7 +85,7 @@ def test_what_does_not_exist_is_gone(served: ServedPlatform) -> None:
 
 def test_kinds_belong_to_parts(served: ServedPlatform) -> None:
     with closing(served.open()) as platform:
-        assert {kind.part for kind in platform.kinds} == set(platform.parts)
+        assert {kind.part for kind in platform.description.kinds} == set(platform.description.parts)
 
 
 # Of a sync
@@ -125,12 +129,40 @@ def test_a_preview_says_what_a_sync_would_change_and_writes_nothing(
     sync(served, mirror_url)
     edited = served.edit(chance)
     fed = changes(mirror_url)
-    with closing(served.open()) as platform, Mirror.open(mirror_url) as mirror:
+    with closing(served.open()) as platform, open_mirror(mirror_url) as mirror:
         work = Sync(served.name, platform, mirror, SyncOptions())
         previewed = {report.partition: report.changed for report in work.preview(work.plan())}
     assert previewed == {edited: True}
     assert changes(mirror_url) == fed
     assert plan(served, mirror_url).keys == (edited,)
+
+
+def test_a_verification_names_each_record_that_differs_and_its_fields(
+    served: ServedPlatform, chance: random.Random, mirror_url: str
+) -> None:
+    def verified() -> dict[str, tuple[Difference, ...]]:
+        with closing(served.open()) as platform, closing(peek_mirror(mirror_url)) as mirror:  # type: ignore[type-var]
+            work = Sync(served.name, platform, mirror, SyncOptions(full=True))
+            return {each.partition: each.differences for each in work.preview(work.plan()) if each.differences}
+
+    sync(served, mirror_url)
+    assert verified() == {}
+    edited = served.edit(chance)
+    (found,) = [verified()[edited]]
+    assert all(bool(each.fields) == (each.difference == DIFFERENT) for each in found)
+    sync(served, mirror_url)
+    assert verified() == {}
+
+    with closing(served.open()) as platform:
+        table = RECORD_TABLES[platform.description.bulk.name]
+    row = f"SELECT min({table.name}) FROM {table.table.name}"
+    with plain_engine(mirror_url).begin() as connection:
+        # As a failing disk might, or a hand: the hash still says that nothing differs.
+        statement = f"UPDATE {table.table.name} SET metadata = :text WHERE {table.name} = ({row})"
+        connection.execute(sa.text(statement), {"text": '{"nobody": "wrote this"}'})
+    fields = {name for differences in verified().values() for each in differences for name in each.fields}
+    assert "metadata.nobody" in fields
+    assert all(name.startswith("metadata.") for name in fields)
 
 
 def test_a_partition_that_fails_is_named_and_stays_stale_and_the_others_are_synced(
@@ -144,7 +176,7 @@ def test_a_partition_that_fails_is_named_and_stays_stale_and_the_others_are_sync
     assert isinstance(reports[failing].error, TransientError)
     assert {reports[key].outcome for key in others} == {Outcome.SYNCED}
     assert plan(served, mirror_url).keys == (failing,)
-    with Mirror.open(mirror_url) as mirror:
+    with open_mirror(mirror_url) as mirror:
         states = mirror.states(served.name)
     assert {state.error_group for (key, _), state in states.items() if key == failing} == {"transient"}
     served.recover()
@@ -206,7 +238,7 @@ def test_any_exception_is_the_failure_of_its_partition_alone(
     with (
         caplog.at_level("DEBUG"),
         closing(served.open()) as platform,
-        Mirror.open(mirror_url) as mirror,
+        open_mirror(mirror_url) as mirror,
     ):
         buggy = Buggy(platform, failing, where)
         work = Sync(served.name, buggy, mirror, SyncOptions(partitions=named))
@@ -235,7 +267,7 @@ def test_any_exception_while_partitions_are_listed_is_an_error_with_a_name(
 
     with (
         closing(served.open()) as platform,
-        Mirror.open(sqlite_url) as mirror,
+        open_mirror(sqlite_url) as mirror,
         pytest.raises(UnforeseenError, match=f"the .*s of {served.name}: KeyError: 'owner'"),
     ):
         Sync(served.name, Unlistable(platform, "", ""), mirror, SyncOptions()).plan()
@@ -244,7 +276,7 @@ def test_any_exception_while_partitions_are_listed_is_an_error_with_a_name(
 def test_what_a_person_does_is_no_failure(served: ServedPlatform, chance: random.Random, mirror_url: str) -> None:
     sync(served, mirror_url)
     stopped = served.edit(chance)
-    with closing(served.open()) as platform, Mirror.open(mirror_url) as mirror:
+    with closing(served.open()) as platform, open_mirror(mirror_url) as mirror:
         work = Sync(served.name, Buggy(platform, stopped, "read", KeyboardInterrupt), mirror, SyncOptions())
         with pytest.raises(KeyboardInterrupt):
             list(work.run(work.plan(), "run"))
@@ -257,7 +289,7 @@ def test_a_listing_row_that_cannot_be_read_fails_its_partition_and_deletes_nothi
     served: ServedPlatform, chance: random.Random, mirror_url: str
 ) -> None:
     sync(served, mirror_url)
-    with closing(served.open()) as platform, Mirror.open(mirror_url) as mirror:
+    with closing(served.open()) as platform, open_mirror(mirror_url) as mirror:
         listed = list(platform.list_partitions())
         odd = Listed.failed(listed[0].key, UnexpectedPayload("its row is odd"))
         reports = _synced_from(served.name, platform, mirror, [odd, *listed[1:]])
@@ -309,7 +341,7 @@ def test_what_is_cut_short_stays_stale(served: ServedPlatform, mirror_url: str) 
 
 def test_parts_are_synced_one_by_one_as_well(served: ServedPlatform, mirror_url: str) -> None:
     with closing(served.open()) as platform:
-        parts = platform.parts
+        parts = platform.description.parts
     for part in parts:
         sync(served, mirror_url, parts=(part,))
     assert served.differences(mirror_url) == []

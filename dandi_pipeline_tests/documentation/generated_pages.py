@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from dandi_pipeline.catalogue import PUBLIC
 from dandi_pipeline.mirror.dictionary import to_markdown
 from dandi_pipeline.query.questions import QUESTIONS, Question
 from dandi_pipeline_tests.documentation.markdown import CHECKOUT
@@ -33,7 +34,7 @@ def pages() -> Mapping[Path, str]:
     questions = "\n".join(map(_section, QUESTIONS.values()))
     return {
         CHECKOUT / "docs" / "questions.md": f"{_QUESTIONS}\n{questions}",
-        CHECKOUT / "docs" / "data-dictionary.md": f"{_DICTIONARY}\n{to_markdown()}",
+        CHECKOUT / "docs" / "data-dictionary.md": f"{_DICTIONARY}\n{to_markdown(PUBLIC.values())}",
     }
 
 

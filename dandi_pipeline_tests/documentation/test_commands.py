@@ -67,18 +67,31 @@ def _steps(shown: str, *numbers: int) -> list[str]:
     return [shown.split(f"\n{number}. ", 1)[1].split(f"\n{number + 1}. ", 1)[0] for number in numbers]
 
 
-def test_the_ui_is_served_where_the_readme_says(folder: Folder) -> None:
+def test_the_ui_is_served_once_a_home_below_its_prefix_and_ends_by_sigterm(folder: Folder) -> None:
+    """As a script begins it by `&`: with SIGINT ignored, which Dagster would take for SIGTERM's effect as well."""
     port = free_port()
-    process = folder.start(f"make ui ARGS='--port {port}'")
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        assert wait_for(lambda: _title(port), seconds=240)
+        process = folder.start(f"make ui ARGS='--port {port} --path-prefix /mirror/'")
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=120)
-
-
-def _title(port: int) -> bool:
+        signal.signal(signal.SIGINT, previous)
     try:
-        return "Dagster" in requests.get(f"http://127.0.0.1:{port}/", timeout=5).text
+        assert wait_for(lambda: _title(port, "/mirror/"), seconds=240)
+        second = folder.run("dandi-pipeline ui")
+        assert second.returncode == 2
+        there = re.search(rf"already served at http://127.0.0.1:{port}/mirror \(process (\d+)\)", second.stderr)
+        assert there is not None, second.stderr
+        os.kill(int(there[1]), signal.SIGTERM)
+        process.wait(timeout=60)
+        assert not _title(port, "/mirror/")
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(timeout=60)
+
+
+def _title(port: int, path: str) -> bool:
+    try:
+        return "Dagster" in requests.get(f"http://127.0.0.1:{port}{path}", timeout=5).text
     except requests.RequestException:
         return False

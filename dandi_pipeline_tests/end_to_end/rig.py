@@ -1,14 +1,14 @@
 """One simulated archive and one mirror of it, synced by the real engine over the real socket."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.http import HttpClient, Limits, LocalBudgets
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.model import Platform
 from dandi_pipeline.platforms.dandi.manifests import Manifests
 from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE
@@ -18,7 +18,7 @@ from dandi_pipeline.settings import Settings, load_sources
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.report import PartitionReport
-from dandi_pipeline_tests.end_to_end.equality import compared, differences, plain_engine
+from dandi_pipeline_tests.end_to_end.equality import Difference, compared, plain_engine
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive
 
 CORPUS = Path(__file__).resolve().parents[2].parent / "shared" / "corpus"
@@ -63,24 +63,23 @@ class Rig:
 
     def sync(self, **options: Any) -> Mapping[str, PartitionReport]:
         """Run one sync to its end; return the partitions' reports by key."""
-        with closing(self.open_platform()) as platform, Mirror.open(self.url) as mirror:
+        with closing(self.open_platform()) as platform, open_mirror(self.url) as mirror:
             sync = Sync("dandi", platform, mirror, SyncOptions(**options))
             return {report.partition: report for report in sync.run(sync.plan(), "run")}
 
     def stale(self) -> tuple[str, ...]:
         """Return the partitions that a sync would work on."""
-        with closing(self.open_platform()) as platform, Mirror.open(self.url) as mirror:
+        with closing(self.open_platform()) as platform, open_mirror(self.url) as mirror:
             return Sync("dandi", platform, mirror, SyncOptions()).plan().keys
 
     def differences(self) -> list[str]:
         """Return what is not as a perfect mirror would have it."""
-        snapshot = self.archive.world.snapshot(self.key, published_assets=self.published_assets)
-        return differences(self.url, snapshot, published_assets=self.published_assets)
+        return list(map(str, self.compared()))
 
-    def different_rows(self) -> list[tuple[str, tuple[str, ...]]]:
-        """Return the table and the key of every row that `differences()` names."""
+    def compared(self) -> Iterator[Difference]:
+        """Yield the same row by row."""
         snapshot = self.archive.world.snapshot(self.key, published_assets=self.published_assets)
-        return [(each.table, each.key) for each in compared(self.url, snapshot, published_assets=self.published_assets)]
+        return compared(self.url, snapshot, published_assets=self.published_assets)
 
     def select(self, statement: str, **named: Any) -> list[tuple[Any, ...]]:
         """Return the rows of a query, as a user of the mirror would see them."""

@@ -18,9 +18,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.http.client import Limits
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.model import Platform
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
@@ -104,7 +104,7 @@ def _run(errand: Errand, results: Connection) -> None:
 def sync_once(errand: Errand, *, take: Callable[[PartitionReport], object] = lambda _: None) -> list[str]:
     """Run one sync; return what failed. `take` is handed each partition's report."""
     try:
-        with closing(errand.opening()) as platform, Mirror.open(errand.mirror_url) as mirror:
+        with closing(errand.opening()) as platform, open_mirror(errand.mirror_url) as mirror:
             sync = Sync(errand.source, platform, mirror, SyncOptions(**errand.options))
             reports = list(sync.run(sync.plan(), "run"))
             for report in reports:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.errors import DatabaseUnavailable, MirrorLost
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline_tests.end_to_end.equality import held_rows
 from dandi_pipeline_tests.end_to_end.rig import Rig
 from dandi_pipeline_tests.end_to_end.sync_process import Ending, Errand, SyncProcess, archive_at
@@ -36,7 +36,7 @@ class Watched:
 
     def problems(self) -> list[str]:
         """Return what the mirror holds that is no whole state of a dandiset."""
-        with Mirror.open(self.rig.url) as mirror:
+        with open_mirror(self.rig.url) as mirror:
             tokens = {key: state.token for key, state in mirror.states("dandi").items()}
         return self.ledger.problems(held_rows(self.rig.url), tokens)
 

@@ -113,9 +113,11 @@ def test_every_step_of_a_true_history_is_followed(history: Path, sqlite_url: str
             archive.world.apply_history_step(identifier, step)
             assert errors(rig.sync()) == []
             expected = expected_rows(archive.world.snapshot())["assets"]
-            assert set(rig.different_rows()) <= unseen(former, expected), f"step {number}"
-            assert errors(rig.sync(full=True)) == []
-            assert rig.differences() == [], f"step {number}"
+            silent = unseen(former, expected)
+            assert {(each.table, each.key) for each in rig.compared()} <= silent, f"step {number}"
+            if silent:
+                assert errors(rig.sync(full=True)) == []
+                assert rig.differences() == [], f"step {number}"
             former = expected
 
 
@@ -124,9 +126,9 @@ def errors(reports: Mapping[str, PartitionReport]) -> list[str]:
 
 
 def unseen(former: Rows, now: Rows) -> set[tuple[str, tuple[str, ...]]]:
-    """Return the rows whose time does not tell that they changed, which are the sweep's to find.
+    """Return the assets that changed although none of their times says so: the sweep finds those.
 
-    Either the asset was corrected in place, or the recording got it later than assets that are newer.
+    They were corrected in place, or the recording has them later than assets that are newer.
     """
     newest = max((row["modified"] for row in former.values()), default="")
     return {

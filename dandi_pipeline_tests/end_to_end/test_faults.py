@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.errors import (
     AccessRefused,
     ConfigurationError,
@@ -24,7 +25,6 @@ from dandi_pipeline.errors import (
     WrongAddress,
 )
 from dandi_pipeline.http.client import Unintelligible
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.report import Outcome, PartitionReport
@@ -287,7 +287,7 @@ def test_versions_that_do_not_add_up_are_not_believed(sqlite_url: str, tmp_path:
 
 
 def test_a_failure_that_quotes_hostile_text_is_recorded(mirror_url: str) -> None:
-    with Mirror.open(mirror_url) as mirror:
+    with open_mirror(mirror_url) as mirror:
         mirror.record_failure("dandi", HIT, ["assets"], run_id="run", group="contract", message="a\0b \ud800 c")
         assert mirror.states("dandi")[HIT, "assets"].error == r"a\0b \ud800 c"
 
@@ -321,7 +321,7 @@ def test_an_answer_of_the_wrong_shape_is_an_error_of_the_contract_or_of_no_conse
 
 def try_to_sync(rig: Rig, **options: Any) -> list[PipelineError]:
     """Sync as far as it goes; return what failed, of one dandiset or of all."""
-    with closing(rig.open_platform()) as platform, Mirror.open(rig.url) as mirror:
+    with closing(rig.open_platform()) as platform, open_mirror(rig.url) as mirror:
         sync = Sync("dandi", platform, mirror, SyncOptions(**options))
         reports: list[PartitionReport] = []
         try:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.errors import (
     ContractError,
     CredentialRejected,
@@ -18,7 +19,6 @@ from dandi_pipeline.errors import (
     TornRead,
     WrongAddress,
 )
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.dandi.plan import SHARES
 from dandi_pipeline.platforms.dandi.reading import in_turn
 from dandi_pipeline.settings import Tuning
@@ -162,7 +162,7 @@ def test_an_address_that_is_no_dandi_api_is_a_mistake_in_the_settings(
         held = held_rows(sqlite_url)
         with (
             closing(dandi_at(f"{archive.url}{path}", IMPATIENT)) as platform,
-            Mirror.open(sqlite_url) as mirror,
+            open_mirror(sqlite_url) as mirror,
             pytest.raises(WrongAddress, match="check") as refused,
         ):
             Sync("dandi", platform, mirror, SyncOptions(partitions=named)).plan()
@@ -372,7 +372,7 @@ def test_a_sync_that_is_left_commits_nothing_more(sqlite_url: str, tmp_path: Pat
     with SimulatedArchive(six_dandisets()) as archive:
         rig = Rig(archive, sqlite_url, tmp_path)
         archive.before_response = hold_back
-        with closing(rig.open_platform()) as platform, Mirror.open(sqlite_url) as mirror:
+        with closing(rig.open_platform()) as platform, open_mirror(sqlite_url) as mirror:
             sync = Sync("dandi", platform, mirror, SyncOptions())
             reports = sync.run(sync.plan(), "run")
             first = next(reports)

@@ -86,6 +86,15 @@ def test_assets_of_one_time_are_all_seen_though_pages_end_among_them(rig: Rig, w
     assert synced(rig).tallies["asset"].updated == 130
 
 
+def test_new_assets_that_are_older_than_the_stored_draft_are_seen(rig: Rig, world: World) -> None:
+    """As where a dandiset was copied from another archive; more of them than the first page shows."""
+    before_the_overlap = world.clock.now() - 5 * OVERLAP
+    for number in range(30):
+        asset = world.edit_asset(DRAFT, path(number), metadata={"keywords": ["copied"]})
+        world.rewrite_asset(asset.asset_id, modified=before_the_overlap)
+    assert synced(rig).tallies["asset"].updated == 30
+
+
 def test_additions_are_seen(rig: Rig, world: World) -> None:
     for number in range(30):
         world.add_asset(DRAFT, f"new/{number}.nwb")

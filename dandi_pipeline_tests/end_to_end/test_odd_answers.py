@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dandi_pipeline.canonical import MOST_LEVELS, canonical
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.errors import ContractError, UnexpectedPayload
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.sync.report import Outcome
 from dandi_pipeline_tests.end_to_end.rig import IMPATIENT, Rig
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, World, generated_world
@@ -60,7 +60,7 @@ def test_metadata_is_kept_as_it_was_written(text: str, mirror_url: str, tmp_path
         rig.sync()
         assert rig.differences() == []
         assert text in images(rig)[-2]
-        with Mirror.open(mirror_url) as mirror:
+        with open_mirror(mirror_url) as mirror:
             changes = [change for change in mirror.changes(limit=10_000) if change.key == PATH]
         assert canonical((changes[-1].before or {})["metadata"]["note"]).decode() == text
 

@@ -3,19 +3,21 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.errors import TornRead
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.dandi.plan import SHARES
 from dandi_pipeline.platforms.dandi.reading import in_turn
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import SyncPlan
 from dandi_pipeline.sync.report import Outcome, PartitionReport
-from dandi_pipeline_tests.end_to_end.equality import held_rows
+from dandi_pipeline_tests.end_to_end.equality import held_rows, plain_engine
 from dandi_pipeline_tests.end_to_end.replay import all_changes, counted, replay_problems
 from dandi_pipeline_tests.end_to_end.rig import Rig
 from dandi_pipeline_tests.simulators.dandi import OWNER_TOKEN, SimulatedArchive, World, generated_world
@@ -245,7 +247,7 @@ def test_one_sync_follows_an_operation_and_writes_nothing_else(
         assert [str(report.error) for report in reports.values() if report.error] == []
         assert rig.differences() == []
 
-        with Mirror.open(mirror_url) as mirror:
+        with open_mirror(mirror_url) as mirror:
             changes = all_changes(mirror, after=sequence)
         assert counted(changes) == operation.changes
         assert sum_of_tallies(reports) == operation.changes
@@ -518,15 +520,23 @@ def test_a_dandiset_that_never_holds_still_is_kept_stale_until_it_does(mirror_ur
     with SimulatedArchive(generated_world(dandisets=2, assets=3, large=1_100)) as archive:
         rig = Rig(archive, mirror_url, tmp_path)
         changing_at_every_walk(rig, "000-first.nwb")
-        for _ in range(2):
+        open_mirror(mirror_url).close()
+        for days in (0, 0, 2):
+            with plain_engine(mirror_url).begin() as connection:
+                # As if it had been uploaded to for so long.
+                begun = (datetime.now(timezone.utc) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+                statement = "UPDATE partitions SET changing_since = :begun WHERE changing_since IS NOT NULL"
+                connection.execute(sa.text(statement), {"begun": begun})
             report = rig.sync()[LARGE]
             assert report.outcome is Outcome.INCOMPLETE
-            assert isinstance(report.error, TornRead)
+            assert isinstance(report.error, TornRead) == (days > 0)
+            assert report.warning.startswith("still changing") == (days == 0)
             assert report.token is None
             tokens = {token for (token,) in rig.select(f"SELECT token FROM partitions WHERE partition = '{LARGE}'")}
             assert tokens == {None}
         archive.before_response = None
         assert rig.sync()[LARGE].outcome is Outcome.SYNCED
+        assert rig.select("SELECT count(*) FROM partitions WHERE changing_since IS NOT NULL") == [(0,)]
         assert rig.differences() == []
 
 
@@ -543,7 +553,7 @@ def test_edits_between_the_pages_of_the_archive_s_list_remove_no_dandiset(sqlite
             world.delete_dandiset("000001")
             world.create_dandiset("Created while the list was read")
 
-    with SimulatedArchive(world, keep_alive=True) as archive, Mirror.open(sqlite_url) as mirror:
+    with SimulatedArchive(world, keep_alive=True) as archive, open_mirror(sqlite_url) as mirror:
         rig = Rig(archive, sqlite_url, tmp_path)
         held = ("000001", "000002", "001001")
         rig.sync(partitions=held)

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError, Event
 
-from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.settings import Tuning
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
@@ -69,7 +69,7 @@ def test_the_others_are_written_while_the_pages_of_the_largest_do_not_come(sqlit
         archive.before_response = hold
         rig = rig_of(archive, sqlite_url, tmp_path)
         written = []
-        with closing(rig.open_platform()) as platform, Mirror.open(rig.url) as mirror:
+        with closing(rig.open_platform()) as platform, open_mirror(rig.url) as mirror:
             sync = Sync("dandi", platform, mirror, SyncOptions(tuning=Tuning(max_concurrent=AT_ONCE)))
             for report in sync.run(sync.plan(), "run"):
                 written.append(report.partition)

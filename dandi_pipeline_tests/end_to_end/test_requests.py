@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.http import Traffic
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline_tests.end_to_end.rig import Rig
@@ -39,7 +39,7 @@ def rig(request: pytest.FixtureRequest, archive: SimulatedArchive, sqlite_url: s
 
 
 def traffic_of_sync(rig: Rig) -> Traffic:
-    with closing(rig.open_platform()) as platform, Mirror.open(rig.url) as mirror:
+    with closing(rig.open_platform()) as platform, open_mirror(rig.url) as mirror:
         sync = Sync("dandi", platform, mirror, SyncOptions())
         for report in sync.run(sync.plan(), "run"):
             assert report.error is None

@@ -11,8 +11,8 @@ from threading import Barrier
 
 import pytest
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.errors import MirrorBusy
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.report import Outcome
@@ -49,7 +49,7 @@ def test_threads_on_the_same_partitions(at_once: int, full: bool, mirror_url: st
             with ThreadPoolExecutor(at_once) as threads:
                 assert list(threads.map(run, range(at_once))) == [[]] * at_once
             assert rig.differences() == []
-            with Mirror.open(mirror_url) as mirror:
+            with open_mirror(mirror_url) as mirror:
                 changes = all_changes(mirror, after=sequence)
             assert replay_problems(before, changes, held_rows(mirror_url)) == []
         assert rig.stale() == ()
@@ -57,7 +57,7 @@ def test_threads_on_the_same_partitions(at_once: int, full: bool, mirror_url: st
 
 def read(url: str) -> tuple[Mapping[str, Rows], int]:
     """Return the rows, and the sequence of the newest change."""
-    with Mirror.open(url) as mirror:
+    with open_mirror(url) as mirror:
         changes = all_changes(mirror)
     return held_rows(url), changes[-1].sequence if changes else 0
 
@@ -127,7 +127,7 @@ def test_a_mirror_that_others_hold_too_long_fails_each_dandiset_alone(sqlite_url
         with (
             closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as other,
             closing(rig.open_platform()) as platform,
-            Mirror.open(sqlite_url, patience=0.1) as mirror,
+            open_mirror(sqlite_url, patience=0.1) as mirror,
         ):
             sync = Sync("dandi", platform, mirror, SyncOptions())
             plan = sync.plan()
@@ -142,10 +142,10 @@ def test_a_mirror_that_others_hold_too_long_fails_each_dandiset_alone(sqlite_url
 def test_opening_the_file_again_keeps_the_locks_that_this_process_holds_on_it(sqlite_url: str) -> None:
     """Closing any descriptor of a file drops all of a process's locks on it: another writer would corrupt the file."""
     path = sqlite_url.removeprefix("sqlite:///")
-    with Mirror.open(sqlite_url) as mirror:
+    with open_mirror(sqlite_url) as mirror:
         mirror.states("dandi")
         assert is_locked(path)
-        Mirror.open(sqlite_url).close()
+        open_mirror(sqlite_url).close()
         assert is_locked(path)
     assert not is_locked(path)
 

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.model import Column, Record, RecordKind
 
@@ -97,7 +98,7 @@ def table_record(record_id: str, content: str = "hash", *, cells: Any = None, er
 @contextmanager
 def opened(url: str, *, patience: float = 20.0) -> Iterator[Mirror]:
     """Open the mirror for one block; the tests' own patience is shorter than an operator's."""
-    with Mirror.open(url, patience=patience) as mirror:
+    with open_mirror(url, patience=patience) as mirror:
         yield mirror
 
 

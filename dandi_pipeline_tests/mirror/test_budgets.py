@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 import orjson
 import pytest
 
+from dandi_pipeline.catalogue import peek_mirror
 from dandi_pipeline.errors import MirrorBusy
 from dandi_pipeline.http import RateBudget, RateLimit
 from dandi_pipeline.mirror import Mirror, Usage
@@ -20,7 +21,7 @@ from dandi_pipeline_tests.mirror.records import PARTS, SOURCE, opened, query, wr
 TAKE = """
 import json, sys, threading, time
 from dandi_pipeline.http import RateLimit
-from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.catalogue import open_mirror
 url, seconds, limits = sys.argv[1], float(sys.argv[2]), json.loads(sys.argv[3])
 taken = []
 def take(budget, until):
@@ -28,7 +29,7 @@ def take(budget, until):
         budget.take()
         taken.append(time.time())
         budget.answered()
-with Mirror.open(url, patience=30) as mirror:
+with open_mirror(url, patience=30) as mirror:
     budget = mirror.budget(*(RateLimit(*limit) for limit in limits))
     print("ready", flush=True)
     sys.stdin.readline()
@@ -285,7 +286,7 @@ def test_syncs_that_hold_every_connection_can_still_ask(mirror: Mirror) -> None:
 
 def test_a_mirror_that_is_only_looked_at_keeps_its_budgets_too(mirror: Mirror, mirror_url: str) -> None:
     sent(mirror.budget(RateLimit("base", 5, 1)))
-    peeked = Mirror.peek(mirror_url)
+    peeked = peek_mirror(mirror_url)
     assert peeked is not None
     with peeked:
         sent(peeked.budget(RateLimit("base", 5, 1)))

@@ -28,10 +28,10 @@ from dandi_pipeline_tests.mirror.records import (
 COMMIT_AT_A_SIGNAL = """
 import sys
 from dandi_pipeline.errors import PartitionMoved
-from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline_tests.mirror.records import FRESH, PARTS, SOURCE, asset
 url, path = sys.argv[1:]
-with Mirror.open(url, patience=30) as mirror, mirror.session(SOURCE, "000003", PARTS) as session:
+with open_mirror(url, patience=30) as mirror, mirror.session(SOURCE, "000003", PARTS) as session:
     session.stage([asset(path)])
     print("ready", flush=True)
     sys.stdin.readline()
@@ -45,13 +45,13 @@ with Mirror.open(url, patience=30) as mirror, mirror.session(SOURCE, "000003", P
 DIE_AFTER_A_STATEMENT = """
 import os, signal, sys
 import sqlalchemy as sa
-from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline_tests.mirror.records import ASSET, PARTS, SOURCE, asset, dandiset, version
 url, statement = sys.argv[1:]
 def die(connection, cursor, executed, *rest):
     if " ".join(executed.split()).startswith(statement):
         os.kill(os.getpid(), signal.SIGKILL)
-with Mirror.open(url, patience=30) as mirror, mirror.session(SOURCE, "000003", PARTS) as session:
+with open_mirror(url, patience=30) as mirror, mirror.session(SOURCE, "000003", PARTS) as session:
     session.stage([dandiset("2"), version("draft", "2"), asset("a", "2"), asset("c", "2")])
     session.stage_deleted(ASSET, [("draft", "b")])
     sa.event.listen(sa.Engine, "after_cursor_execute", die)

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dandi_pipeline.catalogue import FACET_SCHEMA, PUBLIC
 from dandi_pipeline.errors import UnexpectedPayload
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.mirror.database import Database, dialect_of
-from dandi_pipeline.mirror.dictionary import PUBLIC
 from dandi_pipeline.mirror.views import create_views, drop_views
 from dandi_pipeline.model import CellType, Record, RecordKind, Shape, ShapeColumn
 from dandi_pipeline_tests.mirror.records import (
@@ -585,9 +585,9 @@ def test_an_upgrade_of_the_tables_brings_every_view_back(mirror_url: str) -> Non
         before = query(mirror_url, "SELECT * FROM notion_tasks")
         database = Database(dialect_of(mirror_url, patience=5))
         with database.connection() as connection, database.writing(connection):
-            drop_views(connection, database.dialect)
+            drop_views(connection, database.dialect, FACET_SCHEMA)
             assert not database.dialect.has_relation(connection, "notion_tasks")
-            create_views(connection, database.dialect)
+            create_views(connection, database.dialect, FACET_SCHEMA)
         database.close()
     assert query(mirror_url, "SELECT * FROM notion_tasks") == before
     assert before[0]["page_created"] == INSTANT

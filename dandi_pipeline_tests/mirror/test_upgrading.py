@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
+from dandi_pipeline.catalogue import FACET_SCHEMA, open_mirror, peek_mirror
 from dandi_pipeline.errors import DatabaseUnavailable
-from dandi_pipeline.mirror import Mirror, migrations
+from dandi_pipeline.mirror import migrations
 from dandi_pipeline.mirror.migrations import REVISIONS, VERSION_TABLE
 from dandi_pipeline_tests.mirror.records import ASSET, INSTANT, SOURCE, asset, engine_of, opened, query, store
 
@@ -78,7 +79,7 @@ def mirror_at(url: str, revision: str) -> Iterator[sa.Connection]:
     config.set_main_option("path_separator", "os")
     engine = engine_of(url)
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
+        config.attributes.update(connection=connection, facets=FACET_SCHEMA)
         command.upgrade(config, revision)
         for view in ("draft_assets", "version_assets", "changes"):
             connection.execute(sa.text(f"CREATE VIEW {view} AS SELECT path, content_hash FROM assets"))
@@ -136,7 +137,7 @@ def test_peeking_at_an_older_mirror_does_not_upgrade_it(mirror_url: str) -> None
     with mirror_at(mirror_url, "0001"):
         pass
     with pytest.raises(DatabaseUnavailable, match="written by an older version; the next sync upgrades it"):
-        Mirror.peek(mirror_url)
+        peek_mirror(mirror_url)
     assert query(mirror_url, f"SELECT version_num FROM {VERSION_TABLE}") == [{"version_num": "0001"}]
 
 
@@ -146,7 +147,7 @@ def test_an_upgrade_that_fails_leaves_the_old_mirror(mirror_url: str) -> None:
     query(mirror_url, "CREATE TABLE rate_budgets (mine TEXT)")
     before = held(mirror_url)
     with pytest.raises(DatabaseUnavailable, match="rate_budgets"):
-        Mirror.open(mirror_url)
+        open_mirror(mirror_url)
     assert held(mirror_url) == before
     assert query(mirror_url, "SELECT path FROM draft_assets") == [{"path": "sub-1/a.nwb"}]
     assert query(mirror_url, f"SELECT version_num FROM {VERSION_TABLE}") == [{"version_num": "0001"}]

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.assembly import assemble
 from dandi_pipeline.orchestration.launch import run_sync
@@ -61,7 +62,7 @@ class Site:
 
     @property
     def shown(self) -> MirroredSource:
-        return mirrored(self.source, self.settings)
+        return mirrored(self.source)
 
     @property
     def world(self) -> World:
@@ -79,7 +80,7 @@ class Site:
         return run_sync(self.source, self.settings, SyncOptions(**options))
 
     def mirror(self) -> Mirror:
-        return Mirror.open(self.settings.mirror_database_url)
+        return open_mirror(self.settings.mirror_database_url)
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-c", RUN_SYNC, *arguments]

@@ -13,7 +13,7 @@ import pytest
 from dandi_pipeline.orchestration.assembly import assemble, build_defs
 from dandi_pipeline.orchestration.resources import Connections
 from dandi_pipeline.orchestration.sources import MirroredSource, mirrored
-from dandi_pipeline.platforms.dandi.platform import DandiPlatform
+from dandi_pipeline.platforms.dandi.platform import DANDI
 from dandi_pipeline.platforms.registry import SETTINGS
 from dandi_pipeline.settings import Settings, load_sources
 from dandi_pipeline_tests.orchestration.site import ASSETS, DANDISETS
@@ -28,8 +28,8 @@ def source(alias: str = "dandi", user: str | None = None, **labels: str) -> Mirr
     return MirroredSource(
         alias=alias,
         platform="dandi",
-        parts=DandiPlatform.parts,
-        kinds=DandiPlatform.kinds,
+        parts=DANDI.parts,
+        kinds=DANDI.kinds,
         partition_noun="dandiset",
         check_every=timedelta(minutes=15),
         max_concurrent=5,
@@ -100,7 +100,7 @@ def definitions_of_several(folder: Path) -> dg.Definitions:
     (folder / "sources.yaml").write_text(SOURCES)
     settings = Settings.from_environment({}, folder)
     sources = [source for source in load_sources(settings.sources_path, SETTINGS) if source.enabled]
-    return assemble([mirrored(source, settings) for source in sources], NONE)
+    return assemble([mirrored(source) for source in sources], NONE)
 
 
 def test_sensors_look_as_often_as_the_source_says_and_a_disabled_source_has_none(tmp_path: Path) -> None:

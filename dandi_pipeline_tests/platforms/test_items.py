@@ -14,7 +14,7 @@ from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit, path
 from dandi_pipeline.http.payload import mappings, text
 from dandi_pipeline.instants import moment_of
 from dandi_pipeline.model import Complete, Hidden, Listed, Observed, ReadRequest, Record, Settled
-from dandi_pipeline.platforms.items import ITEM, ITEMS, Columns, ItemsPlatform, ItemsSettings, Json, token_of
+from dandi_pipeline.platforms.items import ITEM, ITEMS, Columns, ItemsPlatform, ItemsSettings, Json, items_of, token_of
 from dandi_pipeline.settings import EnvironmentName, Settings, Source
 from dandi_pipeline.sync.workers import RequestWorkers
 from dandi_pipeline_tests.http.scripted_server import ScriptedServer, Step, answer
@@ -35,8 +35,7 @@ class Library(ItemsPlatform):
 
     turns_pages_for_ever = False
 
-    name = "library"
-    partition_noun = "shelf"
+    description = items_of("library", partition_noun="shelf")
     columns: ClassVar[Columns] = {"lent": "instant", "pages": "integer"}
 
     def partitions(self) -> Iterator[Listed]:

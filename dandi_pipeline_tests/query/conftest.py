@@ -1,16 +1,13 @@
 """A mirror with a secret in each place that no question may reach."""
 
-import os
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.query.door import Door
 from dandi_pipeline_tests.end_to_end.equality import plain_engine
 from dandi_pipeline_tests.end_to_end.rig import Rig
@@ -31,7 +28,7 @@ def guarded_mirror(url: str, folder: Path) -> None:
         archive.world.add_asset("000001", "sub-new/sub-new.nwb", size=5)
         archive.world.rename_dandiset("000002", "Place fields of the hippocampus, 100%")
         rig.sync()
-    with Mirror.open(url) as mirror:
+    with open_mirror(url) as mirror:
         mirror.record_failure("dandi", "000001", ["assets"], run_id="run", group="contract", message=SECRET)
     statements = (
         f"UPDATE change_log SET run_id = '{SECRET}' WHERE record = 'schema'",
@@ -88,41 +85,3 @@ def contents(url: str) -> dict[str, list[str]]:
         return {
             name: sorted(map(str, connection.execute(sa.text(f'SELECT * FROM "{name}"')).all())) for name in names
         } | {"views": sorted(sa.inspect(connection).get_view_names())}
-
-
-class Memory:
-    """Watches how much memory the processes take that are started meanwhile, in bytes; Linux only."""
-
-    def __init__(self) -> None:
-        self.most = 0
-        self._ended = threading.Event()
-
-    def watch(self) -> None:
-        while not self._ended.wait(0.02):
-            for process in Path("/proc").glob("[0-9]*"):
-                with suppress(OSError):
-                    self._look(process)
-
-    def end(self) -> None:
-        self._ended.set()
-
-    def _look(self, process: Path) -> None:
-        if b"query/worker.py" not in (process / "cmdline").read_bytes():
-            return
-        status = (process / "status").read_text(encoding="ascii")
-        fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-        if int(fields["PPid"]) == os.getpid() and "VmHWM" in fields:
-            self.most = max(self.most, int(fields["VmHWM"].split()[0]) * 1024)
-
-
-@contextmanager
-def watched_memory() -> Iterator[Memory]:
-    memory = Memory()
-    watcher = threading.Thread(target=memory.watch, daemon=True)
-    watcher.start()
-    try:
-        yield memory
-    finally:
-        time.sleep(0.03)
-        memory.end()
-        watcher.join()

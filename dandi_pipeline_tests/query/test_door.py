@@ -10,8 +10,9 @@ from dandi_pipeline.errors import DatabaseUnavailable, PipelineError, QueryRefus
 from dandi_pipeline.query.door import Bounds, Door
 from dandi_pipeline.query.questions import QUESTIONS
 from dandi_pipeline.query.statements import checked
+from dandi_pipeline_tests.memory import watched_memory
 from dandi_pipeline_tests.query import statements
-from dandi_pipeline_tests.query.conftest import SECRET, contents, watched_memory
+from dandi_pipeline_tests.query.conftest import SECRET, contents
 from dandi_pipeline_tests.query.fuzz import fuzz
 
 LIMIT = 0.5

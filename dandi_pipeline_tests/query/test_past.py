@@ -45,7 +45,7 @@ def past(mirror: Connection, moment: datetime, table: str) -> dict[tuple[str, ..
         table, ["dandiset_id", "version", "path"]
     )
     rows = [
-        {name: _plain(name, value) for name, value in row.items()}
+        {str(name): _plain(str(name), value) for name, value in row.items()}
         for row in frame.astype(object).where(frame.notna(), None).to_dict("records")
     ]
     return {tuple(row[name] for name in key): row for row in rows}

@@ -10,9 +10,8 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from dandi_pipeline.mirror import Mirror
-from dandi_pipeline.mirror.dictionary import INTERNAL, PUBLIC
-from dandi_pipeline.mirror.facets import FACET_TABLES
+from dandi_pipeline.catalogue import FACET_SCHEMA, PUBLIC, open_mirror
+from dandi_pipeline.mirror.dictionary import INTERNAL
 from dandi_pipeline.mirror.schema import METADATA
 from dandi_pipeline.platforms.dandi import facets
 from dandi_pipeline.platforms.dandi.facet_tables import FACETS
@@ -45,7 +44,9 @@ def told(url: str) -> dict[str, list[tuple[str, ...]]]:
 
 
 def rows_left(url: str) -> dict[str, int]:
-    counts = {table.name: query(url, f"SELECT COUNT(*) AS n FROM {table.name}")[0]["n"] for table in FACET_TABLES}
+    counts = {
+        table.name: query(url, f"SELECT COUNT(*) AS n FROM {table.name}")[0]["n"] for table in FACET_SCHEMA.tables
+    }
     return {name: number for name, number in counts.items() if number}
 
 
@@ -64,7 +65,7 @@ def test_a_change_of_rules_rebuilds_them_from_what_is_stored_with_no_request(
         spoil(mirror_url)
         assert told(mirror_url) != fresh
         rig.requests()
-        with Mirror.open(mirror_url) as mirror:
+        with open_mirror(mirror_url) as mirror:
             assert mirror.rebuild_facets("dandi") == len(world.dandisets)
             assert rig.requests() == 0
             assert mirror.rebuild_facets("dandi") == 0
@@ -98,7 +99,7 @@ def test_a_partition_of_older_rules_that_changes_is_rebuilt_as_a_whole(
         rig.sync()
         spoil(mirror_url)
         world.remove_asset("000008", next(iter(world.dandisets["000008"].draft.assets)))
-        with Mirror.open(mirror_url) as mirror, mirror.session("dandi", "000008", ("dandisets", "assets")) as session:
+        with open_mirror(mirror_url) as mirror, mirror.session("dandi", "000008", ("dandisets", "assets")) as session:
             known = next(iter(session.known(ASSET)))
             session.stage_deleted(ASSET, [known])
             session.commit(run_id="run", tokens={"dandisets": None, "assets": None})
@@ -122,7 +123,7 @@ def test_a_mirror_of_an_older_version_gets_them_when_it_is_synced(mirror_url: st
                 " VALUES ('dandi', '000003', 'assets', 1, true, 1, 0)"
             )
         )
-    with Mirror.open(mirror_url) as mirror:
+    with open_mirror(mirror_url) as mirror:
         assert mirror.rebuild_facets("dandi") == 1
     assert query(mirror_url, "SELECT dandiset_id, subject, assets FROM subjects") == [
         {"dandiset_id": "000003", "subject": "m1", "assets": 1}
@@ -316,8 +317,8 @@ def storable(value: Any) -> None:
 
 
 def test_every_column_of_every_table_and_view_has_its_meaning(mirror_url: str) -> None:
-    assert set(METADATA.tables) <= {*PUBLIC, *INTERNAL}
-    with Mirror.open(mirror_url):
+    assert {*METADATA.tables, *FACET_SCHEMA.metadata.tables} <= {*PUBLIC, *INTERNAL}
+    with open_mirror(mirror_url):
         pass
     engine = sa.create_engine(mirror_url.replace("postgresql://", "postgresql+psycopg2://"))
     there = sa.inspect(engine)

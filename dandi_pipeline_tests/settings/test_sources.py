@@ -122,7 +122,9 @@ def dandi(*lines: str) -> str:
     return "\n".join(["sources:", "  - platform: dandi", *(f"    {line}" for line in lines)])
 
 
-ACCEPTED = "accepted: alias, application, component, enabled, every, platform, settings, sweep, user, vault"
+ACCEPTED = (
+    "accepted: alias, application, component, enabled, every, platform, settings, sweep, user, user_id, vault, vault_id"
+)
 NOT_AN_INTERVAL = "not an interval; accepted: a number and a unit (15m, 6h, 2d, 1w), hourly, daily, weekly"
 
 WRONG = {
@@ -186,10 +188,15 @@ WRONG = {
         3,
         "'alias': expected lower-case letters, digits, '_' and '-' only, at most 63",
     ),
-    "not a tag": (
-        dandi("vault: a b"),
+    "not a name": (
+        dandi("vault: '--'"),
         3,
-        "'vault': expected at most 63 letters, digits, '_', '-' and '.' (it becomes a tag in Dagster)",
+        "'vault': expected a name of at most 63 characters, with a letter a-z or a digit, such as my-app or My App",
+    ),
+    "not an id": (
+        dandi("vault_id: a b"),
+        3,
+        "'vault_id': expected an id: at most 63 letters, digits, '_', '-' and '.'",
     ),
     "not a user": (
         dandi("user: a b"),

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.http.client import Limits
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.dandi.plan import PAGE_SIZE, SHARES, ReadStrategy
 from dandi_pipeline.sync.report import PartitionReport
 from dandi_pipeline_tests.end_to_end.equality import Rows, differences, held_rows
@@ -100,7 +100,7 @@ class WorldRun:
         self._archive = SimulatedArchive(world, seed=seed)
         self._upstream = Upstream(world, self.chance)
         self._ledger = Ledger(world, published_assets=self._published_assets)
-        self._mirror = Mirror.open(url)
+        self._mirror = open_mirror(url)
         self._sequence = 0
         self._rows = held_rows(url, self._source)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.cli.sync import sync as sync_command
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.http import Traffic
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.resources import config_of, options_of
 from dandi_pipeline.platforms.notion.settings import NotionSettings
 from dandi_pipeline.platforms.registry import SETTINGS, open_platform
@@ -49,7 +49,7 @@ class Bench:
         url = f"sqlite:///{self.folder / f'{time.monotonic_ns()}.sqlite'}"
         started = time.monotonic()
         asked = SyncOptions(tuning=tuning)
-        with Mirror.open(url) as mirror, closing(open_platform(self.source, self.settings, mirror, tuning)) as platform:
+        with open_mirror(url) as mirror, closing(open_platform(self.source, self.settings, mirror, tuning)) as platform:
             sync = Sync("dandi", platform, mirror, asked)
             assert [report.error for report in sync.run(sync.plan(), "run") if report.error] == []
             traffic = platform.traffic
@@ -148,7 +148,7 @@ def test_without_streaming_a_partition_is_read_whole_before_it_is_compared(bench
     tuning = Tuning(batch_size=5, streaming=streaming, manifests=False)
     asked = SyncOptions(partitions=("000001",), tuning=tuning.model_copy(update={"max_concurrent": 1}))
     url = f"sqlite:///{bench.folder / 'mirror.sqlite'}"
-    with Mirror.open(url) as mirror, closing(open_platform(bench.source, bench.settings, mirror, tuning)) as platform:
+    with open_mirror(url) as mirror, closing(open_platform(bench.source, bench.settings, mirror, tuning)) as platform:
         sync = Sync("dandi", platform, mirror, asked, order)
         assert [report.error for report in sync.run(sync.plan(), "run")] == [None]
     last_read = order.events.index("version_info")

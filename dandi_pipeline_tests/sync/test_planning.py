@@ -5,7 +5,14 @@ from datetime import datetime, timedelta, timezone
 from dandi_pipeline.mirror import HIDDEN_TOKEN
 from dandi_pipeline.model import Gone, Hidden, Listed
 from dandi_pipeline.sync.options import SyncOptions
-from dandi_pipeline.sync.planning import HIDDEN_LOOK_UPS, SyncPlan, batches, plan_listed, plan_looked_up
+from dandi_pipeline.sync.planning import (
+    HIDDEN_LOOK_UPS,
+    SyncPlan,
+    batches,
+    estimated_requests,
+    plan_listed,
+    plan_looked_up,
+)
 
 PARTS = ("dandisets", "assets")
 NOON = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
@@ -86,3 +93,9 @@ def test_of_many_hidden_partitions_a_few_are_asked_for_and_all_in_time_or_in_a_f
         asked.update(keys)
     assert asked == stored.keys()
     assert len(plan_listed([], stored, PARTS, SyncOptions(full=True)).keys) == 40
+
+
+def test_no_more_is_planned_than_max_records_lets_be_read() -> None:
+    plan = plan_listed([listed("1", count=950)], {}, PARTS, SyncOptions())
+    assert estimated_requests(plan, {}, page_size=100) == 2 + 10
+    assert estimated_requests(plan, {}, page_size=100, max_records=150) == 2 + 2

@@ -178,7 +178,7 @@ def test_what_an_error_withdrew_counts_no_more() -> None:
         raise ValueError(number)
 
     with RequestWorkers(2) as workers, workers.share() as share:
-        with pytest.raises(ValueError, match=r"0|1"):
+        with pytest.raises(ValueError, match=r"^\d+$"):  # whose error is told first depends on the threads
             list(share.map(fail, range(100)))
         assert share.asked == 0
         gate = Gate()

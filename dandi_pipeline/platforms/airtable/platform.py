@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +17,16 @@ from dandi_pipeline.errors import (
 )
 from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, Traffic, pseudonym
 from dandi_pipeline.http.payload import mappings, text
-from dandi_pipeline.model import Gone, Hidden, Listed, LookupResult, Observation, PlatformSpec, ReadRequest, RecordKind
+from dandi_pipeline.model import (
+    Description,
+    Gone,
+    Hidden,
+    Listed,
+    LookupResult,
+    Observation,
+    PlatformSpec,
+    ReadRequest,
+)
 from dandi_pipeline.platforms.airtable.api import AirtableApi, BaseSchema, Json, SchemaMoved, refusals
 from dandi_pipeline.platforms.airtable.reading import TableReading, check_table
 from dandi_pipeline.platforms.airtable.records import RECORD, RECORDS, SCHEMA
@@ -38,17 +47,17 @@ _KEY = re.compile(r"(?:https://airtable\.com/)?(app[A-Za-z0-9]+)/(tbl[A-Za-z0-9]
 _log = logging.getLogger(__name__)
 
 
+def names_of(base_id: str, tables: Sequence[str] | None) -> Sequence[str]:
+    """Return what keys a base's tables have that are configured by a name, as long as no table has it."""
+    return [f"{base_id}/{name}" for name in tables or () if not name.startswith("tbl")]
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """A configured base, and the ids or names of its tables; None stands for all."""
 
     api: AirtableApi
     tables: Sequence[str] | None = None
-
-    @property
-    def named(self) -> Sequence[str]:
-        """What keys the tables have that are configured by a name, as long as no table has it."""
-        return [f"{self.api.base_id}/{name}" for name in self.tables or () if not name.startswith("tbl")]
 
     def has(self, row: Json) -> bool:
         """Tell whether a table is one of those configured."""
@@ -74,13 +83,15 @@ class Base:
                 yield Listed.failed(f"{self.api.base_id}/{name}", failure)
 
 
+AIRTABLE = Description(
+    name="airtable", title="Airtable", parts=(RECORDS,), kinds=(SCHEMA, RECORD), partition_noun="table"
+)
+
+
 class AirtablePlatform:
     """Some bases of one Airtable account."""
 
-    name = "airtable"
-    parts = (RECORDS,)
-    kinds: tuple[RecordKind, ...] = (SCHEMA, RECORD)
-    partition_noun = "table"
+    description = AIRTABLE
 
     def __init__(self, bases: Sequence[Base], *, overlap: timedelta) -> None:
         self._bases = {base.api.base_id: base for base in bases}
@@ -92,21 +103,8 @@ class AirtablePlatform:
         return sum((base.api.client.traffic for base in self._bases.values()), Traffic())
 
     def partition_key(self, partition: str) -> str:
-        """Take app…/tbl…, and the address that a browser shows for the table.
-
-        A base's id with a name of its settings is what a table is called that cannot be found by that name.
-        """
-        named = partition.strip()
-        if any(named in base.named for base in self._bases.values()):
-            return named
-        match = _KEY.fullmatch(named)
-        if match is None:
-            raise ConfigurationError(f"{partition!r} is not a table; write app…/tbl…, or paste the table's address")
-        if match[1] not in self._bases:
-            raise ConfigurationError(
-                f"{partition!r} is in a base that this source does not have; it has {', '.join(self._bases)}"
-            )
-        return f"{match[1]}/{match[2]}"
+        """Take a table's key in every spelling; see `table_key`."""
+        return table_key(partition, {base_id: base.tables for base_id, base in self._bases.items()})
 
     def list_partitions(self) -> Sequence[Listed]:
         """Return every configured table that the token sees, or raise.
@@ -214,6 +212,41 @@ def _schema_or_refusal(base: Base) -> BaseSchema | Listed | AccessRefused | Reso
         return Listed.failed("", odd)
 
 
+def table_key(partition: str, bases: Mapping[str, Sequence[str] | None]) -> str:
+    """Take app…/tbl…, and the address that a browser shows for the table.
+
+    `bases` are those configured, by their ids, with their tables. A base's id with a name of its settings is what a
+    table is called that cannot be found by that name.
+    """
+    named = partition.strip()
+    if any(named in names_of(base_id, tables) for base_id, tables in bases.items()):
+        return named
+    match = _KEY.fullmatch(named)
+    if match is None:
+        raise ConfigurationError(f"{partition!r} is not a table; write app…/tbl…, or paste the table's address")
+    if match[1] not in bases:
+        raise ConfigurationError(
+            f"{partition!r} is in a base that this source does not have; it has {', '.join(bases)}"
+        )
+    return f"{match[1]}/{match[2]}"
+
+
+def _partition_key(partition: str, source: Source, _settings: Settings) -> str:
+    chosen: AirtableSettings = source.settings
+    return table_key(partition, {base.base: base.tables for base in chosen.bases})
+
+
+def base_limit(base_id: str) -> RateLimit:
+    """Return what Airtable allows all who ask for a base."""
+    return RateLimit(f"airtable {base_id}", PER_BASE, seconds=1, burst=PER_BASE)
+
+
+def limits(source: Source, _settings: Settings) -> Sequence[RateLimit]:
+    """Return the limits of a source's bases."""
+    chosen: AirtableSettings = source.settings
+    return [base_limit(configured.base) for configured in chosen.bases]
+
+
 def open_airtable(source: Source, settings: Settings, budgets: Budgets) -> AirtablePlatform:
     """Open the bases that a source names. A missing token is refused when something is first asked.
 
@@ -234,7 +267,7 @@ def open_airtable(source: Source, settings: Settings, budgets: Budgets) -> Airta
             chosen.api_url,
             authorization=f"Bearer {token}" if token else None,
             limits=limits,
-            budget=budgets.budget(RateLimit(f"airtable {configured.base}", PER_BASE, seconds=1, burst=PER_BASE), user),
+            budget=budgets.budget(base_limit(configured.base), user),
             refusal=refusals(chosen.token_env, has_token=token is not None),
         )
         return Base(AirtableApi(client, configured.base, page_size=chosen.page_size), configured.tables)
@@ -242,4 +275,4 @@ def open_airtable(source: Source, settings: Settings, budgets: Budgets) -> Airta
     return AirtablePlatform([base(configured) for configured in chosen.bases], overlap=chosen.overlap)
 
 
-SPEC = PlatformSpec(AirtableSettings, open_airtable)
+SPEC = PlatformSpec(AIRTABLE, AirtableSettings, open_airtable, _partition_key, limits)

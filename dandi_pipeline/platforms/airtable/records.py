@@ -14,7 +14,15 @@ from dandi_pipeline.platforms.airtable.api import Json
 RECORDS = "records"
 
 SCHEMA = RecordKind("schema", RECORDS, key=())
-RECORD = RecordKind("record", RECORDS, key=("record_id",))
+
+
+def content_of(row: Json) -> dict[str, Any]:
+    """Return a row without the addresses of attachments, which are others at every reading."""
+    fields = row.get("fields")
+    return {**row, "fields": {name: without_addresses(value) for name, value in dict(fields or {}).items()}}
+
+
+RECORD = RecordKind("record", RECORDS, key=("record_id",), content=content_of)
 
 
 def schema_record(table: Json, *, where: str) -> Record:

@@ -56,6 +56,11 @@ class AirtableSettings(PlatformSettings):
     )
 
     @property
+    def required_credential(self) -> str:
+        """The token's variable."""
+        return self.token_env
+
+    @property
     def requests_per_second(self) -> float:
         """What all bases together may be asked."""
         return min(PER_BASE * len(self.bases), PER_USER)

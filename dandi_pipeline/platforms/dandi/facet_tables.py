@@ -565,7 +565,7 @@ _VIEWS = (
             plural,
             f"the {plural} of drafts: one row for each {singular} of each profile",
             (*_DRAFT_KEYS, _integer("profile_key", "the profile, which assets share", "3"), column, original, _ASSETS),
-            f"SELECT p.source, p.dandiset_id, p.profile_key, v.{column.name}, v.original, p.assets"
+            f"SELECT p.source, p.dandiset_id, p.profile_key, v.{column.name}, v.original, p.assets"  # noqa: S608 - the schema's names
             f" FROM profile_facets p JOIN {table} v ON v.profile_key = p.profile_key WHERE p.version = 'draft'",
         )
         for plural, singular, table, column, original in (
@@ -648,7 +648,7 @@ _VIEWS = (
             _integer("no_contact_email", "1 if no ContactPerson has an address", "1", "contributor[].email"),
             _integer("no_assets", "1 if there is no asset", "0"),
         ),
-        "SELECT d.source, d.dandiset_id,"
+        "SELECT d.source, d.dandiset_id,"  # noqa: S608 - the schema's names
         " CASE WHEN EXISTS (SELECT 1 FROM licences l WHERE l.source = d.source AND l.dandiset_id = d.dandiset_id"
         " AND l.version = 'draft') THEN 0 ELSE 1 END AS no_licence,"
         f" CASE WHEN EXISTS ({_CONTACT}) THEN 0 ELSE 1 END AS no_contact,"

@@ -8,13 +8,15 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 import orjson
 
 from dandi_pipeline.canonical import ExactNumber
+from dandi_pipeline.instants import spelled, written_moment
 from dandi_pipeline.model import Column, Facets, Key, Shared
+from dandi_pipeline.text import is_storable, storable
 
 Json = Mapping[str, Any]
 Problems = list[tuple[str, str, str | None]]
@@ -33,10 +35,6 @@ _DURATION = re.compile(
 )
 _DAYS = (365.25, 30.4375, 7.0, 1.0, 1 / 24, 1 / 1440, 1 / 86400)
 _BIRTH = "dandi:BirthReference"
-_INSTANT = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)?\s?(Z|[+-]\d\d(?::?\d\d)?)?)?",
-    re.ASCII | re.IGNORECASE,
-)
 _VIDEO = frozenset(["avi", "mp4", "mkv", "mov", "wmv", "m4v", "mpg", "mpeg", "webm"])
 LARGEST = 2**53
 """Bytes and counts beyond this are no real ones; sums of what is below fit into 64 bits."""
@@ -53,7 +51,7 @@ def plain(value: Any) -> str | None:
         return None
     if value.isascii():
         return (" ".join(value.split()) or None) if "\0" not in value else None
-    if not _storable(value):
+    if not is_storable(value):
         return None
     return " ".join(unicodedata.normalize("NFC", value).translate(_INVISIBLE).split()) or None
 
@@ -65,7 +63,7 @@ def folded(text: str | None) -> str | None:
 
 def original(value: Any) -> str | None:
     """Return text as it was written, None for what is no text or what no database can hold."""
-    return value if isinstance(value, str) and _storable(value) else None
+    return value if isinstance(value, str) and is_storable(value) else None
 
 
 def term(value: Any) -> str | None:
@@ -103,14 +101,8 @@ def age_in_days(value: Any, reference: Any) -> tuple[float | None, float | None]
 
 def moment(value: Any) -> datetime | None:
     """Return an instant in UTC, which is also what one without a zone is in (N8); None for what is none."""
-    match = _INSTANT.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        return None
-    day, minutes, seconds, fraction, zone = match.groups()
-    offset = "+00:00" if zone is None or zone in "Zz" else _offset(zone)
     try:
-        found = datetime.fromisoformat(f"{day}T{minutes or '00:00'}:{seconds or '00'}.{fraction or '':0<6.6}{offset}")
-        return found.astimezone(timezone.utc)
+        return written_moment(value) if isinstance(value, str) else None
     except (ValueError, OverflowError):
         return None
 
@@ -125,7 +117,7 @@ def awards(value: Any) -> list[str]:
 def doi(*texts: Any) -> str | None:
     """Return the first DOI of the first text that has one (N6)."""
     for text in texts:
-        if isinstance(text, str) and (match := _DOI.search(text)) and _storable(match[0]):
+        if isinstance(text, str) and (match := _DOI.search(text)) and is_storable(match[0]):
             return match[0].rstrip(".,;)").lower()
     return None
 
@@ -175,7 +167,7 @@ def _file(path: str, columns: Mapping[str, Column], metadata: Json, problems: Pr
     encoding, told = metadata.get("encodingFormat"), metadata.get("contentSize")
     digest = metadata.get("digest")
     sha256 = digest.get("dandi:sha2-256") if isinstance(digest, dict) else None
-    if sha256 is not None and not (isinstance(sha256, str) and len(sha256) <= LONGEST_DIGEST and _storable(sha256)):
+    if sha256 is not None and not (isinstance(sha256, str) and len(sha256) <= LONGEST_DIGEST and is_storable(sha256)):
         problems.append(_problem("digest.dandi:sha2-256", "is no digest", sha256))
         sha256 = None
     size = whole_number(columns.get("size"))
@@ -260,7 +252,7 @@ def _session(entry: Json, problems: Problems) -> tuple[Any, ...]:
         identifier if identifier != name else None,
         name,
         start[:10] if plain(start) and start else None,
-        spelled(started),
+        _instant(started),
         start,
     )
 
@@ -339,7 +331,7 @@ def _version(version: str, columns: Mapping[str, Column], metadata: Json, proble
     return (
         _text(metadata, "name", "", problems),
         _text(metadata, "description", "", problems),
-        spelled(published),
+        _instant(published),
         None if published is None else published.year,
         *told,
         original(metadata.get("schemaVersion")),
@@ -440,7 +432,7 @@ def _access(value: Any, problems: Problems) -> Iterator[tuple[Any, ...]]:
         until = moment(told)
         if plain(told) is not None and until is None:
             problems.append(_problem("access[].embargoedUntil", "is no instant", told))
-        yield status.removeprefix("dandi:") if status else None, spelled(until), original(told)
+        yield status.removeprefix("dandi:") if status else None, _instant(until), original(told)
 
 
 def _standards(summary: Json, problems: Problems) -> Iterator[tuple[Any, ...]]:
@@ -475,16 +467,6 @@ def _memo(derive: Any, value: Any, problems: Problems) -> Any:
     if known[1]:
         problems += known[1]
     return known[0]
-
-
-def _storable(text: str) -> bool:
-    """Tell whether every database can hold a text: PostgreSQL no NUL, none half a surrogate."""
-    if "\0" in text:
-        return False
-    try:
-        return text.isascii() or bool(text.encode())
-    except UnicodeEncodeError:
-        return False
 
 
 def _object(value: Any) -> Json:
@@ -546,14 +528,8 @@ def _duration(text: str) -> float | None:
     return days if math.isfinite(days) else None
 
 
-def _offset(zone: str) -> str:
-    digits = zone[1:].replace(":", "").ljust(4, "0")
-    return f"{zone[0]}{digits[:2]}:{digits[2:]}"
-
-
-def spelled(instant: datetime | None) -> str | None:
-    """Return an instant as records spell it."""
-    return None if instant is None else instant.isoformat(timespec="microseconds")[:26] + "Z"
+def _instant(moment: datetime | None) -> str | None:
+    return None if moment is None else spelled(moment)
 
 
 def _problem(field: str, what: str, value: Any) -> tuple[str, str, str | None]:
@@ -561,4 +537,4 @@ def _problem(field: str, what: str, value: Any) -> tuple[str, str, str | None]:
     told = value if isinstance(value, str) else type(value).__name__
     if isinstance(value, int) and not isinstance(value, bool):
         told = f"{value:.6e}" if abs(value) < 2**1000 else "an integer of more than 300 digits"
-    return field, what, told[:_EXCERPT].replace("\0", "\\0").encode(errors="backslashreplace").decode()
+    return field, what, storable(told[:_EXCERPT])

@@ -8,9 +8,11 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from dandi_pipeline.errors import AccessRefused, ConfigurationError, CredentialRejected, PipelineError, ResourceMissing
-from dandi_pipeline.http import Budgets, Traffic
+from dandi_pipeline.http import Budgets, RateLimit, Traffic
+from dandi_pipeline.http.addresses import BaseUrl, Quoting
 from dandi_pipeline.http.client import ErrorAnswer, HttpClient, Limits, Refusal, wrong_address
 from dandi_pipeline.model import (
+    Description,
     Gone,
     Hidden,
     Listed,
@@ -19,7 +21,6 @@ from dandi_pipeline.model import (
     Planned,
     PlatformSpec,
     ReadRequest,
-    RecordKind,
 )
 from dandi_pipeline.platforms.dandi.api import DandiApi
 from dandi_pipeline.platforms.dandi.facet_tables import FACETS
@@ -48,13 +49,20 @@ _ADDRESS = re.compile(
 _RESOLVER = re.compile(r"https?://identifiers\.org/", re.IGNORECASE)
 
 
+DANDI = Description(
+    name="dandi",
+    title="DANDI",
+    parts=(DANDISETS, ASSETS),
+    kinds=(DANDISET, VERSION, ASSET),
+    partition_noun="dandiset",
+    spelling="DANDI:{key}",
+)
+
+
 class DandiPlatform:
     """One DANDI archive, read with or without a key."""
 
-    name = "dandi"
-    parts = (DANDISETS, ASSETS)
-    kinds: tuple[RecordKind, ...] = (DANDISET, VERSION, ASSET)
-    partition_noun = "dandiset"
+    description = DANDI
 
     def __init__(
         self,
@@ -78,28 +86,8 @@ class DandiPlatform:
         return self._client.traffic + (self._manifests.client.traffic if self._manifests else Traffic())
 
     def partition_key(self, partition: str) -> str:
-        """Take 3, 000003, DANDI:000003, DANDI:000003/draft and the dandiset's address on the web alike.
-
-        A version may be named, though a dandiset is mirrored as a whole. What names another archive is refused.
-        """
-        spelled = partition.strip()
-        address = _ADDRESS.fullmatch(spelled)
-        match = address or _IDENTIFIER.fullmatch(_RESOLVER.sub("", spelled, count=1))
-        if match is None:
-            raise ConfigurationError(
-                f"{partition!r} is not a dandiset identifier; write 3, 000003 or DANDI:000003, or paste its address"
-            )
-        if address is not None and address["host"].lower() not in _hosts(self._client.base_url.host):
-            self._refuse_other_archive(partition, address["host"], address["number"])
-        if address is None and (match["archive"] or "DANDI").upper() != "DANDI":
-            self._refuse_other_archive(partition, match["archive"], match["number"])
-        return match["number"].zfill(6)
-
-    def _refuse_other_archive(self, partition: str, archive: str, number: str) -> NoReturn:
-        raise ConfigurationError(
-            f"{partition!r} names a dandiset of {archive}, and this source mirrors {self._client.base_url};"
-            f" if they are one, write {number.zfill(6)} alone"
-        )
+        """Take a dandiset's id in every spelling; see `dandiset_key`."""
+        return dandiset_key(partition, self._client.base_url)
 
     def list_partitions(self) -> Sequence[Listed]:
         """Return every dandiset that is visible, embargoed ones only with a key that may see them."""
@@ -146,28 +134,68 @@ class DandiPlatform:
             self._manifests.close()
 
 
+def dandiset_key(partition: str, api: BaseUrl) -> str:
+    """Take 3, 000003, DANDI:000003, DANDI:000003/draft and the dandiset's address on the web alike.
+
+    A version may be named, though a dandiset is mirrored as a whole. What names another archive than that with this
+    API is refused.
+    """
+    spelled = partition.strip()
+    address = _ADDRESS.fullmatch(spelled)
+    match = address or _IDENTIFIER.fullmatch(_RESOLVER.sub("", spelled, count=1))
+    if match is None:
+        raise ConfigurationError(
+            f"{partition!r} is not a dandiset identifier; write 3, 000003 or DANDI:000003, or paste its address"
+        )
+    if address is not None and address["host"].lower() not in _hosts(api.host):
+        _refuse_other_archive(partition, address["host"], address["number"], api)
+    if address is None and (match["archive"] or "DANDI").upper() != "DANDI":
+        _refuse_other_archive(partition, match["archive"], match["number"], api)
+    return match["number"].zfill(6)
+
+
+def _refuse_other_archive(partition: str, archive: str, number: str, api: BaseUrl) -> NoReturn:
+    raise ConfigurationError(
+        f"{partition!r} names a dandiset of {archive}, and this source mirrors {api};"
+        f" if they are one, write {number.zfill(6)} alone"
+    )
+
+
 def _hosts(api: str) -> set[str]:
     """Return the hosts at which the archive with this API is seen: the API's own, and its web site's."""
     site = re.sub(r"^api[.-]", "", api)
     return {api, site, f"www.{site}", f"gui.{site}"}
 
 
-def open_dandi(source: Source, settings: Settings, budgets: Budgets) -> DandiPlatform:
-    """Open the archive that a source names, with the key that its environment variable holds, if it does.
-
-    The archive names no rate; only the pauses it asks for hold requests back.
-    """
+def _api_url(source: Source, settings: Settings) -> str:
+    """Return the address of a source's API; ConfigurationError for the archive's web site."""
     chosen: DandiSettings = source.settings
-    key = settings.credential(chosen.api_key_env)
-    limits = Limits(pool_size=chosen.pool_size, max_concurrent=chosen.max_concurrent, keep_alive=chosen.keep_alive)
     api_url = chosen.api_url or settings.dandi_api_url
     if (site := urlsplit(api_url).netloc.removeprefix("www.")) in WEB_SITES:
         raise ConfigurationError(f"{api_url} is the archive's web site; its API is {WEB_SITES[site]}: set that")
+    return api_url
+
+
+def _partition_key(partition: str, source: Source, settings: Settings) -> str:
+    return dandiset_key(partition, BaseUrl(_api_url(source, settings), Quoting()))
+
+
+def _no_limits(_source: Source, _settings: Settings) -> Sequence[RateLimit]:
+    """Return none: the archive names no rate; only the pauses it asks for hold requests back."""
+    return ()
+
+
+def open_dandi(source: Source, settings: Settings, budgets: Budgets) -> DandiPlatform:
+    """Open the archive that a source names, with the key that its environment variable holds, if it does."""
+    chosen: DandiSettings = source.settings
+    key = settings.credential(chosen.api_key_env)
+    limits = Limits(pool_size=chosen.pool_size, max_concurrent=chosen.max_concurrent, keep_alive=chosen.keep_alive)
+    api_url = _api_url(source, settings)
     client = HttpClient(
         api_url,
         authorization=f"token {key}" if key else None,
         limits=limits,
-        budget=budgets.budget(),
+        budget=budgets.budget(*_no_limits(source, settings)),
         refusal=refusals(chosen.api_key_env if key else None),
     )
     bucket = chosen.manifest_url or settings.dandi_manifest_url or BUCKETS.get(api_url)
@@ -204,4 +232,4 @@ def refusals(variable: str | None) -> Refusal:
     return judge
 
 
-SPEC = PlatformSpec(DandiSettings, open_dandi, title="DANDI", spelling="DANDI:{key}", facets=FACETS)
+SPEC = PlatformSpec(DANDI, DandiSettings, open_dandi, _partition_key, _no_limits, facets=FACETS)

@@ -254,9 +254,10 @@ class AssetReading:
         newest.reached = not page.more or self._is_known_from(str(last))
 
     def _is_known_from(self, modified: str) -> bool:
-        """Tell whether what was modified at this time or earlier is known.
+        """Tell whether every asset that was modified at this time or earlier is known.
 
-        By the draft's time as by the assets': an archive that was filled from another keeps the assets' own times.
+        The stored draft's time alone does not tell: where a dandiset was copied from another archive, its assets may
+        keep their times, and one that comes later may be older than that draft.
         """
         return modified < (self._shelf.since or "") and modified <= self._newest_known
 

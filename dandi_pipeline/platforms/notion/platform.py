@@ -19,7 +19,16 @@ from dandi_pipeline.errors import (
 from dandi_pipeline.http import Budgets, HttpClient, Limits, RateLimit, Traffic, pseudonym
 from dandi_pipeline.http.payload import instant, text
 from dandi_pipeline.instants import moment_of
-from dandi_pipeline.model import Gone, Hidden, Listed, LookupResult, Observation, PlatformSpec, ReadRequest, RecordKind
+from dandi_pipeline.model import (
+    Description,
+    Gone,
+    Hidden,
+    Listed,
+    LookupResult,
+    Observation,
+    PlatformSpec,
+    ReadRequest,
+)
 from dandi_pipeline.platforms.notion.api import LARGEST_PAGE, VERSION, NotionApi, refusal_for
 from dandi_pipeline.platforms.notion.reading import DataSourceReading, ReadStrategy, Sight, token_of
 from dandi_pipeline.platforms.notion.records import PAGE, PAGES, SCHEMA, is_trashed, title_of
@@ -35,6 +44,9 @@ LARGEST_BURST = 30
 _log = logging.getLogger(__name__)
 
 
+NOTION = Description(name="notion", title="Notion", parts=(PAGES,), kinds=(SCHEMA, PAGE), partition_noun="data source")
+
+
 class NotionPlatform:
     """The data sources of a workspace that are named, themselves or by their database, through one connection.
 
@@ -43,10 +55,7 @@ class NotionPlatform:
     is no longer named, and what its database no longer lists, is gone.
     """
 
-    name = "notion"
-    parts = (PAGES,)
-    kinds: tuple[RecordKind, ...] = (SCHEMA, PAGE)
-    partition_noun = "data source"
+    description = NOTION
 
     def __init__(
         self,
@@ -73,10 +82,7 @@ class NotionPlatform:
 
     def partition_key(self, partition: str) -> str:
         """Take a data source's id with or without dashes."""
-        try:
-            return dashed(partition)
-        except ValueError as error:
-            raise ConfigurationError(f"{partition!r} is {error}") from None
+        return data_source_key(partition)
 
     def list_partitions(self) -> Sequence[Listed]:
         """Return every data source that is named and shared with the connection, in two requests each.
@@ -215,7 +221,7 @@ def open_notion(source: Source, settings: Settings, budgets: Budgets) -> NotionP
             keep_alive=chosen.keep_alive,
             throttle_pause=WINDOW,
         ),
-        budget=budgets.budget(rate_limit(token or "", chosen.requests_per_minute)),
+        budget=budgets.budget(*limits(source, settings)),
         refusal=refusal_for(chosen.token_env),
     )
     return NotionPlatform(
@@ -228,10 +234,28 @@ def open_notion(source: Source, settings: Settings, budgets: Budgets) -> NotionP
     )
 
 
+def data_source_key(partition: str) -> str:
+    """Take a data source's id with or without dashes."""
+    try:
+        return dashed(partition)
+    except ValueError as error:
+        raise ConfigurationError(f"{partition!r} is {error}") from None
+
+
+def _partition_key(partition: str, _source: Source, _settings: Settings) -> str:
+    return data_source_key(partition)
+
+
+def limits(source: Source, settings: Settings) -> Sequence[RateLimit]:
+    """Return the limit of the connection whose token a source names."""
+    chosen: NotionSettings = source.settings
+    return [rate_limit(settings.credential(chosen.token_env) or "", chosen.requests_per_minute)]
+
+
 def rate_limit(token: str, requests_per_minute: int) -> RateLimit:
     """Return what Notion allows a connection: so many requests in each minute, whenever it lets that begin."""
     burst = gcd(requests_per_minute, LARGEST_BURST)
     return RateLimit(f"notion {pseudonym(token)}", requests_per_minute, WINDOW, burst)
 
 
-SPEC = PlatformSpec(NotionSettings, open_notion)
+SPEC = PlatformSpec(NOTION, NotionSettings, open_notion, _partition_key, limits)

@@ -161,8 +161,8 @@ _CELLS: Mapping[str, Callable[[Any], Any]] = {
 
 PAGES = "pages"
 
-SCHEMA = RecordKind("schema", PAGES, key=())
-PAGE = RecordKind("page", PAGES, key=("page_id",), fingerprint=("last_edited", "in_trash"))
+SCHEMA = RecordKind("schema", PAGES, key=(), content=content_of)
+PAGE = RecordKind("page", PAGES, key=("page_id",), fingerprint=("last_edited", "in_trash"), content=content_of)
 
 
 def page_record(page: Json, *, where: str) -> Record:

@@ -66,6 +66,11 @@ class NotionSettings(PlatformSettings):
     )
 
     @property
+    def required_credential(self) -> str:
+        """The token's variable."""
+        return self.token_env
+
+    @property
     def requests_per_second(self) -> float:
         """What the connection may send, evened out over the minute."""
         return self.requests_per_minute / 60

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -142,9 +143,21 @@ def _sorted(shown: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[dict[s
             cells[field_id] = value.replace(".000Z", ".000000Z")
         else:
             cells[field_id] = value
-            if kind in _SHOWN and type(value) not in _SHOWN[kind][1]:
+            if kind in _SHOWN and not _is_readable(kind, value):
                 errors[field_id] = {"expected": _SHOWN[kind][0], "value": value}
     return cells, errors
+
+
+def _is_readable(kind: str, value: Any) -> bool:
+    """Tell whether a value is one of its field's type; text is no instant unless it is spelled like one."""
+    if type(value) not in _SHOWN[kind][1]:
+        return False
+    if kind in _INSTANTS:
+        try:
+            return datetime.fromisoformat(value.replace("Z", "+00:00")).tzinfo is not None
+        except ValueError:
+            return False
+    return True
 
 
 def _result_type(field: Mapping[str, Any]) -> Any:

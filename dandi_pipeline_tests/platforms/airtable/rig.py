@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.http import HttpClient, Limits, LocalBudgets, RateLimit
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.airtable.api import AirtableApi, refusals
 from dandi_pipeline.platforms.airtable.platform import LOCK_OUT, AirtablePlatform, Base
 from dandi_pipeline.sync.engine import Sync
@@ -77,7 +77,7 @@ class Rig:
 
     def sync(self, **options: Any) -> Mapping[str, PartitionReport]:
         """Run one sync to its end; return the tables' reports by key."""
-        with closing(self.open_platform()) as platform, Mirror.open(self.url) as mirror:
+        with closing(self.open_platform()) as platform, open_mirror(self.url) as mirror:
             sync = Sync(ALIAS, platform, mirror, SyncOptions(**options))
             return {report.partition: report for report in sync.run(sync.plan(), "run")}
 
@@ -87,13 +87,13 @@ class Rig:
 
     def preview(self, **options: Any) -> Mapping[str, PartitionReport]:
         """Return what a sync would do, table by table."""
-        with closing(self.open_platform()) as platform, Mirror.open(self.url) as mirror:
+        with closing(self.open_platform()) as platform, open_mirror(self.url) as mirror:
             sync = Sync(ALIAS, platform, mirror, SyncOptions(**options))
             return {report.partition: report for report in sync.preview(sync.plan())}
 
     def stale(self) -> tuple[str, ...]:
         """Return the tables that a sync would work on."""
-        with closing(self.open_platform()) as platform, Mirror.open(self.url) as mirror:
+        with closing(self.open_platform()) as platform, open_mirror(self.url) as mirror:
             return Sync(ALIAS, platform, mirror, SyncOptions()).plan().keys
 
     def differences(self) -> list[Difference]:

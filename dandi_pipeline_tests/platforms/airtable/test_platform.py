@@ -9,9 +9,9 @@ import orjson
 import pytest
 import yaml
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.errors import ConfigurationError, CredentialRejected, WrongAddress
 from dandi_pipeline.http import LocalBudgets, RateBudget, RateLimit
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.model import Gone, Hidden, Listed, Platform
 from dandi_pipeline.platforms.airtable.platform import AirtablePlatform, open_airtable
 from dandi_pipeline.platforms.registry import SETTINGS, open_platform
@@ -67,7 +67,7 @@ class TestOpened:
             yield platform
 
     def test_it_mirrors_its_bases(self, platform: Platform, airtable: SimulatedAirtable, sqlite_url: str) -> None:
-        with Mirror.open(sqlite_url) as mirror:
+        with open_mirror(sqlite_url) as mirror:
             sync = Sync("lab", platform, mirror, SyncOptions())
             assert not any(report.error for report in sync.run(sync.plan(), "run"))
         assert differences(sqlite_url, "lab", airtable.world.snapshot()) == []
@@ -77,7 +77,7 @@ class TestOpened:
         self, tmp_path: Path, settings: Mapping[str, Any]
     ) -> None:
         with closing(opened(source_of(tmp_path, {**settings, "token_env": "LAB_TOKEN"}), {})) as platform:
-            assert platform.parts == ("records",)
+            assert platform.description.parts == ("records",)
             with pytest.raises(CredentialRejected, match="LAB_TOKEN: it is not set"):
                 platform.list_partitions()
 

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.http import HttpClient, Limits
 from dandi_pipeline.instants import canonical_instant
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.notion.api import LARGEST_PAGE, VERSION, refusal_for
 from dandi_pipeline.platforms.notion.platform import NotionPlatform
 from dandi_pipeline.platforms.notion.records import cell_of, plain_text
@@ -112,7 +112,7 @@ class Rig:
 
     def sync(self, **options: Any) -> Mapping[str, PartitionReport]:
         """Run one sync to its end; return the partitions' reports by key."""
-        with self.platform() as platform, Mirror.open(self.url) as mirror:
+        with self.platform() as platform, open_mirror(self.url) as mirror:
             sync = Sync("notion", platform, mirror, SyncOptions(**options))
             return {report.partition: report for report in sync.run(sync.plan(), "run")}
 
@@ -128,7 +128,7 @@ class Rig:
 
     def stale(self) -> tuple[str, ...]:
         """Return the partitions that a sync would work on."""
-        with self.platform() as platform, Mirror.open(self.url) as mirror:
+        with self.platform() as platform, open_mirror(self.url) as mirror:
             return Sync("notion", platform, mirror, SyncOptions()).plan().keys
 
     def differences(self) -> list[Difference]:

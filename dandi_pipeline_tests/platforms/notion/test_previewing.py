@@ -4,7 +4,7 @@ from contextlib import closing
 
 import pytest
 
-from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.sync.engine import Sync
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.report import PartitionReport, Tally
@@ -13,7 +13,7 @@ from dandi_pipeline_tests.simulators.notion import World
 
 
 def _preview(rig: Rig, **options: object) -> dict[str, PartitionReport]:
-    with closing(rig.open_platform()) as platform, Mirror.open(rig.url) as mirror:
+    with closing(rig.open_platform()) as platform, open_mirror(rig.url) as mirror:
         sync = Sync("notion", platform, mirror, SyncOptions(**options))  # type: ignore[arg-type]
         return {report.partition: report for report in sync.preview(sync.plan())}
 

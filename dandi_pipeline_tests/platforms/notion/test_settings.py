@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.errors import ConfigurationError, CredentialRejected
 from dandi_pipeline.http import LocalBudgets
-from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.platforms.notion.platform import NotionPlatform, open_notion, rate_limit
 from dandi_pipeline.platforms.registry import SETTINGS
 from dandi_pipeline.settings import Settings, Source, load_sources
@@ -36,7 +36,7 @@ def test_a_source_of_two_lines_is_enough(
     source = _load(tmp_path, databases=f"[{database}]", data_sources=f"[{ids['Projects']}]", api_url=notion.api_url)
     platform = _open(source, NOTION_TOKEN=TOKEN)
     try:
-        with Mirror.open(rig.url) as mirror:
+        with open_mirror(rig.url) as mirror:
             sync = Sync("notion", platform, mirror, SyncOptions())
             reports = list(sync.run(sync.plan(), "run"))
     finally:

@@ -1,9 +1,7 @@
 """Create the tables of facets, empty, since they are derived from stored records; and remember the statistics."""
 
 import sqlalchemy as sa
-from alembic import op
-
-from dandi_pipeline.mirror.facets import recreate_facet_tables
+from alembic import context, op
 
 revision = "0005"
 down_revision = "0004"
@@ -18,4 +16,4 @@ def upgrade() -> None:
         sa.Column("rules", sa.Integer, nullable=False),
     )
     op.create_table("mirror_statistics", sa.Column("records", sa.BigInteger, nullable=False))
-    recreate_facet_tables(op.get_bind())
+    context.config.attributes["facets"].recreate_tables(op.get_bind())
