@@ -14,7 +14,7 @@ import dagster as dg
 
 from dandi_pipeline.errors import ConfigurationError, PartitionUnknown, PipelineError, UnforeseenError
 from dandi_pipeline.orchestration.instance import at_work
-from dandi_pipeline.orchestration.recording import Journal, failure_of, printable, stopping, synced_check
+from dandi_pipeline.orchestration.recording import Journal, check_results, failure_of, printable, stopping, synced_check
 from dandi_pipeline.orchestration.resources import Connection, Connections, SyncConfig, Watcher, options_of
 from dandi_pipeline.orchestration.sources import MirroredSource, partitions_of
 from dandi_pipeline.sync.engine import Sync
@@ -36,6 +36,9 @@ def build_assets(source: MirroredSource, connections: Connections, watcher: Watc
         pool=source.pool,
     )
     def sync_partitions(context: dg.AssetExecutionContext, config: SyncConfig) -> Iterator[dg.AssetCheckResult]:
+        if not context.selected_asset_keys:
+            yield from _checked(context, source, connections)
+            return
         with at_work(context.instance, context.run.run_id):
             report, checks = _sync(context, config, source, connections, watcher)
         # A partition's event has been logged by itself, with its partition; one yielded here would have none.
@@ -57,6 +60,18 @@ def _spec(source: MirroredSource, part: str) -> dg.AssetSpec:
         tags=source.tags,
         skippable=True,
     )
+
+
+def _checked(
+    context: dg.AssetExecutionContext, source: MirroredSource, connections: Connections
+) -> list[dg.AssetCheckResult]:
+    """Evaluate checks alone: nothing is synced for them."""
+    parts = [part for part in source.parts if synced_check(source, part).key in context.selected_asset_check_keys]
+    try:
+        with connections.open(source.alias) as connection:
+            return check_results(source, parts, connection.mirror.states(source.alias))
+    except PipelineError as error:
+        raise stopping(error) from None
 
 
 def requested(context: dg.AssetExecutionContext, config: SyncConfig, source: MirroredSource) -> SyncOptions:

@@ -194,7 +194,8 @@ def _launch(
     due = [item for item in idle if (_retry_at(source, check.states, item.key, now) or now) <= now]
     changes = compare_set(instance, source, check.partitions)
     forgotten = set(changes.missing) - {item.key for item in check.plan.stale} - under_way.keys
-    requests = _run_requests(instance, source, [*due, *(Stale(key, FORGOTTEN, ()) for key in forgotten)])
+    after = _newest_run(instance, source)
+    requests = [_request_all(source, after, forgotten)] if forgotten else _run_requests(source, after, due)
     return dg.SensorResult(
         run_requests=requests,
         skip_reason=None if requests else _nothing_to_launch(source, check, idle, now),
@@ -206,27 +207,44 @@ def _retry_at(source: MirroredSource, states: States, key: str, now: datetime) -
     return retry_at([states[key, part] for part in source.parts if (key, part) in states], now)
 
 
-FORGOTTEN = "in the mirror, unknown to Dagster"
-"""Why a fresh partition is synced all the same: its run shows what the mirror holds, as after a home was deleted."""
-
-
-def _run_requests(instance: dg.DagsterInstance, source: MirroredSource, due: Sequence[Stale]) -> list[dg.RunRequest]:
-    """Cut the work into runs, the smallest partitions first: most of a first copy is there within minutes.
-
-    The run key names the work and the newest run there was: the same tick evaluated twice launches once, while
-    what a run left undone, however it ended, is launched again.
-    """
+def _newest_run(instance: dg.DagsterInstance, source: MirroredSource) -> str:
     newest = instance.get_runs(dg.RunsFilter(tags={SOURCE: source.alias}), limit=1)
-    after = newest[0].run_id if newest else "the first"
+    return newest[0].run_id if newest else "the first"
+
+
+def _request_all(source: MirroredSource, after: str, forgotten: Iterable[str]) -> dg.RunRequest:
+    """Ask for one run over all of the source, which shows what the mirror holds and Dagster does not know of.
+
+    So it is after a home was deleted: partitions that are fresh are shown without a request for each.
+    """
+    return _request(source, after, forgotten, SyncOptions())
+
+
+def _run_requests(source: MirroredSource, after: str, due: Sequence[Stale]) -> list[dg.RunRequest]:
+    """Cut the work into runs, the smallest partitions first: most of a first copy is there within minutes."""
     tokens = {item.key: item.listed.token if item.listed else item.reason for item in due}
     return [
-        dg.RunRequest(
-            run_key=_digest([source.alias, after, *(f"{key} {tokens[key]}" for key in sorted(batch))]),
-            tags=background_tags(source.alias),
-            run_config=_run_config(source, SyncOptions(partitions=tuple(sorted(batch)), ignore_unknown=True)),
+        _request(
+            source,
+            after,
+            (f"{key} {tokens[key]}" for key in sorted(batch)),
+            SyncOptions(partitions=tuple(sorted(batch)), ignore_unknown=True),
         )
         for batch in batches([item.key for item in reversed(due)], BATCH)
     ]
+
+
+def _request(source: MirroredSource, after: str, work: Iterable[str], options: SyncOptions) -> dg.RunRequest:
+    """Ask for one run.
+
+    The run key names the work and `after`, the newest run there was: the same tick evaluated twice launches once,
+    while what a run left undone, however it ended, is launched again.
+    """
+    return dg.RunRequest(
+        run_key=_digest([source.alias, after, *sorted(work)]),
+        tags=background_tags(source.alias),
+        run_config=_run_config(source, options),
+    )
 
 
 def _run_config(source: MirroredSource, options: SyncOptions) -> dg.RunConfig:

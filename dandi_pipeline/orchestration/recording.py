@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -319,9 +319,7 @@ class Journal:
 
     def checks(self) -> list[dg.AssetCheckResult]:
         """Return whether each asset is in order after the sync; nothing after one that was stopped."""
-        return (
-            [] if self._states is None else [_synced_result(self._source, part, self._states) for part in self._parts]
-        )
+        return [] if self._states is None else check_results(self._source, self._parts, self._states)
 
     def _tell_of(self, report: PartitionReport) -> None:
         """Say in one line how a partition ended."""
@@ -389,10 +387,17 @@ def synced_check(source: MirroredSource, part: str) -> dg.AssetCheckSpec:
     )
 
 
+def check_results(
+    source: MirroredSource, parts: Iterable[str], states: Mapping[tuple[str, str], PartitionState]
+) -> list[dg.AssetCheckResult]:
+    """Return the results of the checks of some parts, from what the mirror remembers of the last attempts."""
+    return [_synced_result(source, part, states) for part in parts]
+
+
 def _synced_result(
     source: MirroredSource, part: str, states: Mapping[tuple[str, str], PartitionState]
 ) -> dg.AssetCheckResult:
-    """Return whether all partitions of a part came through, from what the mirror remembers of the last attempts."""
+    """Return whether all partitions of a part came through."""
     of_part = {partition: state for (partition, of), state in sorted(states.items()) if of == part}
     failed = {partition: state for partition, state in of_part.items() if state.attempts}
     lines = [
@@ -404,7 +409,11 @@ def _synced_result(
         passed=not failed,
         asset_key=source.asset_key(part),
         check_name=SYNCED,
-        description=f"{len(failed):,} of {len(of_part):,} {source.partition_noun}s failed, and will be tried again",
+        description=(
+            f"{len(failed):,} of {quantity(len(of_part), source.partition_noun)} failed, to be tried again"
+            if failed
+            else f"{quantity(len(of_part), source.partition_noun)} came through"
+        ),
         metadata={
             "failed": dg.MetadataValue.int(len(failed)),
             **({"failures": dg.MetadataValue.md("\n".join([head, *lines]))} if lines else {}),

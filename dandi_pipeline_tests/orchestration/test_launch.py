@@ -136,6 +136,21 @@ def test_failed_partitions_show_as_failed_and_the_others_as_materialized(
     assert synced(instance).passed
 
 
+def test_a_check_executed_alone_syncs_nothing(site: Site, instance: dg.DagsterInstance) -> None:
+    site.sync()
+    with site.mirror() as mirror:
+        mirror.record_failure("dandi", "000002", ["assets"], run_id="r", group="contract", message="400 | Bad\nRequest")
+    site.archive.requests.reset()
+    check = dg.AssetSelection.checks(dg.AssetCheckKey(ASSETS, run_tags.SYNCED))
+    job = dg.Definitions(jobs=[dg.define_asset_job("check", check)])
+
+    dg.Definitions.merge(site.definitions, job).resolve_job_def("check").execute_in_process(instance=instance)
+
+    assert site.archive.requests.total == 0
+    assert synced(instance).description == "1 of 6 dandisets failed, to be tried again"
+    assert "| 400 \\| Bad Request |" in str(synced(instance).metadata["failures"].value)
+
+
 def test_what_fails_in_the_assets_alone_leaves_the_dandiset_green(site: Site, instance: dg.DagsterInstance) -> None:
     site.sync()
     site.world.rename_dandiset("000002", "Renamed")

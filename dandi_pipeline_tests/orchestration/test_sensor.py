@@ -133,6 +133,20 @@ def counted_statements() -> Iterator[list[str]]:
         sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
+def test_after_a_home_was_deleted_one_run_shows_what_the_mirror_holds(site: Site, tmp_path: Path) -> None:
+    site.sync()
+    elsewhere = Site(site.archive, tmp_path / "elsewhere", site.settings.mirror_database_url)
+    with open_instance(prepare_home(elsewhere.settings.dagster_home)) as instance:
+        result = tick(elsewhere, instance)
+        site.archive.requests.reset()
+        execute(elsewhere, instance, result)
+
+        assert len(instance.get_runs()) == 1
+        assert site.archive.requests.total == 1  # nothing is asked of single dandisets
+        assert set(materialized(instance)) == set(site.world.dandisets)
+        assert launched(tick(elsewhere, instance)) == []
+
+
 def test_a_repeated_tick_has_the_same_run_keys(site: Site, instance: dg.DagsterInstance) -> None:
     first, second = tick(site, instance), tick(site, instance)
     assert isinstance(first, dg.SensorResult)
