@@ -17,6 +17,7 @@ from dandi_pipeline.mirror.database import dialect_of
 from dandi_pipeline.mirror.mirror import PATIENCE
 from dandi_pipeline.orchestration.assets import build_assets
 from dandi_pipeline.orchestration.automation import build_job, build_schedule, build_sensor, build_sweep
+from dandi_pipeline.orchestration.pages import platform_spec, table_specs
 from dandi_pipeline.orchestration.resources import Connections, Watcher
 from dandi_pipeline.orchestration.sources import MirroredSource, Presentation, mirrored
 from dandi_pipeline.platforms.registry import SETTINGS
@@ -36,7 +37,11 @@ def assemble(
     jobs = [build_job(source) for source in shown]
     pairs = tuple(zip(shown, jobs, strict=True))
     return dg.Definitions(
-        assets=[build_assets(source, connections, watcher or Watcher()) for source in shown],
+        assets=[
+            *(build_assets(source, connections, watcher or Watcher()) for source in shown),
+            *(platform_spec(source, connections) for source in shown),
+            *table_specs(shown, connections.store),
+        ],
         jobs=jobs,
         sensors=[build_sensor(source, job, connections) for source, job in pairs],
         schedules=[

@@ -14,6 +14,7 @@ import dagster as dg
 
 from dandi_pipeline.errors import ConfigurationError, PartitionUnknown, PipelineError, UnforeseenError
 from dandi_pipeline.orchestration.instance import at_work
+from dandi_pipeline.orchestration.pages import asset_spec
 from dandi_pipeline.orchestration.recording import Journal, check_results, failure_of, printable, stopping, synced_check
 from dandi_pipeline.orchestration.resources import Connection, Connections, SyncConfig, Watcher, options_of
 from dandi_pipeline.orchestration.sources import MirroredSource, partitions_of
@@ -28,7 +29,7 @@ def build_assets(source: MirroredSource, connections: Connections, watcher: Watc
 
     @dg.multi_asset(
         name=source.step_name,
-        specs=[_spec(source, part) for part in source.parts],
+        specs=[asset_spec(source, part, connections) for part in source.parts],
         check_specs=[synced_check(source, part) for part in source.parts],
         partitions_def=partitions_of(source),
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -50,18 +51,6 @@ def build_assets(source: MirroredSource, connections: Connections, watcher: Watc
     return sync_partitions
 
 
-def _spec(source: MirroredSource, part: str) -> dg.AssetSpec:
-    return dg.AssetSpec(
-        source.asset_key(part),
-        description=f"The {part} of {source.alias} in the mirror; one partition a {source.partition_noun}.",
-        group_name=source.group,
-        kinds={source.platform},
-        owners=source.owners,
-        tags=source.tags,
-        skippable=True,
-    )
-
-
 def _checked(
     context: dg.AssetExecutionContext, source: MirroredSource, connections: Connections
 ) -> list[dg.AssetCheckResult]:
@@ -69,7 +58,8 @@ def _checked(
     parts = [part for part in source.parts if synced_check(source, part).key in context.selected_asset_check_keys]
     try:
         with connections.open(source.alias) as connection:
-            return check_results(source, parts, connection.mirror.states(source.alias))
+            states, called = connection.mirror.states(source.alias), connection.mirror.shown(source.alias)
+            return check_results(source, parts, states, called)
     except PipelineError as error:
         raise stopping(error) from None
 
@@ -187,11 +177,14 @@ def _follow(
     try:
         plan = sync.plan()
         journal.planned(plan)
+        journal.found(connection.mirror)
         # Closed at once, or an interrupted sync would go on with a closed mirror.
         with closing(sync.run(plan, run_id)) as reports:
             for report in reports:
+                if report.changed:
+                    journal.found(connection.mirror)  # its view may have been made just now
                 journal.note(report)
         # With a date limit, what the plan leaves out need not be fresh.
-        journal.settled(() if options.since else options.partitions, connection.mirror.states(source.alias))
+        journal.settled(() if options.since else options.partitions, connection.mirror)
     finally:
         journal.traffic = connection.platform.traffic

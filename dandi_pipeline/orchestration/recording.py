@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -12,9 +13,18 @@ import dagster as dg
 
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.http import TOTALS, Traffic
-from dandi_pipeline.mirror import PartitionState
+from dandi_pipeline.mirror import Mirror, PartitionState, Shown
 from dandi_pipeline.orchestration.dagster_internals import HIDDEN_TAG_PREFIX, Line, Planned
 from dandi_pipeline.orchestration.event_batches import EventBatches
+from dandi_pipeline.orchestration.pages import (
+    cell,
+    changes_table,
+    most_changed,
+    sample_table,
+    table,
+    told,
+    views_table,
+)
 from dandi_pipeline.orchestration.sources import (
     MirroredSource,
     add_partitions,
@@ -136,7 +146,7 @@ def _result(report: SyncReport) -> str:
 
 _LONGEST_LINE = 1_000
 
-Metadata = dict[str, dg.TextMetadataValue | dg.IntMetadataValue | dg.FloatMetadataValue]
+Metadata = dict[str, dg.MetadataValue[Any]]
 
 
 def printable(text: str) -> str:
@@ -145,42 +155,60 @@ def printable(text: str) -> str:
 
 
 def part_event(
-    source: MirroredSource, part: str, report: PartitionReport, *, held: int | None, token: str | None, wakes: bool
+    source: MirroredSource,
+    part: str,
+    report: PartitionReport,
+    *,
+    held: int | None,
+    token: str | None,
+    wakes: bool,
+    view: str = "",
 ) -> dg.AssetMaterialization | dg.AssetObservation:
     """Return the event of one part of a partition that came through.
 
     `held` is how many rows the mirror now has of it, `token` its state, shown as the data version. `wakes`: it is a
     materialization, which is what Dagster's automation takes for news; else an observation, which it passes over.
+    `view` is the partition's own view, if it has one.
     """
-    tallies = {kind.name: report.tallies[kind.name] for kind in source.kinds_of(part) if kind.name in report.tallies}
-    of_part = replace(report, tallies=tallies)
+    of_part = source.of_part(part, report)
     event = dg.AssetMaterialization if wakes else dg.AssetObservation
     return event(
         asset_key=source.asset_key(part),
         partition=report.partition,
         description=printable(of_part.describe()),
-        metadata=_metadata(of_part, held),
+        metadata=_metadata(of_part, held, view),
         tags={"dagster/data_version": token} if token else {},
     )
 
 
-def _metadata(report: PartitionReport, held: int | None) -> Metadata:
+def _metadata(report: PartitionReport, held: int | None, view: str) -> Metadata:
     """Return what stays true until the next event: what a sync did is in the run's log and in the sums of the run.
 
     A partition's page goes on to show it below the mark of a later sync that failed.
     """
     change = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC: {report.changes}" if report.changes else ""
-    texts = {"name": report.name, "last_change": change, "warning": report.warning}
+    texts = {"name": report.name, "view": view, "last_change": change, "warning": report.warning}
     metadata: Metadata = {key: dg.MetadataValue.text(printable(text)) for key, text in texts.items() if text}
+    if report.address:
+        metadata["page"] = dg.MetadataValue.url(report.address)
     if held is not None:
         metadata["dagster/partition_row_count"] = dg.MetadataValue.int(held)
     return metadata
 
 
 def run_sums(
-    asset: dg.AssetKey, traffic: Traffic, records: Tally, *, held: int | None, seconds: float
+    asset: dg.AssetKey,
+    traffic: Traffic,
+    records: Tally,
+    *,
+    held: int | None,
+    seconds: float,
+    tables: Mapping[str, str | None],
 ) -> dg.AssetObservation:
-    """Return the event that puts what a whole run did on its asset, where Dagster plots it as one series."""
+    """Return the event that puts what a whole run did on its asset, where Dagster plots it as one series.
+
+    `tables` are Markdown, to be shown under their names beside the numbers.
+    """
     counts = {"added": records.added, "updated": records.updated, "deleted": records.deleted}
     totals = {
         **({} if held is None else {"rows_held": held}),
@@ -194,7 +222,10 @@ def run_sums(
     return dg.AssetObservation(
         asset_key=asset,
         description=f"{changes}; {traffic.requests:,} requests sent{planned}",
-        metadata={name: dg.MetadataValue.float(float(value)) for name, value in totals.items()},
+        metadata={
+            **{name: dg.MetadataValue.md(text) for name, text in tables.items() if text},
+            **{name: dg.MetadataValue.float(float(value)) for name, value in totals.items()},
+        },
     )
 
 
@@ -220,6 +251,8 @@ class Journal:
         self._reports: list[PartitionReport] = []
         self._shown: set[tuple[str, str]] = set()
         self._states: Mapping[tuple[str, str], PartitionState] | None = None
+        self._called: Mapping[str, Shown] = {}
+        self._samples: dict[str, str] = {}
         # Whoever launches partitions by their tags, in the UI or by a backfill, is told that each was materialized.
         self._by_tags = context.has_partition_key or context.has_partition_key_range
         self._green = (
@@ -253,13 +286,21 @@ class Journal:
         if report.outcome is Outcome.REMOVED:
             remove_partition(self._context.instance, self._source, report.partition)
 
-    def settled(self, partitions: Sequence[str], states: Mapping[tuple[str, str], PartitionState]) -> None:
+    def found(self, mirror: Mirror) -> None:
+        """Take from the mirror what partitions are called, and in which views they are, where they have any."""
+        if self._source.has_views:
+            self._called = mirror.shown(self._source.alias)
+
+    def settled(self, partitions: Sequence[str], mirror: Mirror) -> None:
         """Record as unchanged what was named or under way and found fresh; drop what nobody has any more.
 
-        `partitions` are those that were named, `states` the mirror's after the sync. After one of the whole source the
-        set holds nothing else, so that what is in the set and not in the mirror tells of a mirror that lost it.
+        `partitions` are those that were named. After a sync of the whole source the set holds what the mirror does and
+        nothing else, so that what is in the set and not in the mirror tells of a mirror that lost it.
         """
-        self._states = states
+        self._states = states = mirror.states(self._source.alias)
+        self.found(mirror)
+        for part in self._parts:
+            self._sample(part, mirror)
         found_fresh = [report.partition for report in self._reports if report.outcome is Outcome.FRESH]
         for partition in dict.fromkeys([*partitions, *found_fresh]):
             held = [part for part in self._parts if (partition, part) in states]
@@ -272,6 +313,22 @@ class Journal:
             for partition in self._fresh - {partition for partition, _ in states}:
                 remove_partition(self._context.instance, self._source, partition)
             self._restore(states)
+
+    def _sample(self, part: str, mirror: Mirror) -> None:
+        """Take a few rows of what changed most, to be shown with the numbers of the run."""
+        partition = most_changed(self._source, part, self._reports)
+        if partition is None:
+            return
+        view = self._called[partition].view if partition in self._called else None
+        kind = next(kind for kind in self._source.kinds_of(part) if kind.name in self._source.row_kinds)
+        with suppress(PipelineError):  # another sync may have renamed the view since
+            columns, rows = mirror.sample(self._source.alias, partition, kind, view)
+            self._samples[part] = f"{self._told(partition)}:\n\n{sample_table(columns, rows)}"
+
+    def _told(self, partition: str) -> str:
+        """Return how people are told of a partition."""
+        name = self._called[partition].name if partition in self._called else ""
+        return told(partition, name, self._source)
 
     def _restore(self, states: Mapping[tuple[str, str], PartitionState]) -> None:
         """Show what the mirror holds and Dagster does not know, as after its home was deleted."""
@@ -289,7 +346,8 @@ class Journal:
         if (partition, part) in self._shown:
             return
         warning = "" if state.visible else HIDDEN_WARNING
-        fresh = PartitionReport(partition, "", Outcome.FRESH, (part,), warning=warning, held={part: state.records})
+        name = self._called[partition].name if partition in self._called else ""
+        fresh = PartitionReport(partition, name, Outcome.FRESH, (part,), warning=warning, held={part: state.records})
         self._show(fresh, (part,), state.token)
 
     def close(self, stopped: str | None, stopped_by: str | None) -> SyncReport:
@@ -319,11 +377,12 @@ class Journal:
 
     def checks(self) -> list[dg.AssetCheckResult]:
         """Return whether each asset is in order after the sync; nothing after one that was stopped."""
-        return [] if self._states is None else check_results(self._source, self._parts, self._states)
+        return [] if self._states is None else check_results(self._source, self._parts, self._states, self._called)
 
     def _tell_of(self, report: PartitionReport) -> None:
         """Say in one line how a partition ended."""
-        line = printable(f"{report.describe()} [{self._why_and_how(report)}]")
+        who = told(report.partition, report.name, self._source)
+        line = printable(f"{who}: {report.outline} [{self._why_and_how(report)}]")
         if report.error is not None:
             self._tell(logging.ERROR, line)
         elif report.warning:
@@ -341,13 +400,27 @@ class Journal:
         return "; ".join(words for words in (self._reasons.get(report.partition, ""), report.plan) if words)
 
     def _sums(self, part: str, report: SyncReport) -> dg.AssetObservation:
-        names = {kind.name for kind in self._source.kinds_of(part)}
-        tallies = (tally for each in self._reports for name, tally in each.tallies.items() if name in names)
-        states = None if self._states is None else [state for (_, of), state in self._states.items() if of == part]
-        held = None if states is None else sum(self._source.rows_held(part, state.records) for state in states)
-        records = sum(tallies, Tally())
-        asset = self._source.asset_key(part)
-        return run_sums(asset, report.traffic, records, held=held, seconds=report.duration_seconds)
+        tallies = (tally for each in self._reports for tally in self._source.of_part(part, each).tallies.values())
+        held = self._held(part)
+        return run_sums(
+            self._source.asset_key(part),
+            report.traffic,
+            sum(tallies, Tally()),
+            held=None if held is None else sum(held.values()),
+            seconds=report.duration_seconds,
+            tables={
+                "changes": changes_table(self._source, part, self._reports),
+                "preview": self._samples.get(part),
+                "views": views_table(self._source, self._called, held or {}),
+            },
+        )
+
+    def _held(self, part: str) -> dict[str, int] | None:
+        """Return how many rows the mirror holds of each partition; None if the sync was stopped before."""
+        if self._states is None:
+            return None
+        of_part = {partition: state for (partition, of), state in self._states.items() if of == part}
+        return {partition: self._source.rows_held(part, state.records) for partition, state in of_part.items()}
 
     def _show(self, report: PartitionReport, parts: Sequence[str], token: str | None) -> None:
         for part in parts:
@@ -355,13 +428,12 @@ class Journal:
             records = report.held.get(part)
             held = None if records is None else self._source.rows_held(part, records)
             wakes = self._is_news(report, part)
-            self._events.add(part_event(self._source, part, report, held=held, token=token, wakes=wakes))
+            view = self._called[report.partition].view if report.partition in self._called else ""
+            self._events.add(part_event(self._source, part, report, held=held, token=token, wakes=wakes, view=view))
 
     def _is_news(self, report: PartitionReport, part: str) -> bool:
         """Tell whether Dagster's automation is to hear of a part: it changed, or Dagster does not show it as there."""
-        changed = any(
-            report.tallies[kind.name].changed for kind in self._source.kinds_of(part) if kind.name in report.tallies
-        )
+        changed = self._source.of_part(part, report).changed
         gone = report.outcome in (Outcome.HIDDEN, Outcome.REMOVED)
         return changed or gone or self._by_tags or report.partition not in self._green[part]
 
@@ -388,23 +460,34 @@ def synced_check(source: MirroredSource, part: str) -> dg.AssetCheckSpec:
 
 
 def check_results(
-    source: MirroredSource, parts: Iterable[str], states: Mapping[tuple[str, str], PartitionState]
+    source: MirroredSource,
+    parts: Iterable[str],
+    states: Mapping[tuple[str, str], PartitionState],
+    called: Mapping[str, Shown],
 ) -> list[dg.AssetCheckResult]:
     """Return the results of the checks of some parts, from what the mirror remembers of the last attempts."""
-    return [_synced_result(source, part, states) for part in parts]
+    return [_synced_result(source, part, states, called) for part in parts]
 
 
 def _synced_result(
-    source: MirroredSource, part: str, states: Mapping[tuple[str, str], PartitionState]
+    source: MirroredSource,
+    part: str,
+    states: Mapping[tuple[str, str], PartitionState],
+    called: Mapping[str, Shown],
 ) -> dg.AssetCheckResult:
     """Return whether all partitions of a part came through."""
     of_part = {partition: state for (partition, of), state in sorted(states.items()) if of == part}
     failed = {partition: state for partition, state in of_part.items() if state.attempts}
-    lines = [
-        f"| {partition} | {state.failed_at:%Y-%m-%d %H:%M} UTC | {state.attempts:,} | {_cell(state.error or '')} |"
+    rows = [
+        (
+            cell(told(partition, called[partition].name if partition in called else "", source)),
+            f"{state.failed_at:%Y-%m-%d %H:%M} UTC" if state.failed_at else "",
+            f"{state.attempts:,}",
+            cell(state.error, _LONGEST_LINE),
+        )
         for partition, state in list(failed.items())[:_LISTED_FAILURES]
     ]
-    head = f"| {source.partition_noun} | last failed | attempts | error |\n|---|---|---|---|"
+    failures = table([source.partition_noun, "last failed", "attempts", "error"], rows)
     return dg.AssetCheckResult(
         passed=not failed,
         asset_key=source.asset_key(part),
@@ -416,14 +499,9 @@ def _synced_result(
         ),
         metadata={
             "failed": dg.MetadataValue.int(len(failed)),
-            **({"failures": dg.MetadataValue.md("\n".join([head, *lines]))} if lines else {}),
+            **({"failures": dg.MetadataValue.md(failures)} if failed else {}),
         },
     )
-
-
-def _cell(text: str) -> str:
-    """Return text for a cell of a Markdown table."""
-    return printable(text).replace("|", "\\|")
 
 
 def failure_of(report: SyncReport) -> dg.Failure:

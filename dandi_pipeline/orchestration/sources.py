@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from dandi_pipeline.orchestration.dagster_internals import shown_as_materialized
 from dandi_pipeline.orchestration.instance import open_used
 from dandi_pipeline.platforms.registry import PLATFORMS
 from dandi_pipeline.settings import Source
+from dandi_pipeline.sync.report import PartitionReport
 
 
 def python_name(alias: str) -> str:
@@ -48,6 +49,7 @@ class MirroredSource:
 
     alias: str
     platform: str
+    title: str
     parts: tuple[str, ...]
     kinds: tuple[RecordKind, ...]
     partition_noun: str
@@ -76,10 +78,28 @@ class MirroredSource:
         """Return the kinds of record that belong to a part."""
         return [kind for kind in self.kinds if kind.part == part]
 
+    def tables_of(self, part: str) -> list[str]:
+        """Return the tables that people query a part's records in."""
+        return [RECORD_TABLES[kind.name].table.name for kind in self.kinds_of(part) if kind.name in self.row_kinds]
+
+    @property
+    def row_kinds(self) -> frozenset[str]:
+        """The kinds of record that people query, by name: all but schemas."""
+        return frozenset(kind.name for kind in self.kinds if RECORD_TABLES[kind.name].table.name not in INTERNAL)
+
+    @property
+    def has_views(self) -> bool:
+        """Whether each partition has properties of its own, and so a view, and a name that its users chose."""
+        return any("cells" in RECORD_TABLES[kind.name].table.columns for kind in self.kinds)
+
     def rows_held(self, part: str, records: int) -> int:
         """Return how many of a part's `records` are rows that people can query; its schema is none."""
-        unseen = sum(RECORD_TABLES[kind.name].table.name in INTERNAL for kind in self.kinds_of(part))
-        return max(0, records - unseen)
+        return max(0, records - (len(self.kinds_of(part)) - len(self.tables_of(part))))
+
+    def of_part(self, part: str, report: PartitionReport) -> PartitionReport:
+        """Return what a report says of one part."""
+        names = {kind.name for kind in self.kinds_of(part)}
+        return replace(report, tallies={name: tally for name, tally in report.tallies.items() if name in names})
 
     @property
     def partition_set(self) -> str:
@@ -146,6 +166,7 @@ def mirrored(source: Source, look: Presentation | None = None) -> MirroredSource
     return MirroredSource(
         alias=source.alias,
         platform=source.platform,
+        title=platform.title,
         parts=platform.parts,
         kinds=platform.kinds,
         partition_noun=platform.partition_noun,

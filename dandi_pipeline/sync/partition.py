@@ -158,8 +158,9 @@ class PartitionSync:
         return {name: _counted(tally, counts.get(name, Counts())) for name, tally in expected.items()}
 
     def _report(self, outcome: Outcome, **details: object) -> PartitionReport:
-        name = self._item.listed.name if self._item.listed else ""
-        return PartitionReport(self._key, name, outcome, self._item.parts, **details)  # type: ignore[arg-type]
+        listed = self._item.listed
+        name, address = (listed.name, listed.address) if listed else ("", "")
+        return PartitionReport(self._key, name, outcome, self._item.parts, address=address, **details)  # type: ignore[arg-type]
 
     def _record_failure(self, parts: Sequence[str], error: PipelineError) -> None:
         """Remember the failure in the mirror, which may be what failed: then the report alone tells of it."""

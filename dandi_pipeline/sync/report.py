@@ -74,8 +74,8 @@ class PartitionReport:
 
     `error` is set for FAILED and for a torn INCOMPLETE; `warning` says why an INCOMPLETE one stays stale. Of a FAILED
     one `parts` are those that failed, `kept` those that came through all the same. `held` is how many records the
-    mirror holds of each part since the commit. `differences` names records that a verification found to differ, up to
-    a number; the tallies count them all.
+    mirror holds of each part since the commit. `address` is the partition's on the web, if it is known.
+    `differences` names records that a verification found to differ, up to a number; the tallies count them all.
     """
 
     partition: str
@@ -91,6 +91,7 @@ class PartitionReport:
     token: str | None = None
     kept: tuple[str, ...] = ()
     held: Mapping[str, int] = field(default_factory=dict)
+    address: str = ""
     differences: tuple[Difference, ...] = ()
 
     @property
@@ -110,9 +111,14 @@ class PartitionReport:
 
     def describe(self) -> str:
         """Return one line saying what changed, e.g. "000003: 2 assets added, 1 version updated"."""
+        return f"{self.partition}: {self.outline}"
+
+    @property
+    def outline(self) -> str:
+        """How the partition came out, e.g. "2 assets added, 1 version updated" or "failed: …"."""
         if self.error is not None:
-            return f"{self.partition}: {self.outcome.value}: {self.error}"
-        line = f"{self.partition}: {self.changes or 'nothing changed'}"
+            return f"{self.outcome.value}: {self.error}"
+        line = self.changes or "nothing changed"
         if self.outcome is not Outcome.SYNCED:
             line += f" ({self.outcome.value})"
         return f"{line}; {self.warning}" if self.warning else line
