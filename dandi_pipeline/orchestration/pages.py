@@ -99,7 +99,7 @@ def _platform_metadata(source: MirroredSource, connections: Connections) -> Meta
     folder = Path(platforms.__path__[0]) / source.platform
     site = connections.site(source.alias)
     return {
-        "dagster/code_references": _code(folder / "platform.py", f"how {source.title} is read"),
+        "dagster/code_references": _code(folder / "platform.py", source.title),
         **({"platform": dg.MetadataValue.url(site)} if site else {}),
     }
 
@@ -191,8 +191,14 @@ _SAMPLED_COLUMNS = 8
 
 
 def cell(text: object, longest: int = 300) -> str:
-    """Return a value for a cell of a Markdown table, where it stands as it is."""
-    return re.sub(r"([\\`*_\[\]<>|~#])", r"\\\1", excerpt("" if text is None else str(text), longest))
+    """Return a value for a cell of a Markdown table, where it stands as it is.
+
+    An underscore within a word means nothing in Markdown, and escaped it would break the addresses in messages.
+    """
+    return _MEANT.sub(r"\\\g<0>", excerpt("" if text is None else str(text), longest))
+
+
+_MEANT = re.compile(r"[\\`*\[\]<>|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|~(?=~)")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

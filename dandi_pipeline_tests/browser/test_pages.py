@@ -26,6 +26,23 @@ def test_a_failed_partition_shows_as_failed_and_the_check_gives_the_reason(pages
     pages.open("/assets/dandi/dandisets?view=checks", "synced", "Passed")
 
 
+def test_an_asset_says_what_it_holds_and_how_it_is_asked_for(pages: Pages, shown: Scene) -> None:
+    rows = ("one row an asset of a version", "WHERE source = 'dandi'", "the asset's path")
+    pages.open("/assets/dandi/assets?view=overview", *rows, "Source code")
+    pages.open("/assets/mirror/draft_files?view=overview", "mirror / asset_files", "FROM draft_files")
+
+
+def test_a_run_shows_what_it_changed_in_all(pages: Pages, shown: Scene) -> None:
+    pages.open("/assets/dandi/assets?view=events", "what changed", "1 asset added", "rows_held", "bytes_received")
+    assert int(pages.table()["rows_held"]) > DANDISETS
+    assert f"{FAILING} " in pages.text
+
+
+def test_the_platform_stands_upstream_and_tables_downstream(pages: Pages, shown: Scene) -> None:
+    pages.open("/assets/dandi/assets?view=lineage", "dandi", "assets", "mirror", "Table")
+    pages.open("/assets/platform/dandi?view=overview", "External Asset", "dandi / dandisets", "dandi / assets")
+
+
 def test_the_timeline_and_the_job_show_runs_from_the_command_line(pages: Pages, shown: Scene) -> None:
     pages.open("/overview/activity/timeline", "sync_dandi")
     pages.open("/locations/dandi_pipeline/jobs/sync_dandi/runs", shown.first[:8], shown.second[:8])

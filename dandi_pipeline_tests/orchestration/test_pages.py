@@ -147,6 +147,7 @@ def test_the_dictionary_knows_what_each_facet_and_view_is_made_of() -> None:
 
 def test_what_strangers_call_things_stays_a_cell_of_its_table() -> None:
     assert cell("a|b\n[x](javascript:y) <img>") == "a\\|b \\[x\\](javascript:y) \\<img\\>"
+    assert cell("https://x.org/a_b?c=1 _d_ ~~e~~") == "https://x.org/a_b?c=1 \\_d\\_ \\~~e\\~~"
     assert linked("k", "https://x.org/a)(b") == "[k](https://x.org/a%29%28b)"
     assert linked("k", "") == "k"
 
@@ -184,8 +185,8 @@ def test_a_run_shows_what_changed_with_links_and_a_few_rows(site: Site, instance
     assert "000005" in failed[0]
     assert failed[2].startswith("failed: ")
     assert [row[1] for row in rows(of_dandisets["changes"]) if "000004" in row[0]] == ["Mice \\| rats"]
-    assert of_assets["preview"].startswith("000003:\n\n| dandiset\\_id | version | path |")
-    assert ["000003", "draft", "sub-new/sub-new\\_ecephys.nwb"] in [row[:3] for row in rows(of_assets["preview"])]
+    assert of_assets["preview"].startswith("000003:\n\n| dandiset_id | version | path |")
+    assert ["000003", "draft", "sub-new/sub-new_ecephys.nwb"] in [row[:3] for row in rows(of_assets["preview"])]
 
     site.archive.faults.clear()
     site.sync(partitions=("000001",))
