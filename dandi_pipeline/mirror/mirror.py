@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -26,7 +27,7 @@ from dandi_pipeline.mirror.rate_ledger import MirrorLedger, Usage
 from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES, mirror_statistics, partitions
 from dandi_pipeline.mirror.session import PartitionSession, StoredRow, open_session, read_known, read_rows
 from dandi_pipeline.mirror.sqlite import SqliteDialect
-from dandi_pipeline.mirror.views import Change, forget_history, read_changes
+from dandi_pipeline.mirror.views import Change, Shown, forget_history, read_changes, read_sample, read_shown
 from dandi_pipeline.model import Fingerprint, Key, RecordKind
 
 
@@ -154,6 +155,18 @@ class Mirror:
         """Return the stored rows of those records that have one of the keys."""
         with self._database.reading() as connection:
             return read_rows(connection, self._database.dialect, source, partition, kind, keys)
+
+    def shown(self, source: str) -> dict[str, Shown]:
+        """Return what partitions of users' own records are called, and in which views they are, by their keys."""
+        with self._database.reading() as connection:
+            return read_shown(connection, source)
+
+    def sample(
+        self, source: str, partition: str, kind: RecordKind, view: str | None = None, *, limit: int = 5
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the columns and up to `limit` rows of a partition that changed last, from its view if it is named."""
+        with self._database.reading() as connection:
+            return read_sample(connection, RECORD_TABLES[kind.name], source, partition, view, limit)
 
     def has_history(self, source: str) -> bool:
         """Say whether the change feed tells of a source."""

@@ -2,14 +2,15 @@
 
 No other module names anything private of Dagster. A name that is missing costs speed or a mark in the UI, never a sync:
 events are then logged one by one, a failed partition keeps its former mark, the output of a run in this process is
-captured, and sensors count as not having looked.
+captured, such a run is in no job's list, and sensors count as not having looked.
 """
 
 import logging
 import os
 import shutil
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -22,6 +23,7 @@ import sqlalchemy as sa
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
     from dagster._core.events import EventSpecificData
+    from dagster._core.remote_origin import RemoteJobOrigin
     from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 
 AssetJob: TypeAlias = "UnresolvedAssetJobDefinition"
@@ -294,6 +296,56 @@ def _opened_in_process(home: Path) -> dg.DagsterInstance:
     return opened
 
 
+CODE_LOCATION = "dandi_pipeline"
+"""What `workspace.yaml` calls the code location: Dagster keeps runs, switches and ticks by that name."""
+
+DEFINITIONS_MODULE = "dandi_pipeline.definitions"
+"""What that code location loads."""
+
+_REPOSITORY = "__repository__"
+"""What Dagster calls what it makes of a module's definitions."""
+
+
+def execute_in_process(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    *,
+    run_config: dg.RunConfig,
+    assets: Sequence[dg.AssetKey],
+    tags: Mapping[str, str],
+) -> None:
+    """Run some assets of a job in this process, and raise what it raises.
+
+    The run is the code location's own: listed under its job and on the timeline, and executed again from the UI.
+    `JobDefinition.execute_in_process` gives its runs no origin, so that they are none of that.
+    """
+    try:
+        from dagster._core.definitions.job_base import InMemoryJob
+        from dagster._core.execution.api import execute_run
+
+        run = instance.create_run_for_job(
+            job,
+            run_config=run_config.to_config_dict(),  # type: ignore[no-untyped-call]
+            asset_selection=frozenset(assets),
+            tags={**job.run_tags, **tags},
+            remote_job_origin=_origin_of(job.name),
+        )
+    except _MISSING:
+        job.execute_in_process(run_config=run_config, instance=instance, asset_selection=assets, tags=dict(tags))
+        return
+    execute_run(InMemoryJob(job), run, instance, raise_on_error=True)
+
+
+def _origin_of(job_name: str) -> "RemoteJobOrigin":
+    """Return where the code location has a job, as if its process had launched it."""
+    from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteRepositoryOrigin
+    from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+    target = LoadableTargetOrigin(executable_path=sys.executable, module_name=DEFINITIONS_MODULE)
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, CODE_LOCATION)
+    return RemoteRepositoryOrigin(location, _REPOSITORY).get_job_origin(job_name)
+
+
 def database_url(folder: Path, name: str) -> str:
     """Return the URL by which Dagster opens a database file that it keeps in `folder`."""
     try:
@@ -302,6 +354,25 @@ def database_url(folder: Path, name: str) -> str:
         return str(create_db_conn_string(str(folder), name))
     except _MISSING:
         return f"sqlite:///{folder / name}.db"
+
+
+def shown_as_materialized(
+    instance: dg.DagsterInstance,
+    asset: dg.AssetKey,
+    partitions: dg.DynamicPartitionsDefinition,
+    keys: Sequence[str],
+) -> frozenset[str]:
+    """Return those of the partitions that Dagster shows as materialized, or as being so; none if it cannot say.
+
+    What it cannot say is materialized again, which costs no more than what hangs on it running once too often.
+    """
+    try:
+        statuses = instance.get_status_by_partition(asset, list(keys), partitions) or {}
+        return frozenset(
+            key for key, status in statuses.items() if status and status.value in ("MATERIALIZED", "IN_PROGRESS")
+        )
+    except _MISSING:
+        return frozenset()
 
 
 def tag_values(instance: dg.DagsterInstance, tag: str) -> list[str]:

@@ -114,7 +114,7 @@ def _latest(
 
 def _past_sync(record: dg.RunRecord) -> PastSync:
     run, tags = record.dagster_run, record.dagster_run.tags
-    report = report_of(tags)
+    report = report_of(tags, run.run_id)
     return PastSync(
         run_id=run.run_id,
         source=tags.get(SOURCE, ""),
@@ -275,7 +275,8 @@ def _newest_start(instance: dg.DagsterInstance, wanted: dg.RunsFilter, now: date
     """Return when the newest of some runs began that came to its end."""
     for limit in _RUNS_LOOKED_AT:
         for record in instance.get_run_records(wanted, limit=limit):
-            report, began = report_of(record.dagster_run.tags), record.start_time
+            run, began = record.dagster_run, record.start_time
+            report = report_of(run.tags, run.run_id)
             if report and report.stopped is None and began is not None and began <= now.timestamp():
                 return datetime.fromtimestamp(began, timezone.utc)
     return None

@@ -9,14 +9,18 @@ from typing import NoReturn
 import dagster as dg
 
 from dandi_pipeline.orchestration.assembly import assemble
+from dandi_pipeline.orchestration.dagster_internals import execute_in_process
 from dandi_pipeline.orchestration.history import PastSync, latest_of
 from dandi_pipeline.orchestration.instance import end_abandoned_runs, open_instance, prepare_home
-from dandi_pipeline.orchestration.resources import Connections, Watcher, config_of, sync_log
+from dandi_pipeline.orchestration.resources import Connections, Watcher, config_of, silent_logger, sync_log
 from dandi_pipeline.orchestration.sources import MirroredSource, mirrored
 from dandi_pipeline.settings import Settings, Source
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.progress import Progress, Unwatched
 from dandi_pipeline.sync.report import SyncReport
+
+NEVER_RETRIED = {"dagster/max_retries": "0"}
+"""On runs of the command line: whoever stops one does not want Dagster's daemon to begin it again."""
 
 
 def run_sync(
@@ -36,7 +40,9 @@ def run_sync(
     """
     watcher = Watcher(progress or Unwatched(), sync_log(console_level))
     shown = mirrored(source)
-    definitions = assemble([shown], {"connections": Connections([source], settings), "watcher": watcher})
+    # Dagster's own logger for the console would write each event to standard error.
+    quiet = dg.Definitions(loggers={"console": silent_logger})
+    definitions = dg.Definitions.merge(assemble([shown], Connections([source], settings), watcher), quiet)
     with open_instance(prepare_home(settings.dagster_home)) as instance, signals_interrupt():
         end_abandoned_runs(instance)
         if tell_last is not None:
@@ -57,7 +63,7 @@ def _execute(
     run_config = dg.RunConfig(ops={source.step_name: config_of(options)}, loggers={"console": {}})
     parts = [source.asset_key(part) for part in options.parts or source.parts]
     try:
-        job.execute_in_process(run_config=run_config, instance=instance, asset_selection=parts)
+        execute_in_process(job, instance, run_config=run_config, assets=parts, tags=NEVER_RETRIED)
     except dg.Failure:
         return  # what the step has left with the watcher says it better
     except dg.DagsterExecutionInterruptedError:

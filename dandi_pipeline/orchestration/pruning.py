@@ -87,7 +87,7 @@ def _needed_runs(instance: dg.DagsterInstance, aliases: list[str]) -> set[str]:
         for record in instance.get_run_records(dg.RunsFilter(tags={tag: alias}), limit=1)
     }
     for asset in instance.get_asset_keys():
-        if asset.path[0] in aliases:
+        if not set(aliases).isdisjoint(asset.path):
             needed |= runs_with_latest_events(instance, asset)
     return needed
 
@@ -105,13 +105,11 @@ class PruneConfig(dg.Config):
     changes_older_than_days: int | None = Field(default=None, ge=1)
 
 
-def build_prune_job() -> dg.JobDefinition:
+def build_prune_job(connections: Connections) -> dg.JobDefinition:
     """Return the job that does what `dandi-pipeline prune` does."""
 
     @dg.op(description="Delete old syncs from Dagster's history and, if told to, old changes from the mirror's log.")
-    def prune_old(
-        context: dg.OpExecutionContext, config: PruneConfig, connections: dg.ResourceParam[Connections]
-    ) -> None:
+    def prune_old(context: dg.OpExecutionContext, config: PruneConfig) -> None:
         runs, kept = _prune_runs(context.instance, days_ago(config.older_than_days), dry_run=False)
         changes = 0
         if config.changes_older_than_days is not None:

@@ -28,6 +28,15 @@ mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParam
     __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
 } }
 """
+REEXECUTE = """
+mutation($params: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $params) {
+    ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+} }
+"""
+JOB_RUNS = """
+{ pipelineOrError(params: {repositoryLocationName: "dandi_pipeline", repositoryName: "__repository__",
+                           pipelineName: "sync_dandi"}) { ... on Pipeline { runs { runId } } } }
+"""
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
@@ -51,7 +60,7 @@ def test_the_sensor_syncs_what_is_stale_and_a_backfill_repairs_what_failed(site:
             "materializingPartitions": [],
         }
     assets = site.world.snapshot()["000003"]["versions"]["draft"]["assets"]
-    assert latest(served, "assets", "000003")["added"] == len(assets)
+    assert latest(served, "assets", "000003")["dagster/partition_row_count"] == len(assets)
 
     site.archive.faults.clear()
     backfill(served, ["000001", "000002", "000004"])
@@ -67,8 +76,17 @@ def test_the_sensor_syncs_what_is_stale_and_a_backfill_repairs_what_failed(site:
             "failedPartitions": [],
             "materializingPartitions": [],
         }
-    assert latest(served, "assets", "000002")["outcome"] == "synced"
-    assert latest(served, "assets", "000004")["outcome"] == "fresh"
+    assert "added" in latest(served, "assets", "000002")["last_change"]
+    # Materialized, for that is what was asked for; nothing had changed.
+    assert "last_change" not in latest(served, "assets", "000004")
+
+    from_command_line = str(site.sync().run_id)
+    again = served.query(REEXECUTE, params={"parentRunId": from_command_line, "strategy": "ALL_STEPS"})
+    launched = again["launchRunReexecution"]["run"]["runId"]
+    runs = wait_for(lambda: all_ended(served, at_least=5), seconds=60)
+    assert {run["runId"]: run["status"] for run in runs}[launched] == "SUCCESS"
+    job = served.query(JOB_RUNS)["pipelineOrError"]
+    assert {from_command_line, launched} <= {run["runId"] for run in job["runs"]}
 
 
 def all_ended(served: Served, *, at_least: int) -> list[dict[str, Any]]:
