@@ -402,20 +402,21 @@ def runs_with_latest_events(instance: dg.DagsterInstance, asset: dg.AssetKey) ->
                 runs |= {record.event_log_entry.run_id for record in log.get_event_records(wanted)}
         return runs
     except _MISSING:
-        return _runs_with_latest_materializations(instance, asset)
+        return _runs_with_latest_public_events(instance, asset)
 
 
-def _runs_with_latest_materializations(instance: dg.DagsterInstance, asset: dg.AssetKey) -> set[str]:
-    """Find them by public calls alone: through all events of the asset, the newest first."""
-    newest: dict[str | None, str] = {}
-    cursor: str | None = None
-    while True:
-        result = instance.fetch_materializations(asset, limit=_AT_A_TIME, cursor=cursor)
-        for record in result.records:
-            newest.setdefault(record.partition_key, record.run_id)
-        if not result.has_more:
-            return set(newest.values())
-        cursor = result.cursor
+def _runs_with_latest_public_events(instance: dg.DagsterInstance, asset: dg.AssetKey) -> set[str]:
+    """Find them by public calls alone: through all events of the asset, of each kind the newest first."""
+    newest: dict[tuple[str, str | None], str] = {}
+    for fetch in (instance.fetch_materializations, instance.fetch_observations):
+        cursor: str | None = None
+        more = True
+        while more:
+            result = fetch(asset, limit=_AT_A_TIME, cursor=cursor)
+            for record in result.records:
+                newest.setdefault((fetch.__name__, record.partition_key), record.run_id)
+            cursor, more = result.cursor, result.has_more
+    return set(newest.values())
 
 
 def delete_run(instance: dg.DagsterInstance, run_id: str) -> None:

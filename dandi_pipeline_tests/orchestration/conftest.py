@@ -13,10 +13,17 @@ from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_wo
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def fresh_site(tmp_path: Path) -> Iterator[Site]:
+    """An installation that has no home yet."""
     with SimulatedArchive(generated_world(dandisets=7, assets=4)) as archive:
-        place_home(tmp_path / "home")
         yield Site(archive, tmp_path)
+
+
+@pytest.fixture
+def site(fresh_site: Site) -> Site:
+    """An installation whose home nobody has used yet."""
+    place_home(fresh_site.settings.dagster_home)
+    return fresh_site
 
 
 @pytest.fixture

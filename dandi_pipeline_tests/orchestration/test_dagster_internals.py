@@ -157,17 +157,17 @@ def test_a_private_call_that_takes_something_else_doubles_no_event(
 @pytest.mark.parametrize("name", ["run_connection", "prepare_insert_event_batch", "store_event_batch"])
 @pytest.mark.parametrize("lost", [finding_all_but, with_another_signature])
 def test_on_postgresql_it_is_the_same(
-    name: str, lost: Any, site: Site, monkeypatch: pytest.MonkeyPatch, postgresql_server: PostgresqlServer
+    name: str, lost: Any, fresh_site: Site, monkeypatch: pytest.MonkeyPatch, postgresql_server: PostgresqlServer
 ) -> None:
     url = postgresql_server.create_database().replace("postgresql:", "postgresql+psycopg2:")
-    site.settings.dagster_home.mkdir()
-    (site.settings.dagster_home / "dagster.yaml").write_text(f'storage: {{postgres: {{postgres_url: "{url}"}}}}')
+    fresh_site.settings.dagster_home.mkdir()
+    (fresh_site.settings.dagster_home / "dagster.yaml").write_text(f'storage: {{postgres: {{postgres_url: "{url}"}}}}')
     monkeypatch.setattr(PostgresEventLogStorage, "__getattribute__", lost(name))
 
-    site.sync()
+    fresh_site.sync()
 
-    with open_instance(site.settings.dagster_home) as instance:
-        assert_recorded(site, instance)
+    with open_instance(fresh_site.settings.dagster_home) as instance:
+        assert_recorded(fresh_site, instance)
 
 
 def test_a_failed_partition_is_marked_also_where_events_are_logged_one_by_one(

@@ -304,11 +304,11 @@ def test_the_history_is_in_run_storage(site: Site, instance: dg.DagsterInstance)
     assert past_syncs(site.settings.dagster_home, limit=1, source="other") == []
 
 
-def test_a_run_carries_four_tags_of_ours_at_most(site: Site, instance: dg.DagsterInstance) -> None:
+def test_a_run_carries_five_tags_of_ours_at_most(site: Site, instance: dg.DagsterInstance) -> None:
     site.sync(tuning=Tuning(pool_size=2))
 
     ours = {tag for tag in only_run(instance).tags if tag.startswith(("sync/", ".dagster/sync_"))}
-    assert ours == {run_tags.RESULT, run_tags.SOURCE, run_tags.REPORT}
+    assert ours == {run_tags.RESULT, run_tags.SOURCE, run_tags.REPORT, run_tags.WHOLE}
     assert {*ours, *run_tags.background_tags("dandi")} == {*ours, run_tags.BACKGROUND}
     report = run_tags.report_of(only_run(instance).tags)
     assert report is not None
@@ -358,9 +358,9 @@ def test_the_history_filters_by_one_tag_since_each_joins_the_table_of_tags_again
     assert not any("run_tags_filter1" in statement for statement in asked)
 
 
-def test_asking_for_the_history_creates_nothing(site: Site) -> None:
-    assert past_syncs(site.settings.dagster_home, limit=5) == []
-    assert not site.settings.dagster_home.exists()
+def test_asking_for_the_history_creates_nothing(fresh_site: Site) -> None:
+    assert past_syncs(fresh_site.settings.dagster_home, limit=5) == []
+    assert not fresh_site.settings.dagster_home.exists()
 
 
 def test_nothing_but_the_report_reaches_the_terminal(site: Site) -> None:
@@ -372,9 +372,9 @@ def test_nothing_but_the_report_reaches_the_terminal(site: Site) -> None:
     assert done.stderr == ""
 
 
-def test_no_output_is_captured_whatever_the_homes_configuration(site: Site) -> None:
-    home = prepare_home_for(site, "telemetry:\n  enabled: false\n")
-    site.sync()
+def test_no_output_is_captured_whatever_the_homes_configuration(fresh_site: Site) -> None:
+    home = prepare_home_for(fresh_site, "telemetry:\n  enabled: false\n")
+    fresh_site.sync()
     assert not list(home.glob("storage/*/compute_logs"))
 
 
@@ -413,16 +413,16 @@ def test_a_killed_sync_is_failed_by_whoever_looks_next(site: Site, instance: dg.
     assert [past.status for past in past_syncs(site.settings.dagster_home, limit=5)] == ["failed"]
 
 
-def test_on_postgresql_everything_is_the_same(site: Site, postgresql_server: PostgresqlServer) -> None:
-    home = prepare_home_for(site, (CHECKOUT / "deploy" / "dagster.yaml").read_text())
-    site.archive.faults.add("status", status=400, path="dandisets/000002/versions")
+def test_on_postgresql_everything_is_the_same(fresh_site: Site, postgresql_server: PostgresqlServer) -> None:
+    home = prepare_home_for(fresh_site, (CHECKOUT / "deploy" / "dagster.yaml").read_text())
+    fresh_site.archive.faults.add("status", status=400, path="dandisets/000002/versions")
     databases = {
         "DAGSTER_POSTGRES_URL": postgresql_server.create_database().replace("postgresql:", "postgresql+psycopg2:"),
         "MIRROR_DATABASE_URL": postgresql_server.create_database(),
     }
-    environ = {**os.environ, **site.environ, **databases}
+    environ = {**os.environ, **fresh_site.environ, **databases}
 
-    done = subprocess.run(site.command(), env=environ, capture_output=True, text=True, check=True)
+    done = subprocess.run(fresh_site.command(), env=environ, capture_output=True, text=True, check=True)
 
     assert done.stderr == ""
     assert json.loads(done.stdout)["dandisets"]["failed"] == 1
