@@ -2,15 +2,11 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
-
-import click
 
 from dandi_pipeline.cli.listing import LABELS, labelled
 from dandi_pipeline.cli.output import screen_width, tell
-
-if TYPE_CHECKING:
-    from dandi_pipeline.settings import Source
+from dandi_pipeline.cli.sources import configured_sources
+from dandi_pipeline.settings import Source
 
 Entries = Iterator[tuple[str, str]]
 """Commands and what they do; a line without a command is a heading."""
@@ -21,27 +17,22 @@ _LONGEST = 46
 """Characters of a command up to which its meaning stands beside it, if the terminal is wide enough."""
 
 
-@click.command(short_help="Show the most useful commands on one screen.")
 def quick() -> int:
     """Show the most useful commands, with the names of your own sources, on one screen."""
     return _show(_quick)
 
 
-@click.command(short_help="Show every kind of command, with your own names.")
 def cheatsheet() -> int:
     """Show every kind of command, filled in with the platforms, applications and sources of your sources.yaml."""
     return _show(_cheatsheet)
 
 
-@click.command(short_help="Show worked cases.")
 def examples() -> int:
     """Show what to type in situations that come up, with the names of your own sources."""
     return _show(_examples)
 
 
-def _show(guide: "Callable[[Sequence[Source]], Entries]") -> int:
-    # Imported here, so that --help does not wait for pydantic.
-    from dandi_pipeline.cli.sources import configured_sources
+def _show(guide: Callable[[Sequence[Source]], Entries]) -> int:
 
     _, sources = configured_sources()
     enabled = [source for source in sources if source.enabled] or list(sources)
@@ -63,7 +54,7 @@ def _line(command: str, meaning: str, width: int, screen: int | None) -> str:
     return beside
 
 
-def _quick(sources: "Sequence[Source]") -> Entries:
+def _quick(sources: Sequence[Source]) -> Entries:
     source = sources[-1]
     yield "", "Every day"
     yield "sync", f"everything: {_some([each.alias for each in sources])}"
@@ -81,7 +72,7 @@ def _quick(sources: "Sequence[Source]") -> Entries:
     yield "examples", "worked cases"
 
 
-def _cheatsheet(sources: "Sequence[Source]") -> Entries:
+def _cheatsheet(sources: Sequence[Source]) -> Entries:
     yield "", "Basic"
     yield "sync", "every enabled source"
     yield "sync all", "the same"
@@ -124,7 +115,7 @@ def _cheatsheet(sources: "Sequence[Source]") -> Entries:
     )
 
 
-def _examples(sources: "Sequence[Source]") -> Entries:
+def _examples(sources: Sequence[Source]) -> Entries:
     source, platform = sources[-1], sources[-1].platform
     yield "", "In the morning: is everything well? Then bring what is due."
     yield "health", ""
@@ -154,10 +145,10 @@ def _some(aliases: Sequence[str]) -> str:
     return ", ".join(aliases[:4]) + (f" and {len(aliases) - 4} more" if len(aliases) > 4 else "")
 
 
-def _labels(source: "Source") -> int:
+def _labels(source: Source) -> int:
     return sum(getattr(source, attribute) is not None for attribute, _ in LABELS.values())
 
 
-def _all_filters(source: "Source") -> str:
+def _all_filters(source: Source) -> str:
     given = [(option, getattr(source, attribute)) for attribute, option in LABELS.values()]
     return " ".join(f"{option} {value}" for option, value in given if value is not None)

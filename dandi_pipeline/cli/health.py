@@ -7,42 +7,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import click
-
-from dandi_pipeline.cli import options as arguments
+from dandi_pipeline.catalogue import peek_mirror
+from dandi_pipeline.cli.forecast import Used, used
 from dandi_pipeline.cli.output import in_words, tell, why
+from dandi_pipeline.cli.sources import configured_sources, not_configured
+from dandi_pipeline.orchestration.history import Freshness, PastSync, freshness_of, latest_syncs, past_syncs
+from dandi_pipeline.settings import Source
 from dandi_pipeline.text import one_line, plain, quantity
-
-if TYPE_CHECKING:
-    from dandi_pipeline.cli.forecast import Used
-    from dandi_pipeline.orchestration.history import Freshness, PastSync
-    from dandi_pipeline.settings import Source
 
 _LOOKED_AT = 20
 """Past syncs of a source among which the newest is looked for that came to an end of its own."""
 
 
-@click.command(short_help="Say how the last day's syncs went, and what is wrong.")
-@click.option(
-    "--hours", metavar="N", default="24", callback=arguments.hours, help="Look at the last N hours (default: 24)."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, and nothing else, on standard output.")
 def health(*, hours: int, as_json: bool) -> int:
-    """Say how the syncs of the last 24 hours went, what they cost, and what is wrong.
-
-    Wrong is an enabled source that was not looked at for twice its interval or of which the mirror holds nothing any
-    more, or whose newest sync failed or left partitions behind, and a monthly quota of which nine tenths are used.
-    Nothing is asked of any platform.
-
-    Exit codes: 0 healthy; 1 not; 2 wrong usage or configuration.
-    """
-    # Imported here, so that --help does not wait for Dagster.
-    from dandi_pipeline.catalogue import peek_mirror
-    from dandi_pipeline.cli.forecast import used
-    from dandi_pipeline.cli.sources import configured_sources, not_configured
-    from dandi_pipeline.orchestration.history import freshness_of, latest_syncs, past_syncs
+    """Say how the syncs of the last 24 hours went, what they cost, and what is wrong."""
 
     settings, sources = configured_sources()
     enabled = [source for source in sources if source.enabled]
@@ -64,7 +44,7 @@ def health(*, hours: int, as_json: bool) -> int:
     return 1 if problems else 0
 
 
-def _sums(syncs: "Sequence[PastSync]") -> dict[str, Any]:
+def _sums(syncs: Sequence[PastSync]) -> dict[str, Any]:
     ended = [sync for sync in syncs if sync.ended]
     failures: Counter[str] = Counter()
     for sync in ended:
@@ -81,7 +61,7 @@ def _sums(syncs: "Sequence[PastSync]") -> dict[str, Any]:
     }
 
 
-def _overdue(sources: "Sequence[Source]", standing: "Mapping[str, Freshness]", now: datetime) -> Iterator[str]:
+def _overdue(sources: Sequence[Source], standing: Mapping[str, Freshness], now: datetime) -> Iterator[str]:
     for source in sources:
         if standing[source.alias].is_overdue(now):
             yield (
@@ -90,7 +70,7 @@ def _overdue(sources: "Sequence[Source]", standing: "Mapping[str, Freshness]", n
             )
 
 
-def _failing(latest: "Mapping[str, Sequence[PastSync]]", now: datetime) -> Iterator[str]:
+def _failing(latest: Mapping[str, Sequence[PastSync]], now: datetime) -> Iterator[str]:
     """Say of which sources the newest sync that came to an end did not bring everything, and why."""
     for alias, syncs in latest.items():
         newest = next((sync for sync in syncs if sync.ended), None)
@@ -103,7 +83,7 @@ def _failing(latest: "Mapping[str, Sequence[PastSync]]", now: datetime) -> Itera
             yield f"{alias}: the newest sync ended {ago} ago with errors ({groups}); see dandi-pipeline inspect {alias}"
 
 
-def _nearly_used(quotas: "Sequence[Used]") -> Iterator[str]:
+def _nearly_used(quotas: Sequence[Used]) -> Iterator[str]:
     for each in quotas:
         if each.nearly_all:
             yield (

@@ -6,16 +6,12 @@ import sys
 from dataclasses import asdict
 from datetime import timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import click
-
-from dandi_pipeline.cli.options import positive_number
 from dandi_pipeline.cli.output import screen_width, table, tell
+from dandi_pipeline.orchestration.history import PastSync, past_syncs
+from dandi_pipeline.settings import Settings
 from dandi_pipeline.text import plain
-
-if TYPE_CHECKING:
-    from dandi_pipeline.orchestration.history import PastSync
 
 _LONGEST_SCOPE = 40
 _HEADINGS = (
@@ -34,21 +30,8 @@ _HEADINGS = (
 _NUMBERS = {"TOOK", "CHECKED", "ADDED", "UPDATED", "DELETED", "ERRORS"}
 
 
-@click.command(short_help="List the past syncs.")
-@click.option(
-    "--limit", metavar="N", default="20", callback=positive_number, help="Show at most the N newest (default: 20)."
-)
-@click.option("--source", metavar="ALIAS", help="Show only the syncs of this source.")
-@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON, and nothing else, on standard output.")
 def history(*, limit: int, source: str | None, as_json: bool) -> int:
-    """List the past syncs, newest first: when, how long, of what, and what came of it.
-
-    The counts are of partitions: dandisets, data sources, tables. The run id is the one by which Dagster's UI shows
-    the run.
-    """
-    # Imported here, so that --help does not wait for Dagster.
-    from dandi_pipeline.orchestration.history import past_syncs
-    from dandi_pipeline.settings import Settings
+    """List the past syncs, newest first: when, how long, of what, and what came of it."""
 
     settings = Settings.from_environment(os.environ, Path.cwd())
     syncs = past_syncs(settings.dagster_home, limit=limit, source=source)
@@ -63,7 +46,7 @@ def history(*, limit: int, source: str | None, as_json: bool) -> int:
     return 0
 
 
-def _row(sync: "PastSync") -> tuple[str, ...]:
+def _row(sync: PastSync) -> tuple[str, ...]:
     counts = _counts(sync).values()
     scope = plain(sync.scope)
     return (
@@ -77,7 +60,7 @@ def _row(sync: "PastSync") -> tuple[str, ...]:
     )
 
 
-def _as_json(sync: "PastSync") -> dict[str, Any]:
+def _as_json(sync: PastSync) -> dict[str, Any]:
     report = sync.report
     return {
         "run_id": sync.run_id,
@@ -97,7 +80,7 @@ def _as_json(sync: "PastSync") -> dict[str, Any]:
     }
 
 
-def _counts(sync: "PastSync") -> dict[str, int | None]:
+def _counts(sync: PastSync) -> dict[str, int | None]:
     """Return what became of the partitions; None where the run did not get to its end."""
     if sync.report is None:
         return dict.fromkeys(("checked", "added", "updated", "deleted", "failed"))

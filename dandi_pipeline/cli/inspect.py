@@ -5,20 +5,19 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import click
-
-from dandi_pipeline.cli.options import selection_of, selection_options
+from dandi_pipeline.catalogue import peek_mirror
 from dandi_pipeline.cli.output import named, screen_width, table, tell
+from dandi_pipeline.cli.sources import configured_sources, missing_credential, not_configured, selection_of
+from dandi_pipeline.mirror import Held, PartitionState
+from dandi_pipeline.orchestration.history import Freshness, PastSync, freshness_of, latest_syncs, shown_partitions
+from dandi_pipeline.platforms.registry import PLATFORMS
+from dandi_pipeline.settings import Source
 from dandi_pipeline.text import one_line, plain, quantity
 
-if TYPE_CHECKING:
-    from dandi_pipeline.mirror import Held, PartitionState
-    from dandi_pipeline.orchestration.history import Freshness, PastSync
-    from dandi_pipeline.settings import Source
+States = Mapping[tuple[str, str], PartitionState]
 
-    States = Mapping[tuple[str, str], PartitionState]
 
 _HEADINGS = ("SOURCE", "PLATFORM", "STATE", "PARTITIONS", "FAILING", "RECORDS", "LAST SYNC (UTC)", "NEXT DUE (UTC)")
 _NUMBERS = {"PARTITIONS", "FAILING", "RECORDS"}
@@ -33,21 +32,8 @@ _SHOWN = 20
 """Errors of one source that are shown to people."""
 
 
-@click.command(name="inspect", short_help="Show what is held of each source, and how it stands.")
-@click.argument("target", required=False)
-@selection_options
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, and nothing else, on standard output.")
 def inspect_sources(*, as_json: bool, **given: Any) -> int:
-    """Show what the mirror and Dagster hold of each source: partitions, records, last sync, next due, last error.
-
-    TARGET and the filters are those of `sync`; disabled sources are shown too, and without any what the mirror still
-    holds of sources that sources.yaml does not list any more. Of a single source everything that is known is shown.
-    Nothing is asked of any platform.
-    """
-    # Imported here, so that --help does not wait for Dagster.
-    from dandi_pipeline.catalogue import peek_mirror
-    from dandi_pipeline.cli.sources import configured_sources, missing_credential, not_configured
-    from dandi_pipeline.orchestration.history import freshness_of, latest_syncs, shown_partitions
+    """Show what the mirror and Dagster hold of each source: partitions, records, last sync, next due, last error."""
 
     selection = selection_of(given)
     settings, sources = configured_sources()
@@ -76,7 +62,7 @@ def inspect_sources(*, as_json: bool, **given: Any) -> int:
 
 
 def _inspected(
-    source: "Source", states: "States", standing: "Freshness", syncs: "Sequence[PastSync]", now: datetime
+    source: Source, states: States, standing: Freshness, syncs: Sequence[PastSync], now: datetime
 ) -> dict[str, Any]:
     last = next(iter(syncs), None)
     failures = _failures(states, syncs)
@@ -104,12 +90,11 @@ def _inspected(
     }
 
 
-def _copied(source: "Source", states: "States", shown: "Collection[str]") -> dict[str, Any]:
+def _copied(source: Source, states: States, shown: Collection[str]) -> dict[str, Any]:
     """Return of how many partitions nothing was ever stored, and which lack some of their parts.
 
     A partition is known by Dagster as soon as a sync has seen it in a listing, and by the mirror once it has tried.
     """
-    from dandi_pipeline.platforms.registry import PLATFORMS
 
     description = PLATFORMS[source.platform].description
     parts = description.parts
@@ -125,7 +110,7 @@ def _copied(source: "Source", states: "States", shown: "Collection[str]") -> dic
     }
 
 
-def _left(alias: str, held: "Held") -> dict[str, Any]:
+def _left(alias: str, held: Held) -> dict[str, Any]:
     """Return what is told of a source that is not configured any more: nobody looks at it."""
     return {
         "alias": alias,
@@ -141,7 +126,7 @@ def _left(alias: str, held: "Held") -> dict[str, Any]:
     }
 
 
-def _state(source: "Source", standing: "Freshness", last: "PastSync | None", now: datetime, *, failing: bool) -> str:
+def _state(source: Source, standing: Freshness, last: PastSync | None, now: datetime, *, failing: bool) -> str:
     """Say in one word or two how a source stands; the first of these that holds."""
     if not source.enabled:
         return "disabled"
@@ -156,7 +141,7 @@ def _state(source: "Source", standing: "Freshness", last: "PastSync | None", now
     return "due" if standing.is_due(now) else "fresh"
 
 
-def _unseen(standing: "Freshness") -> str:
+def _unseen(standing: Freshness) -> str:
     """Say how a source stands that no sync has looked at as a whole, or of which nothing is left."""
     if standing.emptied and (standing.checked or standing.partitions):
         return "emptied"
@@ -165,7 +150,7 @@ def _unseen(standing: "Freshness") -> str:
     return "unfinished" if standing.missing else "never synced"
 
 
-def _failures(states: "States", syncs: "Sequence[PastSync]") -> list[dict[str, Any]]:
+def _failures(states: States, syncs: Sequence[PastSync]) -> list[dict[str, Any]]:
     """Return what fails now, the latest first: each partition once, and what ended the newest sync early."""
     failed = {
         partition: {
@@ -183,7 +168,7 @@ def _failures(states: "States", syncs: "Sequence[PastSync]") -> list[dict[str, A
     return sorted(found, key=lambda failure: failure["at"] or "", reverse=True)
 
 
-def _ended_early(sync: "PastSync") -> dict[str, Any]:
+def _ended_early(sync: PastSync) -> dict[str, Any]:
     return {
         "partition": None,
         "group": next(iter(sync.failures)),

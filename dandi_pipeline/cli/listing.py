@@ -3,15 +3,17 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from dandi_pipeline.catalogue import open_mirror, peek_mirror
 from dandi_pipeline.cli.output import in_words, screen_width, table, tell
+from dandi_pipeline.cli.sources import configured_sources
+from dandi_pipeline.errors import ConfigurationError
+from dandi_pipeline.orchestration.sources import forget_partitions
+from dandi_pipeline.settings import Source
 from dandi_pipeline.text import plain, quantity
-
-if TYPE_CHECKING:
-    from dandi_pipeline.settings import Source
 
 LABELS = {
     "platforms": ("platform", "--platform"),
@@ -25,19 +27,15 @@ LABELS = {
 _HEADINGS = ("SOURCE", "PLATFORM", "APPLICATION", "COMPONENT", "VAULT", "USER", "EVERY", "ENABLED")
 
 
-@click.command(name="list", short_help="List the sources, and what they can be selected by.")
-@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON, and nothing else, on standard output.")
 def list_targets(*, as_json: bool) -> int:
     """List the sources of sources.yaml, disabled ones too, and the names that `sync` takes as targets and filters."""
-    # Imported here, so that --help does not wait for pydantic.
-    from dandi_pipeline.cli.sources import configured_sources
 
     _, sources = configured_sources()
     tell(json.dumps(_as_json(sources), indent=2) if as_json else _text(sources), to=sys.stdout)
     return 0
 
 
-def labelled(sources: "Sequence[Source]", attribute: str) -> dict[str, list[str]]:
+def labelled(sources: Sequence[Source], attribute: str) -> dict[str, list[str]]:
     """Return the aliases of the sources that share a label, by its value."""
     found: dict[str, list[str]] = {}
     for source in sources:
@@ -47,14 +45,14 @@ def labelled(sources: "Sequence[Source]", attribute: str) -> dict[str, list[str]
     return found
 
 
-def _as_json(sources: "Sequence[Source]") -> dict[str, Any]:
+def _as_json(sources: Sequence[Source]) -> dict[str, Any]:
     return {
         "sources": [_entry(source) for source in sources],
         **{noun: labelled(sources, attribute) for noun, (attribute, _) in LABELS.items()},
     }
 
 
-def _entry(source: "Source") -> Mapping[str, Any]:
+def _entry(source: Source) -> Mapping[str, Any]:
     labels = {attribute: getattr(source, attribute) for attribute, _ in LABELS.values()}
     return {
         "alias": source.alias,
@@ -65,7 +63,7 @@ def _entry(source: "Source") -> Mapping[str, Any]:
     }
 
 
-def _text(sources: "Sequence[Source]") -> str:
+def _text(sources: Sequence[Source]) -> str:
     lines = [table(_HEADINGS, [_row(source) for source in sources], width=screen_width())]
     for noun, (attribute, option) in LABELS.items():
         if found := labelled(sources, attribute):
@@ -74,7 +72,7 @@ def _text(sources: "Sequence[Source]") -> str:
     return "\n".join([*lines, "", "Targets of sync: all, a platform, an application or a source."])
 
 
-def _row(source: "Source") -> tuple[str, ...]:
+def _row(source: Source) -> tuple[str, ...]:
     labels = [getattr(source, attribute) or "" for attribute, _ in LABELS.values()]
     return (source.alias, *labels, in_words(source.every), "yes" if source.enabled else "no")
 
@@ -83,23 +81,8 @@ FORGOTTEN = "forget"
 """What stands in the change feed in place of a run's id."""
 
 
-@click.command(short_help="Remove what is held of a source that is not configured any more.")
-@click.argument("source")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--with-history", is_flag=True, help="Remove what the change feed tells of it as well.")
 def forget(*, source: str, yes: bool, with_history: bool) -> int:
-    """Remove all that the mirror holds of SOURCE, which sources.yaml must not list any more, and its partitions in
-    Dagster.
-
-    The change feed keeps what is deleted, as of any deletion, unless --with-history is given. Runs stay in Dagster's
-    history. What is interrupted is done by running it again.
-
-    Exit codes: 0 done; 1 not confirmed, or a sync is under way; 2 wrong usage or configuration.
-    """
-    from dandi_pipeline.catalogue import open_mirror, peek_mirror
-    from dandi_pipeline.cli.sources import configured_sources
-    from dandi_pipeline.errors import ConfigurationError
-    from dandi_pipeline.orchestration.sources import forget_partitions
+    """Remove all that the mirror holds of SOURCE, which sources.yaml must not list any more, and its partitions in"""
 
     settings, sources = configured_sources()
     if source in {each.alias for each in sources}:

@@ -7,81 +7,21 @@ reached; 130 interrupted; 141 nobody reads the output any more.
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from dandi_pipeline.cli.asking import changes, explore, export, mcp, query
-from dandi_pipeline.cli.guides import cheatsheet, examples, quick
-from dandi_pipeline.cli.health import health
-from dandi_pipeline.cli.history import history
-from dandi_pipeline.cli.inspect import inspect_sources
+from dandi_pipeline.cli.commands import PROGRAM, WRONG_USAGE, commands
 from dandi_pipeline.cli.interrupts import INTERRUPTED
-from dandi_pipeline.cli.listing import forget, list_targets
-from dandi_pipeline.cli.output import tell, tolerate_any_encoding
-from dandi_pipeline.cli.stats import stats
-from dandi_pipeline.cli.sync import sync
-from dandi_pipeline.cli.ui import ui
-from dandi_pipeline.cli.verify import verify
+from dandi_pipeline.cli.output import prepare_streams, tell
 from dandi_pipeline.errors import PipelineError, PlatformUnreachable
 from dandi_pipeline.text import one_line
 
-PROGRAM = "dandi-pipeline"
-WRONG_USAGE, NOBODY_READS = 2, 141
-
-
-def _show_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
-    if not wanted:
-        return
-    try:
-        installed = version("dandi_pipeline")
-    except PackageNotFoundError:
-        installed = "(run from its source, not installed)"
-    tell(f"{PROGRAM} {installed}", to=sys.stdout)
-    context.exit()
-
-
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
-)
-@click.pass_context
-def commands(context: click.Context) -> None:
-    """Keep an exact, fresh SQL mirror of the DANDI Archive's metadata, and of what else sources.yaml lists.
-
-    The archive, the mirror's database and Dagster's folder are set by DANDI_API_URL, DANDI_API_KEY,
-    MIRROR_DATABASE_URL, DAGSTER_HOME and sources.yaml.
-    """
-    if context.invoked_subcommand is None:
-        tell(context.get_help())
-        context.exit(WRONG_USAGE)
-
-
-for _command in (
-    sync,
-    verify,
-    history,
-    ui,
-    list_targets,
-    inspect_sources,
-    health,
-    stats,
-    forget,
-    changes,
-    query,
-    export,
-    explore,
-    mcp,
-    quick,
-    cheatsheet,
-    examples,
-):
-    commands.add_command(_command)
+NOBODY_READS = 141
 
 
 def run() -> None:
     """Run the command line as this process."""
-    tolerate_any_encoding()
+    prepare_streams()
     sys.exit(main(sys.argv[1:]))
 
 

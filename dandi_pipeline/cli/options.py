@@ -1,18 +1,14 @@
 """The options that commands share: how values are spelled, which sources they select, how hard a platform is asked."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from dandi_pipeline.instants import written_moment
-
-if TYPE_CHECKING:
-    from dandi_pipeline.cli.sources import Selection
-    from dandi_pipeline.settings import Source, Tuning
 
 
 class Grouped(click.Command):
@@ -167,20 +163,6 @@ def tuning_options(command: Command) -> Command:
     return command
 
 
-def tuning_of(
-    *, preset: str | None, legacy: bool, no_streaming: bool, no_manifests: bool, **alone: float | None
-) -> "Tuning":
-    """Return the tuning that the options ask for: a setting given alone wins over the preset's."""
-    from dandi_pipeline.settings import AS_SET, LEGACY, PRESETS, Tuning
-
-    if legacy and preset:
-        raise click.UsageError("--legacy and --preset exclude each other: give one of them.")
-    base = LEGACY if legacy else PRESETS[preset] if preset else AS_SET
-    given = {name: value for name, value in alone.items() if value is not None}
-    streaming = base.streaming and not no_streaming
-    return Tuning(**{**base.model_dump(), **given, "streaming": streaming, "manifests": not no_manifests})
-
-
 _SELECTION_OPTIONS = (
     click.option("--platform", metavar="NAME", help="Only sources of this platform."),
     click.option("--app", metavar="NAME", help="Only sources of this application: its name, or my-app for My App."),
@@ -199,19 +181,3 @@ def selection_options(command: Command) -> Command:
     for option in reversed(_SELECTION_OPTIONS):
         command = option(command)
     return command
-
-
-def selection_of(given: dict[str, Any]) -> "Selection":
-    """Return what a command's parameters select, and take those parameters out."""
-    from dandi_pipeline.cli.sources import Selection
-
-    return Selection(**{item.name: given.pop(item.name) for item in fields(Selection) if item.name in given})
-
-
-def refuse_for_others(given: Sequence[str], chosen: "Sequence[Source]") -> None:
-    """Refuse options that only DANDI knows where sources of other platforms are chosen as well."""
-    others = [source.alias for source in chosen if source.platform != "dandi"]
-    if given and others:
-        raise click.UsageError(
-            f"{', '.join(given)}: for DANDI alone, and {', '.join(others)} would be taken too; add --platform dandi."
-        )

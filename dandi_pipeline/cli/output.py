@@ -5,8 +5,8 @@ import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from io import TextIOWrapper
-from typing import TYPE_CHECKING, TextIO
+from io import BufferedWriter, FileIO, TextIOWrapper
+from typing import TYPE_CHECKING, Any, TextIO
 
 from dandi_pipeline.sync.report import Problem, SyncReport, Tally
 from dandi_pipeline.text import one_line, quantity
@@ -16,19 +16,10 @@ if TYPE_CHECKING:
 
 
 def tell(line: str, *, to: TextIO | None = None) -> None:
-    """Write one line at once, to standard error unless said otherwise: standard output is for results.
-
-    A terminal that is gone takes nothing more, which is no reason not to end in order.
-    """
+    """Write one line at once, to standard error unless said otherwise: standard output is for results."""
     stream = to or sys.stderr
-    try:
-        stream.write(line + "\n")
-        stream.flush()
-    except OSError as error:
-        if error.errno != errno.EIO or stream is not sys.stderr:
-            raise
-        # What is buffered is written again at the end of the process, and would fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    stream.write(line + "\n")
+    stream.flush()
 
 
 def screen_width() -> int | None:
@@ -39,11 +30,31 @@ def screen_width() -> int | None:
         return None  # a file, a pipe, or a stream in memory
 
 
-def tolerate_any_encoding() -> None:
-    """Let a stream that cannot spell a character (an ASCII locale) show its code rather than fail."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+def prepare_streams() -> None:
+    """Let a stream that cannot spell a character (an ASCII locale) show its code, and a closed terminal end nothing."""
+    sys.stdout, sys.stderr = _tolerant(sys.stdout), _tolerant(sys.stderr)
+
+
+def _tolerant(stream: TextIO) -> TextIO:
+    if not isinstance(stream, TextIOWrapper):
+        return stream
+    stream.reconfigure(errors="backslashreplace")
+    if not stream.isatty():
+        return stream
+    written = BufferedWriter(_Terminal(stream.fileno(), "w", closefd=False))
+    return TextIOWrapper(written, encoding=stream.encoding, errors=stream.errors, line_buffering=True)
+
+
+class _Terminal(FileIO):
+    """Takes and forgets what is written once the terminal is closed, which is no reason not to end in order."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return memoryview(data).nbytes
 
 
 Row = Sequence[str]

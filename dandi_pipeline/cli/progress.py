@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import RLock, Timer
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeAlias
+from typing import Any, NoReturn, TextIO, TypeAlias
+
+from tqdm import tqdm
 
 from dandi_pipeline.cli.output import tell
 from dandi_pipeline.sync.progress import Stage
 from dandi_pipeline.text import one_line, plain, quantity
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 _PARTITION_STAGES = (Stage.CHECK_PARTITIONS, Stage.UPDATE_PARTITIONS)
 _BARS_AT_ONCE = 6
@@ -204,7 +203,6 @@ class Bars:
 
     def say(self, line: str, *, to: TextIO | None = None) -> None:
         """Write one line above the bars."""
-        from tqdm import tqdm
 
         with self._lock, tqdm.external_write_mode(file=to or sys.stderr):
             tell(line, to=to)
@@ -247,8 +245,6 @@ class Bars:
         return bool(total) and len(self._bars) < _BARS_AT_ONCE
 
     def _bar(self, stage: Stage, partition: str | None, total: int | None) -> "tqdm[NoReturn]":
-        from tqdm import tqdm
-
         return tqdm(
             desc=self._wording.stage(stage, partition),
             total=total,

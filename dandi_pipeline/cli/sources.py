@@ -4,16 +4,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+import click
 
 from dandi_pipeline.cli.progress import Wording
 from dandi_pipeline.errors import ConfigurationError
+from dandi_pipeline.mirror import Held, Mirror
 from dandi_pipeline.platforms.dandi.records import ASSETS, DANDISETS
 from dandi_pipeline.platforms.registry import PLATFORMS, SETTINGS
 from dandi_pipeline.settings import Settings, Source, load_sources, slug, unknown
-
-if TYPE_CHECKING:
-    from dandi_pipeline.mirror import Held, Mirror
 
 
 def configured_sources() -> tuple[Settings, tuple[Source, ...]]:
@@ -28,7 +28,7 @@ def missing_credential(source: Source, settings: Settings) -> str | None:
     return None if name is None or settings.credential(name) else name
 
 
-def not_configured(mirror: "Mirror | None", sources: Sequence[Source]) -> dict[str, "Held"]:
+def not_configured(mirror: Mirror | None, sources: Sequence[Source]) -> dict[str, Held]:
     """Return what the mirror holds of sources that are not configured (any more), by their aliases."""
     configured = {source.alias for source in sources}
     return {alias: held for alias, held in (mirror.held() if mirror else {}).items() if alias not in configured}
@@ -178,3 +178,17 @@ def _require_known(name: str, wanted: str, sources: Sequence[Source]) -> None:
 
 def _option(noun: str) -> str:
     return next(name for name, attribute in _FILTERS.items() if attribute == _TARGETS[noun])
+
+
+def selection_of(given: dict[str, Any]) -> Selection:
+    """Return what a command's parameters select, and take those parameters out."""
+    return Selection(**{item.name: given.pop(item.name) for item in fields(Selection) if item.name in given})
+
+
+def refuse_for_others(given: Sequence[str], chosen: Sequence[Source]) -> None:
+    """Refuse options that only DANDI knows where sources of other platforms are chosen as well."""
+    others = [source.alias for source in chosen if source.platform != "dandi"]
+    if given and others:
+        raise click.UsageError(
+            f"{', '.join(given)}: for DANDI alone, and {', '.join(others)} would be taken too; add --platform dandi."
+        )

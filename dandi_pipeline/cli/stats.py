@@ -4,36 +4,19 @@ import json
 import sys
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import click
-
-from dandi_pipeline.cli import options as arguments
-from dandi_pipeline.cli.options import selection_of, selection_options
 from dandi_pipeline.cli.output import byte_size, counter_heading, screen_width, table, tell
+from dandi_pipeline.cli.sources import configured_sources, selection_of
+from dandi_pipeline.http import Traffic
+from dandi_pipeline.orchestration.history import past_syncs
 from dandi_pipeline.text import plain, quantity
-
-if TYPE_CHECKING:
-    from dandi_pipeline.http import Traffic
 
 _HEADINGS = ("HOST", "REQUESTS", "OPENED", "REUSED", "WAITED", "SLEPT", "RETRIES", "429S", "RECEIVED")
 
 
-@click.command(short_help="Show what the connection pool and the rate limiter did, by host.")
-@click.argument("target", required=False)
-@selection_options
-@click.option(
-    "--hours", metavar="N", default="24", callback=arguments.hours, help="Look at the last N hours (default: 24)."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, and nothing else, on standard output.")
 def stats(*, hours: int, as_json: bool, **given: Any) -> int:
-    """Show, for each host that syncs of the last 24 hours asked: connections opened and reused, requests that waited
-    for the rate, and the seconds that were waited. TARGET and the filters are those of `sync`.
-    """
-    # Imported here, so that --help does not wait for Dagster.
-    from dandi_pipeline.cli.sources import configured_sources
-    from dandi_pipeline.http import Traffic
-    from dandi_pipeline.orchestration.history import past_syncs
+    """Show, for each host that syncs of the last 24 hours asked: connections opened and reused, requests that waited"""
 
     selection = selection_of(given)
     settings, sources = configured_sources()
@@ -45,12 +28,12 @@ def stats(*, hours: int, as_json: bool, **given: Any) -> int:
     return 0
 
 
-def _as_json(total: "Traffic", hours: int) -> Mapping[str, Any]:
+def _as_json(total: Traffic, hours: int) -> Mapping[str, Any]:
     hosts = {host: _counts(traffic) for host, traffic in sorted(total.hosts.items())}
     return {"hours": hours, "hosts": hosts, "counters": dict(total.counters)}
 
 
-def _counts(traffic: "Traffic") -> dict[str, Any]:
+def _counts(traffic: Traffic) -> dict[str, Any]:
     return {
         "requests": traffic.requests,
         "opened": traffic.opened,
@@ -63,7 +46,7 @@ def _counts(traffic: "Traffic") -> dict[str, Any]:
     }
 
 
-def _text(total: "Traffic", hours: int) -> str:
+def _text(total: Traffic, hours: int) -> str:
     if not total.hosts:
         return f"No requests in the last {quantity(hours, 'hour')}."
     rows = [_row(host, _counts(traffic)) for host, traffic in sorted(total.hosts.items())]

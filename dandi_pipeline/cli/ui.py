@@ -5,39 +5,21 @@ import signal
 import sys
 from pathlib import Path
 
-import click
+if sys.platform != "win32":
+    import fcntl
 
 from dandi_pipeline.cli.output import tell
+from dandi_pipeline.errors import ConfigurationError
+from dandi_pipeline.orchestration.instance import prepare_home
+from dandi_pipeline.settings import Settings
 from dandi_pipeline.text import plain
 
 _LOCK = "ui.lock"
 """The file in a home that whoever serves its UI holds locked; it says where."""
 
 
-def _prefix(context: click.Context, parameter: click.Parameter, text: str) -> str:
-    """Return a path as Dagster's webserver takes it: with a slash before it and none behind."""
-    path = text.strip("/")
-    return f"/{path}" if path else ""
-
-
-@click.command(short_help="Open Dagster's UI on the mirror.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to serve at.")
-@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="The port to serve at.")
-@click.option(
-    "--path-prefix",
-    metavar="PATH",
-    default="",
-    callback=_prefix,
-    help="Serve below this path, e.g. /mirror, as behind a proxy that shares a name.",
-)
 def ui(*, host: str, port: int, path_prefix: str) -> int:
-    """Serve Dagster's UI, and run the daemon that the sensor and the schedules need, until Ctrl-C or SIGTERM.
-
-    The sensor begins to keep the mirror fresh at once; it can be stopped in the UI, under Automation. A second UI on
-    the same home is refused: its daemon would launch everything twice.
-    """
-    from dandi_pipeline.orchestration.instance import prepare_home
-    from dandi_pipeline.settings import Settings
+    """Serve Dagster's UI, and run the daemon that the sensor and the schedules need, until Ctrl-C or SIGTERM."""
 
     settings = Settings.from_environment(os.environ, Path.cwd())
     home = prepare_home(settings.dagster_home)
@@ -68,12 +50,12 @@ def ui(*, host: str, port: int, path_prefix: str) -> int:
 
 
 def _claim(home: Path, address: str) -> None:
-    """Be the one that serves the UI of a home until this process ends, whatever program it runs by then."""
-    # Imported here: Windows has no such locks, and no other command needs them.
-    import fcntl
+    """Be the one that serves the UI of a home until this process ends, whatever program it runs by then.
 
-    from dandi_pipeline.errors import ConfigurationError
-
+    On Windows, which has no lock that outlives a change of program, nothing is claimed.
+    """
+    if sys.platform == "win32":
+        return
     descriptor = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

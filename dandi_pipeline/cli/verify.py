@@ -5,20 +5,30 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import click
-
+from dandi_pipeline.catalogue import peek_mirror
 from dandi_pipeline.cli.interrupts import interrupts_heeded
-from dandi_pipeline.cli.options import refuse_for_others, selection_of, selection_options
 from dandi_pipeline.cli.output import tell
 from dandi_pipeline.cli.progress import Display, display, warnings_beside
+from dandi_pipeline.cli.sources import configured_sources, dandiset_keys, refuse_for_others, selection_of, wording_of
+from dandi_pipeline.errors import ConfigurationError, PipelineError
+from dandi_pipeline.orchestration.launch import run_sync
+from dandi_pipeline.platforms.registry import open_platform
+from dandi_pipeline.settings import Settings, Source
+from dandi_pipeline.sync.engine import Sync
+from dandi_pipeline.sync.options import SyncOptions
+from dandi_pipeline.sync.report import (
+    DIFFERENT,
+    LEFT_BEHIND,
+    MISSING,
+    Outcome,
+    PartitionReport,
+    Problem,
+    SyncReport,
+    Tally,
+)
 from dandi_pipeline.text import one_line, plain, quantity
-
-if TYPE_CHECKING:
-    from dandi_pipeline.settings import Settings, Source
-    from dandi_pipeline.sync.options import SyncOptions
-    from dandi_pipeline.sync.report import PartitionReport, SyncReport, Tally
 
 _NAMED = 10
 """Records of a partition that are named to people."""
@@ -27,31 +37,8 @@ _FIELDS = 8
 """Fields of a record that are named to people."""
 
 
-@click.command(short_help="Compare the whole mirror with the platforms.")
-@click.argument("target", required=False)
-@selection_options
-@click.option(
-    "--dandiset-id",
-    "partitions",
-    multiple=True,
-    metavar="ID",
-    help="DANDI: verify this dandiset alone: 3, 000003 or DANDI:000003. May be given several times.",
-)
-@click.option("--repair", is_flag=True, help="Bring what differs up to date; this is a run in Dagster's history.")
-@click.option("--no-progress", is_flag=True, help="Plain lines in place of progress bars, e.g. for a log file.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else, on standard output.")
 def verify(*, partitions: tuple[str, ...], repair: bool, no_progress: bool, as_json: bool, **given: Any) -> int:
-    """Read everything again and compare it with the mirror, record by record, whatever the timestamps say.
-
-    TARGET and the filters are those of `sync`. Finds what moves no timestamp, and whatever else may have gone wrong;
-    names each record that differs, and its fields. Without --repair nothing is written. What changed on the platform
-    since the last sync differs too.
-
-    Exit codes: 0 equal, or repaired; 1 differences remain; 2 wrong usage or configuration; 3 a platform could not be
-    reached. Of several sources, the worst.
-    """
-    from dandi_pipeline.cli.sources import configured_sources, dandiset_keys
-    from dandi_pipeline.sync.options import SyncOptions
+    """Read everything again and compare it with the mirror, record by record, whatever the timestamps say."""
 
     settings, sources = configured_sources()
     chosen = selection_of(given).of(sources)
@@ -69,11 +56,9 @@ def verify(*, partitions: tuple[str, ...], repair: bool, no_progress: bool, as_j
 
 
 def _verified(
-    source: "Source", settings: "Settings", options: "SyncOptions", repair: bool, no_progress: bool
+    source: Source, settings: Settings, options: SyncOptions, repair: bool, no_progress: bool
 ) -> dict[str, Any]:
     """Return what was found of one source; where it could not be verified, why."""
-    from dandi_pipeline.cli.sources import wording_of
-    from dandi_pipeline.errors import PipelineError
 
     shown = display(wording_of(source, (), dry_run=True), bars=not no_progress, hold=True)
     with shown as watcher, interrupts_heeded(watcher.call_out), warnings_beside(watcher, of_libraries=False):
@@ -87,13 +72,9 @@ def _verified(
 
 
 def _compare(
-    source: "Source", settings: "Settings", options: "SyncOptions", watcher: Display
-) -> tuple[str, list["PartitionReport"]]:
+    source: Source, settings: Settings, options: SyncOptions, watcher: Display
+) -> tuple[str, list[PartitionReport]]:
     """Return what a partition is called, and the reports of all, by key."""
-    from dandi_pipeline.catalogue import peek_mirror
-    from dandi_pipeline.errors import ConfigurationError
-    from dandi_pipeline.platforms.registry import open_platform
-    from dandi_pipeline.sync.engine import Sync
 
     mirror = peek_mirror(settings.mirror_database_url)
     if mirror is None:
@@ -108,22 +89,20 @@ def _compare(
 
 
 def _repair(
-    source: "Source",
-    settings: "Settings",
-    options: "SyncOptions",
-    differing: Sequence["PartitionReport"],
+    source: Source,
+    settings: Settings,
+    options: SyncOptions,
+    differing: Sequence[PartitionReport],
     watcher: Display,
-) -> "SyncReport":
-    from dandi_pipeline.orchestration.launch import run_sync
+) -> SyncReport:
 
     keys = tuple(report.partition for report in differing)
     changes = {"partitions": keys, "ignore_unknown": True, "allow_mass_deletion": False}
     return run_sync(source, settings, options.model_copy(update=changes), progress=watcher)
 
 
-def _result(noun: str, reports: Sequence["PartitionReport"], repaired: "SyncReport | None") -> dict[str, Any]:
+def _result(noun: str, reports: Sequence[PartitionReport], repaired: SyncReport | None) -> dict[str, Any]:
     """Return what was found, as the JSON shows it; a partition whose repair failed remains."""
-    from dandi_pipeline.sync.report import Outcome, Problem
 
     differing = {report.partition: report for report in reports if report.differences}
     hidden = [report.partition for report in reports if report.outcome in (Outcome.HIDDEN, Outcome.FRESH)]
@@ -147,7 +126,6 @@ def _result(noun: str, reports: Sequence["PartitionReport"], repaired: "SyncRepo
 
 
 def _counted(tallies: Mapping[str, "Tally"]) -> dict[str, dict[str, int]]:
-    from dandi_pipeline.sync.report import DIFFERENT, LEFT_BEHIND, MISSING
 
     counts = (("added", MISSING), ("updated", DIFFERENT), ("deleted", LEFT_BEHIND))
     found = {

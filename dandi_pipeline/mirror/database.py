@@ -1,6 +1,5 @@
 """Connections and transactions of one mirror, with every driver error told in the project's own terms."""
 
-import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,9 +14,9 @@ from dandi_pipeline.errors import DatabaseUnavailable, MirrorBusy
 from dandi_pipeline.mirror.dialect import Dialect
 from dandi_pipeline.mirror.postgresql import PostgresqlDialect
 from dandi_pipeline.mirror.sqlite import SqliteDialect
+from dandi_pipeline.settings.values import database_url
 
-_CREDENTIALS = re.compile(r"[^:/]*(:[^@]*)?@")
-"""The user and the password of a URL, as SQLAlchemy tells them from the rest."""
+_FILE = "sqlite:///"
 
 _UNREADABLE = (
     "the mirror's database URL cannot be read; expected sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME, with"
@@ -33,35 +32,15 @@ def dialect_of(url: str, patience: float) -> SqliteDialect | PostgresqlDialect:
     Raises `DatabaseUnavailable`, which repeats nothing that may be a password, for a URL that names no database the
     mirror can use.
     """
-    scheme, separator, rest = url.partition("://")
-    backend = scheme.lower().partition("+")[0]
-    if not separator:
-        raise DatabaseUnavailable(_UNREADABLE)
-    if backend == "sqlite":
-        return SqliteDialect(_sqlite_file(rest), patience)
-    if backend not in ("postgres", "postgresql"):
-        raise DatabaseUnavailable(f"the mirror's database is {backend!r}; supported are sqlite and postgresql")
-    return PostgresqlDialect(_postgresql_url(rest), patience)
-
-
-def _sqlite_file(rest: str) -> Path:
-    """Return the file that a URL names; not by SQLAlchemy, whose versions differ in whether they unquote it."""
-    name, separator, _ = rest.removeprefix("/").partition("?")
-    if not rest.startswith("/") or separator or name in ("", ":memory:"):
-        raise DatabaseUnavailable("the mirror's SQLite URL must name a file and nothing else: sqlite:///FILE")
-    return Path(unquote(name)).absolute()
-
-
-def _postgresql_url(rest: str) -> sa.URL:
-    """Return a server's URL, with the driver named."""
-    credentials = _CREDENTIALS.match(rest)
-    if "@" in rest[credentials.end() if credentials else 0 :]:
-        # SQLAlchemy and libpq end the password at the first one: the rest of it would be shown as the host's name.
-        raise DatabaseUnavailable(
-            "the mirror's database URL has a '@' too many; in a user, a password or an option write it as %40"
-        )
     try:
-        return sa.make_url(f"postgresql+psycopg2://{rest}")
+        spelled = database_url(url)
+    except ValueError as error:
+        raise DatabaseUnavailable(f"the mirror's database URL: {error}") from None
+    if spelled.startswith(_FILE):
+        # Not by SQLAlchemy, whose versions differ in whether they unquote it.
+        return SqliteDialect(Path(unquote(spelled.removeprefix(_FILE))), patience)
+    try:
+        return PostgresqlDialect(sa.make_url(spelled), patience)
     except (sa.exc.ArgumentError, ValueError):
         raise DatabaseUnavailable(_UNREADABLE) from None
 

@@ -4,16 +4,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, unquote
 
 from dandi_pipeline.errors import ConfigurationError
-from dandi_pipeline.settings.values import api_url
+from dandi_pipeline.settings.values import api_url, database_url, sqlite_url
 
 DANDI_API_URL = "https://api.dandiarchive.org/api"
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
 _HEADER_TEXT = re.compile(r"[!-~]+", re.ASCII)
-_POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,37 +93,10 @@ def _database_url(given: Mapping[str, str], cwd: Path, home: Path) -> str:
     url = given.get("MIRROR_DATABASE_URL")
     if url is None:
         return sqlite_url(home / "mirror.sqlite")
-    match = _SCHEME.match(url)
-    scheme, rest = (match[1].lower(), url[match.end() :]) if match else ("", url)
-    if scheme in _POSTGRESQL:
-        # Named in full: with psycopg 3 installed SQLAlchemy 2.1 would pick that for the short form.
-        return f"postgresql+psycopg2://{rest}"
-    if scheme == "sqlite":
-        return sqlite_url(_sqlite_file(rest, given, cwd))
-    # The rest of the URL may hold a password.
-    raise ConfigurationError(
-        f"MIRROR_DATABASE_URL: {f'{scheme}://' if scheme else 'a value without a scheme'} is not supported;"
-        " accepted: sqlite:///FILE, postgresql://USER:PASSWORD@HOST/DATABASE"
-    )
-
-
-def _sqlite_file(rest: str, given: Mapping[str, str], cwd: Path) -> Path:
-    name = rest.removeprefix("/")
-    if not rest.startswith("/") or name in ("", ":memory:") or name.startswith("file:"):
-        raise ConfigurationError(
-            "MIRROR_DATABASE_URL: the mirror needs a file of its own; accepted: sqlite:///FILE (relative),"
-            " sqlite:////FILE (absolute)"
-        )
-    if "?" in name:
-        raise ConfigurationError(
-            "MIRROR_DATABASE_URL: a SQLite file takes no options; a '?' that belongs to its name is written %3F"
-        )
-    return _path(unquote(name), "MIRROR_DATABASE_URL", given, cwd)
-
-
-def sqlite_url(path: Path) -> str:
-    """Return the URL of a file, whatever characters its path has."""
-    return f"sqlite:///{quote(str(path))}"
+    try:
+        return database_url(url, lambda name: _path(name, "MIRROR_DATABASE_URL", given, cwd))
+    except ValueError as error:
+        raise ConfigurationError(f"MIRROR_DATABASE_URL: {error}") from None
 
 
 def _path(text: str, variable: str, given: Mapping[str, str], cwd: Path) -> Path:

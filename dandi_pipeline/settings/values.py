@@ -1,11 +1,18 @@
 """The kinds of values that settings hold, each with the check that says what is accepted."""
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
+_POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg2")
+_CREDENTIALS = re.compile(r"[^:/]*(:[^@]*)?@")
+"""The user and the password of a URL, as SQLAlchemy tells them from the rest."""
 
 _INTERVAL = re.compile(r"([1-9]\d{0,5})([mhdw])", re.ASCII)
 _UNITS = {
@@ -44,6 +51,49 @@ def api_url(text: str) -> str:
     host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else str(parts.hostname)
     path = re.sub("/{2,}", "/", parts.path).rstrip("/")
     return f"{parts.scheme}://{host}{'' if usual else f':{parts.port}'}{path}"
+
+
+def database_url(text: str, path: Callable[[str], Path] = lambda name: Path(name).absolute()) -> str:
+    """Return the URL of a mirror's database in its one spelling: the driver named, or the file by its whole path.
+
+    `path` returns the path that a file's name means. Raises ValueError for what no mirror can be in; the error repeats
+    nothing that may be a password.
+    """
+    match = _SCHEME.match(text)
+    scheme, rest = (match[1].lower(), text[match.end() :]) if match else ("", text)
+    if scheme in _POSTGRESQL:
+        return _server_url(rest)
+    if scheme == "sqlite":
+        return sqlite_url(path(_file_name(rest)))
+    raise ValueError(
+        f"{f'{scheme}://' if scheme else 'a value without a scheme'} is not supported;"
+        " accepted: sqlite:///FILE, postgresql://USER:PASSWORD@HOST/DATABASE"
+    )
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a file, whatever characters its path has."""
+    return f"sqlite:///{quote(str(path))}"
+
+
+def _server_url(rest: str) -> str:
+    credentials = _CREDENTIALS.match(rest)
+    if "@" in rest[credentials.end() if credentials else 0 :]:
+        # SQLAlchemy and libpq end the password at the first one: the rest of it would be shown as the host's name.
+        raise ValueError("there is a '@' too many; in a user, a password or an option write it as %40")
+    # Named in full: with psycopg 3 installed SQLAlchemy 2.1 would pick that for the short form.
+    return f"postgresql+psycopg2://{rest}"
+
+
+def _file_name(rest: str) -> str:
+    name = rest.removeprefix("/")
+    if not rest.startswith("/") or name in ("", ":memory:") or name.startswith("file:"):
+        raise ValueError(
+            "the mirror needs a file of its own; accepted: sqlite:///FILE (relative), sqlite:////FILE (absolute)"
+        )
+    if "?" in name:
+        raise ValueError("a SQLite file takes no options; a '?' that belongs to its name is written %3F")
+    return unquote(name)
 
 
 def interval(text: Any) -> timedelta:

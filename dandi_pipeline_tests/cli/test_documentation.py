@@ -7,7 +7,7 @@ import sys
 import click
 import pytest
 
-from dandi_pipeline.cli.main import commands
+from dandi_pipeline.cli.commands import commands
 from dandi_pipeline_tests.cli.conftest import CHECKOUT, Shell
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive
 

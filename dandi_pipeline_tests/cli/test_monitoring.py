@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from dandi_pipeline.cli.main import commands, main
+from dandi_pipeline.cli.commands import commands
+from dandi_pipeline.cli.main import main
 from dandi_pipeline.cli.sources import Selection
 from dandi_pipeline.orchestration.instance import open_instance
 from dandi_pipeline.platforms.registry import SETTINGS

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from dandi_pipeline.catalogue import FACET_SCHEMA
-from dandi_pipeline.cli.main import commands
+from dandi_pipeline.cli.commands import commands
 from dandi_pipeline.mirror.schema import METADATA
 from dandi_pipeline_tests.documentation.conftest import Folder
 from dandi_pipeline_tests.documentation.markdown import CHECKOUT, Document

@@ -11,7 +11,8 @@ import pytest
 from dandi_pipeline_tests.orchestration.served import CHECKOUT
 
 HELP = """
-from dandi_pipeline.cli.main import commands, main
+from dandi_pipeline.cli.commands import commands
+from dandi_pipeline.cli.main import main
 for name in ("", *commands.commands):
     assert main([*name.split(), "--help"]) == 0
 """

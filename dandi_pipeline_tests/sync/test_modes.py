@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dandi_pipeline.catalogue import open_mirror
-from dandi_pipeline.cli.sync import sync as sync_command
+from dandi_pipeline.cli.commands import sync as sync_command
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.http import Traffic
 from dandi_pipeline.orchestration.resources import config_of, options_of
