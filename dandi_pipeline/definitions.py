@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from dandi_pipeline.orchestration.alerts import build_alerts
 from dandi_pipeline.orchestration.assembly import assemble
 from dandi_pipeline.orchestration.resources import Connections, Watcher
 from dandi_pipeline.orchestration.sources import mirrored
@@ -27,4 +28,4 @@ def build_defs(resource_overrides: Mapping[str, object] | None = None) -> dg.Def
 @dg.definitions
 def defs() -> dg.Definitions:
     """Load them when asked to: importing this module reads no environment."""
-    return build_defs()
+    return dg.Definitions.merge(build_defs(), build_alerts())

@@ -8,10 +8,10 @@ captured, and sensors count as not having looked.
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -304,3 +304,37 @@ def sensor_ticks(instance: dg.DagsterInstance, before: float) -> dict[str, float
     except _MISSING:
         return {}
     return {name: found[0].timestamp for name, found in ticks.items() if found}
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTick:
+    """A look of a sensor that ended with an error, in its own words."""
+
+    at: float
+    message: str
+
+
+def failed_ticks(instance: dg.DagsterInstance, sensors: Collection[str], limit: int = 2) -> dict[str, list[FailedTick]]:
+    """Return of each of these sensors whose last look failed the failed ones in a row, newest first."""
+    try:
+        from dagster._core.definitions.run_request import InstigatorType
+        from dagster._core.scheduler.instigation import TickStatus
+
+        ended = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]
+        found = {}
+        for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
+            if state.name in sensors:
+                ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=limit, statuses=ended)
+                failed = [*takewhile(lambda tick: tick.status is TickStatus.FAILURE, ticks)]
+                if failed:
+                    found[state.name] = [FailedTick(tick.timestamp, _said(tick.error)) for tick in failed]
+        return found
+    except _MISSING:
+        return {}
+
+
+def _said(error: Any) -> str:
+    """Return what an error says, without the name of its class."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return "" if error is None else str(error.message).partition(": ")[2].strip()

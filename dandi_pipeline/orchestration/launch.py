@@ -17,6 +17,9 @@ from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.progress import Progress, Unwatched
 from dandi_pipeline.sync.report import SyncReport
 
+NEVER_RETRIED = {"dagster/max_retries": "0"}
+"""On runs of the command line: whoever stops one does not want Dagster's daemon to begin it again."""
+
 
 def run_sync(
     source: Source,
@@ -53,7 +56,7 @@ def _execute(
     run_config = dg.RunConfig(ops={source.step_name: config_of(options)}, loggers={"console": {}})
     parts = [source.asset_key(part) for part in options.parts or source.parts]
     try:
-        job.execute_in_process(run_config=run_config, instance=instance, asset_selection=parts)
+        job.execute_in_process(run_config=run_config, instance=instance, asset_selection=parts, tags=NEVER_RETRIED)
     except dg.Failure:
         return  # what the step has left with the watcher says it better
     except dg.DagsterExecutionInterruptedError:

@@ -5,7 +5,7 @@ hold, its own folder says.
 """
 
 from dandi_pipeline.settings.document import unknown
-from dandi_pipeline.settings.environment import Settings
+from dandi_pipeline.settings.environment import AlertSettings, MailServer, Settings
 from dandi_pipeline.settings.sources import PlatformSettings, Section, Source, load_sources, sources_schema
 from dandi_pipeline.settings.tuning import AS_SET, LEGACY, PRESETS, Tuning, one_line_error
 from dandi_pipeline.settings.values import ApiUrl, EnvironmentName, Interval, slug
@@ -14,9 +14,11 @@ __all__ = [
     "AS_SET",
     "LEGACY",
     "PRESETS",
+    "AlertSettings",
     "ApiUrl",
     "EnvironmentName",
     "Interval",
+    "MailServer",
     "PlatformSettings",
     "Section",
     "Settings",
