@@ -452,7 +452,7 @@ def staleness_sensor(
     """Return a sensor that tells which sources are overdue, and each day that they still are, and whose checks fail.
 
     A source is overdue when it was not looked at for twice its interval. Of a guard that holds back a check is told at
-    once, of other failures when two checks in a row have failed.
+    once, of other failures when two checks in a row have failed; of the same again the next day.
     """
     every = {sensor_name(source.alias): source for source in sources}
 
@@ -507,7 +507,9 @@ def _failing(alias: str, ticks: Sequence[FailedTick]) -> Iterator[Alert]:
     newest = ticks[0]
     held_back = HOW_TO_ALLOW in newest.message
     if held_back or len(ticks) >= _FAILED_IN_A_ROW:
-        yield Alert(GUARD if held_back else FAILURE, alias, f"the check failed: {newest.message}", newest.message)
+        day = datetime.fromtimestamp(newest.at, timezone.utc).date()
+        text = f"the check failed: {newest.message}"
+        yield Alert(GUARD if held_back else FAILURE, alias, text, f"{day} {newest.message}")
 
 
 # For jobs of anybody's own

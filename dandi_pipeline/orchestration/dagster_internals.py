@@ -266,6 +266,44 @@ def instance_in_process(home: Path) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
+def launched_whole(job: AssetJob) -> AssetJob:
+    """Return a job of partitioned assets that is launched without a partition, as far as Dagster's pages know.
+
+    Its launchpad then has no field for one, which would be red as long as it is empty. Where that cannot be had, it
+    has, and the run can be launched all the same.
+    """
+    try:
+        from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+        class LaunchedWhole(UnresolvedAssetJobDefinition):
+            def resolve(self, *args: Any, **kwargs: Any) -> dg.JobDefinition:
+                resolved = super().resolve(*args, **kwargs)
+                # Read when the job is first asked for its partitions, and by nothing else.
+                resolved._original_partitions_def_argument = None
+                return resolved
+
+        given = {name: getattr(job, name) for name in _OF_A_JOB}
+        return LaunchedWhole(**given)
+    except _MISSING:
+        return job
+
+
+_OF_A_JOB = (
+    "name",
+    "selection",
+    "config",
+    "description",
+    "tags",
+    "run_tags",
+    "metadata",
+    "partitions_def",
+    "executor_def",
+    "hooks",
+    "op_retry_policy",
+)
+"""What the oldest version that is admitted knows of a job."""
+
+
 def database_url(folder: Path, name: str) -> str:
     """Return the URL by which Dagster opens a database file that it keeps in `folder`."""
     try:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import ssl
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ from dandi_pipeline.orchestration.alerts import (
 )
 from dandi_pipeline.orchestration.automation import CheckFailed
 from dandi_pipeline.settings import AlertSettings, MailServer
+from dandi_pipeline_tests.documentation.markdown import CHECKOUT, Document
 from dandi_pipeline_tests.http.scripted_server import ScriptedServer, Step, answer, reset
 from dandi_pipeline_tests.orchestration.served import free_port
 from dandi_pipeline_tests.orchestration.site import Site
@@ -389,3 +391,14 @@ def test_nobody_is_told_unless_it_is_configured(
     assert not build_alerts().sensors
     assert not site.settings.dagster_home.exists()
     assert receivers.posted == []
+
+
+def test_the_documents_example_takes_the_sensor_and_the_hook_into_anybodys_definitions() -> None:
+    (block,) = re.findall(
+        r"```python\n(.*?)```", Document(CHECKOUT / "docs" / "operating.md").section("Alerts"), re.DOTALL
+    )
+    names: dict[str, Any] = {}
+    exec(block, names)
+    defs: dg.Definitions = names["defs"]
+    assert defs.resolve_sensor_def("failure_alerts").default_status is dg.DefaultSensorStatus.RUNNING
+    assert alert_on_failure in defs.resolve_job_def("nightly").hook_defs
