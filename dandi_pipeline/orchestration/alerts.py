@@ -334,7 +334,7 @@ def failure_sensor(
         seen, records = last.next(context.instance)
         told = [
             alert
-            for record in records
+            for record in (records if context.cursor else ())
             if not wanted or record.dagster_run.job_name in wanted
             for alert in _failure(context.instance, record, settings.alerts)
         ]

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,6 @@ import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.remote_origin import (
-    ManagedGrpcPythonEnvCodeLocationOrigin,
-    RemoteInstigatorOrigin,
-    RemoteRepositoryOrigin,
-)
 from dagster._core.scheduler.instigation import (
     InstigatorState,
     InstigatorStatus,
@@ -168,6 +165,8 @@ def test_a_failed_sync_of_the_command_line_is_told_once_on_every_channel_and_no_
     caplog.set_level(logging.DEBUG)
     site.archive.faults.add("status", status=400, path="dandisets/000002/versions")
     run_id = site.sync().run_id
+    # One that is killed is told of at once, since nobody launches it again.
+    assert instance.get_runs()[0].tags["dagster/max_retries"] == "0"
 
     cursor = look(instance, failure_sensor(), watched)
     look(instance, failure_sensor(), cursor)
@@ -237,6 +236,23 @@ def test_a_run_that_dagster_launches_again_is_told_of_when_that_is_not_to_be(
     assert "the run failed outside of its steps" in receivers.posted[0]
 
 
+def test_what_failed_before_the_first_look_is_not_told_and_what_fails_then_is(
+    instance: dg.DagsterInstance, receivers: Receivers
+) -> None:
+    @dg.job(tags={"dagster/max_retries": "0"})
+    def nightly() -> None: ...
+
+    cursor = None
+    for _ in range(2):
+        run = instance.create_run_for_job(nightly, tags=nightly.run_tags)
+        instance.report_run_failed(run)
+        cursor = look(instance, failure_sensor(), cursor)
+    (text,) = receivers.posted
+    assert text.splitlines()[1:] == [
+        f"\u2022 the run failed outside of its steps (https://dagster.example.org/runs/{run.run_id})"
+    ]
+
+
 def test_a_hook_tells_of_anybodys_job_at_once_and_the_sensor_does_not_again(
     instance: dg.DagsterInstance, receivers: Receivers, watched: str
 ) -> None:
@@ -302,8 +318,11 @@ def test_a_check_that_fails_twice_is_told_and_one_that_a_guard_holds_back_at_onc
 
 def failed_check(instance: dg.DagsterInstance, message: str, *, at: int) -> None:
     """Let a check of the archive have failed, as the daemon writes it down."""
-    location = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="x"), "dandi_pipeline")
-    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), "dandi_changes")
+    newer = find_spec("dagster._core.remote_origin") is not None
+    origins = import_module(f"dagster._core.{'remote_origin' if newer else 'remote_representation.origin'}")
+    target = LoadableTargetOrigin(module_name="dandi_pipeline.definitions")
+    location = origins.ManagedGrpcPythonEnvCodeLocationOrigin(target, "dandi_pipeline")
+    origin = origins.RemoteInstigatorOrigin(origins.RemoteRepositoryOrigin(location, "__repository__"), "dandi_changes")
     state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, SensorInstigatorData())
     if not instance.all_instigator_state():
         instance.add_instigator_state(state)
