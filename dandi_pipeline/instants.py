@@ -34,7 +34,7 @@ def canonical_instant(text: str, *, where: str = "a timestamp") -> str:
 
 def moment_of(text: str, *, where: str = "a timestamp") -> datetime:
     """Return an ISO 8601 instant as a moment in UTC; raises `UnexpectedPayload` like `canonical_instant`."""
-    return datetime.fromisoformat(canonical_instant(text, where=where)[:-1]).replace(tzinfo=timezone.utc)
+    return datetime.fromisoformat(f"{canonical_instant(text, where=where)[:-1]}+00:00")
 
 
 def written_moment(text: str) -> datetime | None:

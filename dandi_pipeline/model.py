@@ -5,6 +5,7 @@ engine compares, stages and commits. Facets are narrow tables derived from recor
 platform describes them as values, the mirror keeps them in step.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -86,7 +87,8 @@ class Listed:
 
     `failure` is why the row cannot be read, or the partition not be looked at: it is there, so nothing of it is gone,
     and it fails alone. A row that does not even say which partition it is has the key "": a listing that shows one is
-    complete for nobody, and tells of no deletion.
+    complete for nobody, and tells of no deletion. `address` is where people see the partition on the web, "" if that
+    is not known.
     """
 
     key: str
@@ -96,6 +98,7 @@ class Listed:
     record_count: int
     row: Mapping[str, Any] = field(repr=False)
     failure: PipelineError | None = None
+    address: str = ""
 
     def __post_init__(self) -> None:
         if not self.key.isprintable() or (not self.key and self.failure is None):
@@ -103,6 +106,8 @@ class Listed:
         if not self.name.isprintable():
             # It is only for people to read, on screens that take no half of a surrogate pair.
             object.__setattr__(self, "name", storable(self.name, "?"))
+        if self.address and not _ADDRESS.fullmatch(self.address):
+            object.__setattr__(self, "address", "")
 
     @classmethod
     def failed(cls, key: Any, failure: PipelineError) -> "Listed":
@@ -110,6 +115,9 @@ class Listed:
         key = key if isinstance(key, str) and key.isprintable() else ""
         return cls(key, "failed", name="", modified=_ANY_TIME, record_count=0, row={}, failure=failure)
 
+
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9][!-~]{,1000}")
+"""An address that can be shown as a link: a platform's answer might as well hold a script."""
 
 _ANY_TIME = datetime.max.replace(tzinfo=timezone.utc)
 """When a partition counts as edited that could not be looked at: no date limit leaves it out."""
@@ -438,7 +446,7 @@ class PlatformSpec:
 
     Nothing is opened nor sent for `partition_key`, which is `Platform.partition_key` of what a source would open, nor
     for `limits`: for each host or account that the source asks, the rate limit that is most its own. `facets` is
-    what is derived from the platform's records.
+    what is derived from the platform's records, `site` the address where people see what a source holds.
     """
 
     description: Description
@@ -447,3 +455,4 @@ class PlatformSpec:
     partition_key: Callable[[str, Source, Settings], str]
     limits: Callable[[Source, Settings], Sequence[RateLimit]]
     facets: FacetRules | None = None
+    site: Callable[[Source, Settings], str] | None = None

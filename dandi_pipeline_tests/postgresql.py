@@ -30,10 +30,10 @@ class PostgresqlServer:
     def __init__(self, socket_folder: Path) -> None:
         self._socket_folder = socket_folder
 
-    def create_database(self) -> str:
-        """Create an empty database and return its SQLAlchemy URL."""
+    def create_database(self, like: str | None = None) -> str:
+        """Create a database, empty or a copy of the one at a URL that nobody uses, and return its SQLAlchemy URL."""
         name = f"test_{uuid.uuid4().hex}"
-        self.execute(f"CREATE DATABASE {name}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {sa.make_url(like).database if like else 'template1'}")
         return f"postgresql://postgres@/{name}?host={self._socket_folder}"
 
     def drop_database(self, url: str) -> None:

@@ -258,6 +258,32 @@ def stats(**given: Any) -> int:
     return _work("stats", "stats")(**given)
 
 
+@commands.command(short_help="Forget old syncs, and old changes if asked to.")
+@click.option(
+    "--older-than",
+    metavar="DAYS",
+    default="365",
+    callback=positive_number,
+    help="Delete syncs that began more than so many days ago from Dagster's history (default: 365).",
+)
+@click.option(
+    "--changes-older-than",
+    metavar="DAYS",
+    callback=positive_number,
+    help="Delete changes older than so many days from the mirror's log as well (default: none). The past before them"
+    " can then no longer be asked for.",
+)
+@click.option("--dry-run", is_flag=True, help="Say how many there are; delete nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON, and nothing else, on standard output.")
+def prune(**given: Any) -> int:
+    """Delete old syncs with their events from Dagster's history, and old changes from the mirror if asked to.
+
+    The sync that holds the last word on a partition is kept, however old it is. Nothing of the mirror's present rows is
+    touched. May be stopped at any time: what is left goes with the next.
+    """
+    return _work("history", "prune")(**given)
+
+
 @commands.command(short_help="Ask the mirror in SQL.")
 @click.argument("statement", metavar="SELECT|Q07")
 @click.option(

@@ -1,15 +1,19 @@
-"""`dandi-pipeline history`: the past syncs, from Dagster's run storage."""
+"""`dandi-pipeline history` and `prune`: the past syncs, from Dagster's run storage, and how they are forgotten."""
 
 import json
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import timezone
 from pathlib import Path
 from typing import Any
 
+from dandi_pipeline.catalogue import open_mirror, peek_mirror
 from dandi_pipeline.cli.output import screen_width, table, tell
 from dandi_pipeline.orchestration.history import PastSync, past_syncs
+from dandi_pipeline.orchestration.pruning import days_ago
+from dandi_pipeline.orchestration.pruning import prune as prune_history
 from dandi_pipeline.settings import Settings
 from dandi_pipeline.text import plain
 
@@ -43,6 +47,25 @@ def history(*, limit: int, source: str | None, as_json: bool) -> int:
     else:
         of_source = f" of {plain(source)}" if source else ""
         tell(f"No sync{of_source} yet in {settings.dagster_home}; dandi-pipeline sync makes the first.", to=sys.stdout)
+    return 0
+
+
+def prune(*, older_than: int, changes_older_than: int | None, dry_run: bool, as_json: bool) -> int:
+    """Delete old syncs with their events from Dagster's history, and old changes from the mirror if asked to."""
+    settings = Settings.from_environment(os.environ, Path.cwd())
+    mirror = None
+    if changes_older_than is not None:
+        mirror = (peek_mirror if dry_run else open_mirror)(settings.mirror_database_url)
+    with mirror or nullcontext():
+        pruned = prune_history(
+            settings.dagster_home,
+            mirror,
+            runs_before=days_ago(older_than),
+            changes_before=None if changes_older_than is None else days_ago(changes_older_than),
+            dry_run=dry_run,
+        )
+    text = json.dumps(asdict(pruned)) if as_json else f"{'Would delete' if dry_run else 'Deleted'} {pruned}."
+    tell(text, to=sys.stdout)
     return 0
 
 

@@ -20,7 +20,7 @@ from dandi_pipeline.cli.output import summary, tell
 from dandi_pipeline.cli.progress import Display, display, warnings_beside
 from dandi_pipeline.cli.several import sync_several
 from dandi_pipeline.cli.sources import configured_sources, refuse_for_others, selection_of, wording_of
-from dandi_pipeline.orchestration.history import past_syncs
+from dandi_pipeline.orchestration.history import PastSync
 from dandi_pipeline.orchestration.launch import run_sync
 from dandi_pipeline.settings import AS_SET, LEGACY, PRESETS, Settings, Source, Tuning
 from dandi_pipeline.sync.options import SyncOptions
@@ -112,8 +112,9 @@ def _preview(source: Source, settings: Settings, options: SyncOptions, watcher: 
 
 
 def _launch(source: Source, settings: Settings, options: SyncOptions, watcher: Display, *, verbose: bool) -> SyncReport:
+    def tell_last(last: PastSync | None) -> None:
+        when = str(last.started.astimezone(timezone.utc).replace(microsecond=0)) if last else "never"
+        watcher.say(f"Last sync: {when}")
 
-    last = past_syncs(settings.dagster_home, limit=1, source=source.alias)
-    when = str(last[0].started.astimezone(timezone.utc).replace(microsecond=0)) if last else "never"
-    watcher.say(f"Last sync: {when}")
-    return run_sync(source, settings, options, progress=watcher, console_level=logging.INFO if verbose else None)
+    level = logging.INFO if verbose else None
+    return run_sync(source, settings, options, progress=watcher, tell_last=tell_last, console_level=level)

@@ -8,6 +8,7 @@ from pathlib import Path
 if sys.platform != "win32":
     import fcntl
 
+from dandi_pipeline import orchestration
 from dandi_pipeline.cli.output import tell
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.orchestration.instance import prepare_home
@@ -16,6 +17,10 @@ from dandi_pipeline.text import plain
 
 _LOCK = "ui.lock"
 """The file in a home that whoever serves its UI holds locked; it says where."""
+
+
+WORKSPACE = Path(orchestration.__path__[0]) / "workspace.yaml"
+"""What Dagster loads: it keeps switches, ticks and runs by the name of the code location that stands there."""
 
 
 def ui(*, host: str, port: int, path_prefix: str) -> int:
@@ -33,8 +38,8 @@ def ui(*, host: str, port: int, path_prefix: str) -> int:
         "-m",
         "dagster",
         "dev",
-        "-m",
-        "dandi_pipeline.definitions",
+        "-w",
+        str(WORKSPACE),
         "--log-level",
         "warning",
     ]

@@ -4,7 +4,7 @@ from dandi_pipeline.mirror.mirror import Mirror
 from dandi_pipeline.mirror.partitions import HIDDEN_TOKEN, Held, PartitionState
 from dandi_pipeline.mirror.rate_ledger import Usage
 from dandi_pipeline.mirror.session import Counts, PartitionSession, StoredRow, readable
-from dandi_pipeline.mirror.views import Change
+from dandi_pipeline.mirror.views import Change, Shown
 
 __all__ = [
     "HIDDEN_TOKEN",
@@ -14,6 +14,7 @@ __all__ = [
     "Mirror",
     "PartitionSession",
     "PartitionState",
+    "Shown",
     "StoredRow",
     "Usage",
     "readable",

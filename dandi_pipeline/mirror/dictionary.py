@@ -1,34 +1,46 @@
-"""The data dictionary: every table and view that people query, with the meaning of each column.
+"""The data dictionary: every table and view that people query, what it is made of, and the meaning of each column.
 
 `public_tables` makes it from the schema; `docs/data-dictionary.md` shows it (`to_markdown`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import sqlalchemy as sa
 
 from dandi_pipeline.mirror.facets import FacetSchema
-from dandi_pipeline.model import FacetColumn, FacetRules, FacetTable, RollUp
+from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES, Instant, JsonText
+from dandi_pipeline.model import FacetColumn, FacetRules, FacetTable
 
 
 @dataclass(frozen=True, slots=True)
 class PublicColumn:
-    """One column: what it means, an example, and its path in the platform's metadata where it comes from there."""
+    """One column: what it means, an example, and its path in the platform's metadata where it comes from there.
+
+    `type` is "text", "integer", "number", "boolean", "instant" or "json".
+    """
 
     name: str
     meaning: str
     example: str = ""
     path: str = ""
+    type: str = "text"
 
 
 @dataclass(frozen=True, slots=True)
 class PublicTable:
-    """One table or view that people query."""
+    """One table or view that people query.
+
+    `made_of` names the tables and views from which its rows follow; it is empty for records, which platforms deliver.
+    """
 
     name: str
     meaning: str
     columns: tuple[PublicColumn, ...]
+    made_of: tuple[str, ...] = ()
+    is_view: bool = False
 
     def column(self, name: str) -> PublicColumn:
         """Return one column by its name."""
@@ -170,33 +182,91 @@ _RECORDS = (
 )
 
 
+_VIEWS: Mapping[str, tuple[str, ...]] = {
+    "draft_assets": ("assets",),
+    "version_assets": ("assets",),
+    "changes": tuple(table.name for table in _RECORDS if table.name in METADATA.tables),
+}
+"""Of which tables the views over records are made."""
+
+_FEED_TYPES = {"sequence": "integer", "at": "instant", "before": "json", "after": "json"}
+
+
 def public_tables(facets: FacetSchema) -> Mapping[str, PublicTable]:
     """Return every table and view that people query, by its name."""
     derived = (table for rules in facets.rules for table in _facet_tables(rules, facets.metadata))
-    return {table.name: table for table in (*_RECORDS, *derived)}
+    return {table.name: table for table in (*map(_records, _RECORDS), *derived)}
+
+
+def _records(table: PublicTable) -> PublicTable:
+    """Add to a table or view of records what the schema says."""
+    made_of = _VIEWS.get(table.name, ())
+    types = _FEED_TYPES if table.name == "changes" else _types(METADATA.tables[(*made_of, table.name)[0]])
+    return replace(table, columns=_typed(table.columns, types), made_of=made_of, is_view=bool(made_of))
+
+
+def _typed(columns: Iterable[PublicColumn], types: Mapping[str, str]) -> tuple[PublicColumn, ...]:
+    return tuple(replace(column, type=types.get(column.name, "text")) for column in columns)
+
+
+_TYPE_NAMES: Sequence[tuple[type[sa.types.TypeEngine[Any]], str]] = (
+    (Instant, "instant"),
+    (JsonText, "json"),
+    (sa.Boolean, "boolean"),
+    (sa.Integer, "integer"),
+    (sa.Numeric, "number"),
+)
+
+
+def _types(table: sa.Table) -> dict[str, str]:
+    return {
+        column.name: next((name for kind, name in _TYPE_NAMES if isinstance(column.type, kind)), "text")
+        for column in table.columns
+    }
 
 
 def _facet_tables(rules: FacetRules, metadata: sa.MetaData) -> Iterator[PublicTable]:
     described = {column.name: _public(column) for column in rules.identity}
     for view in rules.views:
-        yield PublicTable(view.name, view.meaning, tuple(map(_public, view.columns)))
-    tables: Iterable[FacetTable | RollUp] = (*rules.tables, *rules.roll_ups)
-    for each in tables:
-        own = {column.name: _public(column) for column in each.columns}
-        key = _key(each) if isinstance(each, FacetTable) else {}
-        yield PublicTable(each.name, each.meaning, _described(metadata.tables[each.name], {**described, **key, **own}))
+        yield PublicTable(
+            view.name, view.meaning, tuple(map(_public, view.columns)), read_by(view.select), is_view=True
+        )
+    for table in rules.tables:
+        columns = _described(metadata.tables[table.name], {**described, **_key(table), **_own(table.columns)})
+        yield PublicTable(table.name, table.meaning, columns, _derived_from(rules, table))
+    for sum_of in rules.roll_ups:
+        columns = _described(metadata.tables[sum_of.name], {**described, **_own(sum_of.columns)})
+        yield PublicTable(sum_of.name, sum_of.meaning, columns, read_by(sum_of.select))
+
+
+def read_by(select: str) -> tuple[str, ...]:
+    """Return the tables and views that a SELECT of facet rules reads, which are written with FROM and JOIN alone."""
+    return tuple(dict.fromkeys(re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", select)))
+
+
+def _derived_from(rules: FacetRules, table: FacetTable) -> tuple[str, ...]:
+    """Return the table of the records of which a facet speaks, or the shared table that it belongs to."""
+    if table.of:
+        return (RECORD_TABLES[table.of].table.name if table.of in RECORD_TABLES else table.of,)
+    # A shared row is derived from the records whose rows refer to it, by way of other shared rows or at once.
+    referrers = [each for each in rules.tables if any(column.shared == table.name for column in each.columns)]
+    return tuple(dict.fromkeys(name for each in referrers for name in _derived_from(rules, each)))
 
 
 def _key(table: FacetTable) -> dict[str, PublicColumn]:
     return {table.key: PublicColumn(table.key, "the row's key, within this mirror", "17")} if table.key else {}
 
 
+def _own(columns: Iterable[FacetColumn]) -> dict[str, PublicColumn]:
+    return {column.name: _public(column) for column in columns}
+
+
 def _described(table: sa.Table, meanings: Mapping[str, PublicColumn]) -> tuple[PublicColumn, ...]:
-    return tuple(meanings[column.name] for column in table.columns)
+    return _typed((meanings[column.name] for column in table.columns), _types(table))
 
 
 def _public(column: FacetColumn) -> PublicColumn:
-    return PublicColumn(column.name, column.meaning, column.example, column.path)
+    return PublicColumn(column.name, column.meaning, column.example, column.path, column.type)
 
 
 def to_markdown(tables: Iterable[PublicTable]) -> str:

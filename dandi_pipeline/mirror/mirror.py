@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,12 +13,21 @@ from dandi_pipeline.http.rate_limits import LedgerBudget
 from dandi_pipeline.mirror.database import Database, dialect_of
 from dandi_pipeline.mirror.facets import FacetSchema, outdated, rebuild_partition
 from dandi_pipeline.mirror.migrations import is_current, revision, upgrade
-from dandi_pipeline.mirror.partitions import Held, PartitionRows, PartitionState, now, read_held, read_states
+from dandi_pipeline.mirror.partitions import (
+    Held,
+    PartitionRows,
+    PartitionState,
+    now,
+    read_held,
+    read_states,
+    read_tokens,
+)
+from dandi_pipeline.mirror.past import prune_changes
 from dandi_pipeline.mirror.rate_ledger import MirrorLedger, Usage
 from dandi_pipeline.mirror.schema import METADATA, RECORD_TABLES, mirror_statistics, partitions
 from dandi_pipeline.mirror.session import PartitionSession, StoredRow, open_session, read_known, read_rows
 from dandi_pipeline.mirror.sqlite import SqliteDialect
-from dandi_pipeline.mirror.views import Change, forget_history, read_changes
+from dandi_pipeline.mirror.views import Change, Shown, forget_history, read_changes, read_sample, read_shown
 from dandi_pipeline.model import Fingerprint, Key, RecordKind
 
 
@@ -118,10 +128,18 @@ class Mirror:
             return None
         return cls(database, facets)
 
-    def states(self, source: str) -> dict[tuple[str, str], PartitionState]:
-        """Return how every part of every partition of a source stands, by (partition, part)."""
+    def tokens(self, source: str) -> dict[str, dict[str, str | None]]:
+        """Return the token of each part of every partition of a source, by partition and part; cheap, as checks are."""
         with self._database.reading() as connection:
-            return read_states(connection, source)
+            return read_tokens(connection, source)
+
+    def states(self, source: str, *, only_failed: bool = False) -> dict[tuple[str, str], PartitionState]:
+        """Return how every part of every partition of a source stands, by (partition, part).
+
+        With `only_failed`, of those alone whose last attempt failed.
+        """
+        with self._database.reading() as connection:
+            return read_states(connection, source, only_failed=only_failed)
 
     def held(self) -> dict[str, Held]:
         """Return how much is held of each source, configured or not, by its alias."""
@@ -138,6 +156,18 @@ class Mirror:
         with self._database.reading() as connection:
             return read_rows(connection, self._database.dialect, source, partition, kind, keys)
 
+    def shown(self, source: str) -> dict[str, Shown]:
+        """Return what partitions of users' own records are called, and in which views they are, by their keys."""
+        with self._database.reading() as connection:
+            return read_shown(connection, source)
+
+    def sample(
+        self, source: str, partition: str, kind: RecordKind, view: str | None = None, *, limit: int = 5
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the columns and up to `limit` rows of a partition that changed last, from its view if it is named."""
+        with self._database.reading() as connection:
+            return read_sample(connection, RECORD_TABLES[kind.name], source, partition, view, limit)
+
     def has_history(self, source: str) -> bool:
         """Say whether the change feed tells of a source."""
         return bool(self.changes(source=source, limit=1))
@@ -149,6 +179,10 @@ class Mirror:
         """
         with self._database.reading() as connection:
             return read_changes(connection, after=after, source=source, limit=limit)
+
+    def prune_changes(self, before: str, *, dry_run: bool = False) -> int:
+        """Forget the changes that are older than an instant; see `past.prune_changes`."""
+        return prune_changes(self._database, before, dry_run=dry_run)
 
     def session(self, source: str, partition: str, parts: Sequence[str]) -> AbstractContextManager[PartitionSession]:
         """Begin a sync of some parts of a partition; what is not committed at the end is forgotten."""

@@ -112,6 +112,45 @@ def reading_past(database: Database, moment: str) -> Iterator[Past]:
         yield Past(connection, database.dialect, moment)
 
 
+_BEYOND = 2**62
+"""More than any number in the log."""
+
+_CHANGES_AT_A_TIME = 20_000
+
+
+def prune_changes(database: Database, before: str, *, dry_run: bool = False) -> int:
+    """Delete the log's beginning, up to its first change at or after an instant; return how many changes that is.
+
+    What is older than the last of them is no longer known: each partition counts as first held completely then, so
+    that the past before is refused. Numbers are not given again. Others may write in between.
+    """
+    log = change_log.c
+    first_kept = sa.select(sa.func.min(log.sequence)).where(log.at >= before).scalar_subquery()
+    old = sa.select(sa.func.count(), sa.func.max(log.sequence)).where(
+        log.sequence < sa.func.coalesce(first_kept, _BEYOND)
+    )
+    with database.reading() as connection:
+        count, last = connection.execute(old).one()
+    if dry_run or not count:
+        return int(count)
+    until = sa.select(sa.func.max(log.at)).where(log.sequence <= last).scalar_subquery()
+    with database.connection() as connection:
+        with database.writing(connection):
+            # First: what is deleted must not be asked for, also where this is killed in between.
+            connection.execute(sa.update(first_syncs).values(at=until).where(first_syncs.c.at < until))
+        while _delete_some(database, connection, last):
+            pass
+    return int(count)
+
+
+def _delete_some(database: Database, connection: sa.Connection, last: int) -> int:
+    """Delete the next changes up to the last, so few that other writers need not wait long; return how many."""
+    sequence = change_log.c.sequence
+    some = sa.select(sa.func.min(sequence) + _CHANGES_AT_A_TIME).scalar_subquery()
+    with database.writing(connection):
+        return connection.execute(sa.delete(change_log).where(sequence <= last, sequence < some)).rowcount
+
+
 def image_row(image: str) -> PastRow:
     """Return the row that an image shows, its metadata to the letter."""
     start, end = _METADATA.search(image), _HASH.search(image)

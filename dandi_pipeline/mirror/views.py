@@ -403,6 +403,64 @@ _FEED = sa.table(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How people find a partition of users' own records: by what the platform calls it, in a view of this name."""
+
+    name: str
+    view: str
+
+
+def read_shown(connection: sa.Connection, source: str) -> dict[str, Shown]:
+    """Return how each partition of a source is shown; those whose records need no view of their own are left out."""
+    columns = (shapes.c.partition, shapes.c.view_name, shapes.c.shape)
+    rows = connection.execute(sa.select(*columns).where(shapes.c.source == source))
+    return {partition: Shown(orjson.loads(shape)["name"], view) for partition, view, shape in rows}
+
+
+_LOOKED_BACK = 5_000
+"""Changes among which those of a partition are looked for, the newest: a sample is not worth more."""
+
+
+def read_sample(
+    connection: sa.Connection, record: RecordTable, source: str, partition: str, view: str | None, limit: int
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return the columns and up to `limit` rows of a partition, those that changed last.
+
+    Of a view they are the users' own columns; else the typed ones.
+    """
+    keys = _newest(connection, record, source, partition, limit)
+    if view is not None:
+        names = [column["name"] for column in sa.inspect(connection).get_columns(view)]
+        own = [name for name in names if not name.startswith(f"{record.kind}_")] or names
+        table: sa.FromClause = sa.table(view, *map(sa.column, names))
+        where: list[sa.ColumnElement[bool]] = []
+    else:
+        own = [name for name in (record.partition, *record.key, *record.values) if name != "cells"]
+        table = record.table
+        where = [table.c.source == source, table.c[record.partition] == partition]
+    if keys and record.key:
+        where.append(sa.tuple_(*(table.c[name] for name in record.key)).in_(keys))
+    rows = connection.execute(sa.select(*(table.c[name] for name in own)).where(*where).limit(limit))
+    return own, [tuple(row) for row in rows]
+
+
+def _newest(
+    connection: sa.Connection, record: RecordTable, source: str, partition: str, limit: int
+) -> list[tuple[str, ...]]:
+    """Return the keys of the records of a partition that were added or updated last, if that is not long ago."""
+    log = change_log.c
+    newest = connection.execute(sa.select(sa.func.max(log.sequence))).scalar_one() or 0
+    rows = connection.execute(
+        sa.select(log.scope, log.name)
+        .where(log.sequence > newest - _LOOKED_BACK, log.source == source, log.partition == partition)
+        .where(log.record == record.kind, log.kind != "delete")
+        .order_by(log.sequence.desc())
+        .limit(limit)
+    )
+    return [(scope, name) if record.scope else (name,) for scope, name in rows]
+
+
 def read_changes(connection: sa.Connection, *, after: int, source: str | None, limit: int) -> list[Change]:
     """Return up to `limit` changes with a sequence beyond `after`, oldest first."""
     statement = sa.select(_FEED).where(_FEED.c.sequence > after).order_by(_FEED.c.sequence).limit(limit)

@@ -6,15 +6,16 @@ belong in `sync`; this module only runs it and has it written down.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 import dagster as dg
 
 from dandi_pipeline.errors import ConfigurationError, PartitionUnknown, PipelineError, UnforeseenError
 from dandi_pipeline.orchestration.instance import at_work
-from dandi_pipeline.orchestration.recording import Journal, failure_of, printable, stopping
+from dandi_pipeline.orchestration.pages import asset_spec
+from dandi_pipeline.orchestration.recording import Journal, check_results, failure_of, printable, stopping, synced_check
 from dandi_pipeline.orchestration.resources import Connection, Connections, SyncConfig, Watcher, options_of
 from dandi_pipeline.orchestration.sources import MirroredSource, partitions_of
 from dandi_pipeline.sync.engine import Sync
@@ -23,41 +24,44 @@ from dandi_pipeline.sync.progress import Progress
 from dandi_pipeline.sync.report import INTERRUPTED, Outcome, PartitionReport, SyncReport
 
 
-def build_assets(source: MirroredSource) -> dg.AssetsDefinition:
+def build_assets(source: MirroredSource, connections: Connections, watcher: Watcher) -> dg.AssetsDefinition:
     """Return the source's assets. Each partition is recorded as it is committed, failures are raised at the end."""
 
     @dg.multi_asset(
         name=source.step_name,
-        specs=[_spec(source, part) for part in source.parts],
+        specs=[asset_spec(source, part, connections) for part in source.parts],
+        check_specs=[synced_check(source, part) for part in source.parts],
         partitions_def=partitions_of(source),
         backfill_policy=dg.BackfillPolicy.single_run(),
         can_subset=True,
         pool=source.pool,
     )
-    def sync_partitions(
-        context: dg.AssetExecutionContext,
-        config: SyncConfig,
-        connections: dg.ResourceParam[Connections],
-        watcher: dg.ResourceParam[Watcher],
-    ) -> Iterator[NoReturn]:
+    def sync_partitions(context: dg.AssetExecutionContext, config: SyncConfig) -> Iterator[dg.AssetCheckResult]:
+        if not context.selected_asset_keys:
+            yield from _checked(context, source, connections)
+            return
         with at_work(context.instance, context.run.run_id):
-            _sync(context, config, source, connections, watcher)
-        # Every event has been logged by itself, with its partition; one yielded here would have none.
-        yield from ()
+            report, checks = _sync(context, config, source, connections, watcher)
+        # A partition's event has been logged by itself, with its partition; one yielded here would have none.
+        wanted = {check.asset_key for check in context.selected_asset_check_keys}
+        yield from (check for check in checks if check.asset_key in wanted)
+        if report.problems:
+            raise failure_of(report)
 
     return sync_partitions
 
 
-def _spec(source: MirroredSource, part: str) -> dg.AssetSpec:
-    return dg.AssetSpec(
-        source.asset_key(part),
-        description=f"The {part} of {source.alias} in the mirror; one partition a {source.partition_noun}.",
-        group_name=source.python_name,
-        kinds={source.platform},
-        owners=source.owners,
-        tags=source.tags,
-        skippable=True,
-    )
+def _checked(
+    context: dg.AssetExecutionContext, source: MirroredSource, connections: Connections
+) -> list[dg.AssetCheckResult]:
+    """Evaluate checks alone: nothing is synced for them."""
+    parts = [part for part in source.parts if synced_check(source, part).key in context.selected_asset_check_keys]
+    try:
+        with connections.open(source.alias) as connection:
+            states, called = connection.mirror.states(source.alias), connection.mirror.shown(source.alias)
+            return check_results(source, parts, states, called)
+    except PipelineError as error:
+        raise stopping(error) from None
 
 
 def requested(context: dg.AssetExecutionContext, config: SyncConfig, source: MirroredSource) -> SyncOptions:
@@ -75,15 +79,15 @@ def _sync(
     source: MirroredSource,
     connections: Connections,
     watcher: Watcher,
-) -> None:
-    """Run the sync and fail the step for what failed in it, after everything else is committed."""
+) -> tuple[SyncReport, Sequence[dg.AssetCheckResult]]:
+    """Run the sync; return what became of it, and whether each asset is in order."""
     try:
-        watcher.report = _recorded(context, source, requested(context, config, source), connections, watcher)
+        report, checks = _recorded(context, source, requested(context, config, source), connections, watcher)
     except PipelineError as error:
         watcher.stopped_by = error
         raise stopping(error) from None
-    if watcher.report.problems:
-        raise failure_of(watcher.report)
+    watcher.report = report
+    return report, checks
 
 
 def _recorded(
@@ -92,7 +96,7 @@ def _recorded(
     options: SyncOptions,
     connections: Connections,
     watcher: Watcher,
-) -> SyncReport:
+) -> tuple[SyncReport, Sequence[dg.AssetCheckResult]]:
     """Run the sync and leave its sums on the run, however it ends."""
     journal = Journal(context, source, options, watcher.log)
     stopped: str | None = UnforeseenError.group
@@ -112,7 +116,7 @@ def _recorded(
         raise
     finally:
         report = journal.close(stopped, stopped_by)
-    return report
+    return report, journal.checks()
 
 
 def _keys(journal: Journal, source: MirroredSource, options: SyncOptions, connection: Connection) -> tuple[str, ...]:
@@ -122,7 +126,7 @@ def _keys(journal: Journal, source: MirroredSource, options: SyncOptions, connec
     """
     if not options.partitions:
         return ()
-    held = {partition for partition, _ in connection.mirror.states(source.alias)}
+    held = connection.mirror.tokens(source.alias)
     keys = []
     for text in options.partitions:
         try:
@@ -173,11 +177,14 @@ def _follow(
     try:
         plan = sync.plan()
         journal.planned(plan)
+        journal.found(connection.mirror)
         # Closed at once, or an interrupted sync would go on with a closed mirror.
         with closing(sync.run(plan, run_id)) as reports:
             for report in reports:
+                if report.changed:
+                    journal.found(connection.mirror)  # its view may have been made just now
                 journal.note(report)
         # With a date limit, what the plan leaves out need not be fresh.
-        journal.settled(() if options.since else options.partitions, connection.mirror.states(source.alias))
+        journal.settled(() if options.since else options.partitions, connection.mirror)
     finally:
         journal.traffic = connection.platform.traffic

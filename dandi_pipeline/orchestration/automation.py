@@ -1,7 +1,7 @@
 """What launches syncs by itself: the sensor for what is stale, the nightly schedule, and the sweep."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -129,6 +129,10 @@ def _how_to_launch(source: MirroredSource) -> str:
 _EXAMPLE = '"key", "another key"'
 
 
+def _status(source: MirroredSource) -> dg.DefaultScheduleStatus:
+    return dg.DefaultScheduleStatus.RUNNING if source.look.automation else dg.DefaultScheduleStatus.STOPPED
+
+
 def build_schedule(source: MirroredSource, job: AssetJob) -> dg.ScheduleDefinition:
     """Return the nightly check of the whole source, which also asks again about what was hidden."""
     return dg.ScheduleDefinition(
@@ -138,7 +142,7 @@ def build_schedule(source: MirroredSource, job: AssetJob) -> dg.ScheduleDefiniti
         execution_timezone="UTC",
         tags=background_tags(source.alias),
         description=f"Check all of {source.alias}, also the {source.partition_noun}s that were hidden.",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
+        default_status=_status(source),
     )
 
 
@@ -153,7 +157,7 @@ class CheckFailed(dg.DagsterError):
 States = Mapping[tuple[str, str], PartitionState]
 
 
-def build_sensor(source: MirroredSource, job: AssetJob) -> dg.SensorDefinition:
+def build_sensor(source: MirroredSource, job: AssetJob, connections: Connections) -> dg.SensorDefinition:
     """Return the source's sensor. It runs from the start: keeping the mirror fresh is what the project is for.
 
     A platform that cannot be reached fails the tick, so that it shows as what it is; a skipped tick would look
@@ -165,11 +169,9 @@ def build_sensor(source: MirroredSource, job: AssetJob) -> dg.SensorDefinition:
         job=job,
         minimum_interval_seconds=int(source.check_every.total_seconds()),
         description=f"Asks {source.alias} which {source.partition_noun}s have changed, and syncs those.",
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        default_status=dg.DefaultSensorStatus.RUNNING if source.look.automation else dg.DefaultSensorStatus.STOPPED,
     )
-    def changes(
-        context: dg.SensorEvaluationContext, connections: dg.ResourceParam[Connections]
-    ) -> dg.SensorResult | dg.SkipReason:
+    def changes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         end_abandoned_runs(context.instance)
         # Before the mirror is asked: a run that ends in between has then left its commits there.
         under_way = find_under_way(context.instance, source)
@@ -186,23 +188,26 @@ def build_sensor(source: MirroredSource, job: AssetJob) -> dg.SensorDefinition:
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """What the platform and the mirror say."""
+    """What the platform and the mirror say: `held` are the mirror's partitions, `failed` its states of failed parts."""
 
     plan: SyncPlan
-    states: States
+    held: Set[str]
+    failed: States
     requests: int
 
     @property
     def partitions(self) -> set[str]:
         """Every partition there is: those in the mirror, hidden ones included, and the new ones."""
-        return {partition for partition, _ in self.states} | {item.key for item in self.plan.stale}
+        return {*self.held, *(item.key for item in self.plan.stale)}
 
 
 def _check(source: MirroredSource, connections: Connections) -> _Check:
     with connections.open(source.alias) as connection:
         sync = Sync(source.alias, connection.platform, connection.mirror, SyncOptions())
         plan = sync.plan(recheck_hidden=False)
-        return _Check(plan, connection.mirror.states(source.alias), connection.platform.traffic.requests)
+        held = connection.mirror.tokens(source.alias).keys()
+        failed = connection.mirror.states(source.alias, only_failed=True)
+        return _Check(plan, held, failed, connection.platform.traffic.requests)
 
 
 def _launch(
@@ -211,12 +216,15 @@ def _launch(
     """Request runs for what is stale, not under way, and not waiting to be tried again."""
     now = datetime.now(timezone.utc)
     idle = [item for item in check.plan.stale if item.key not in under_way.keys]
-    due = [item for item in idle if (_retry_at(source, check.states, item.key, now) or now) <= now]
-    requests = _run_requests(instance, source, due, check.states)
+    due = [item for item in idle if (_retry_at(source, check.failed, item.key, now) or now) <= now]
+    changes = compare_set(instance, source, check.partitions)
+    forgotten = set(changes.missing) - {item.key for item in check.plan.stale} - under_way.keys
+    after = _newest_run(instance, source)
+    requests = [_request_all(source, after, forgotten)] if forgotten else _run_requests(source, after, due)
     return dg.SensorResult(
         run_requests=requests,
         skip_reason=None if requests else _nothing_to_launch(source, check, idle, now),
-        dynamic_partitions_requests=compare_set(instance, source, check.partitions).requests(source),
+        dynamic_partitions_requests=changes.requests(source),
     )
 
 
@@ -224,25 +232,44 @@ def _retry_at(source: MirroredSource, states: States, key: str, now: datetime) -
     return retry_at([states[key, part] for part in source.parts if (key, part) in states], now)
 
 
-def _run_requests(
-    instance: dg.DagsterInstance, source: MirroredSource, due: Sequence[Stale], states: States
-) -> list[dg.RunRequest]:
-    """Cut the work into runs, the smallest partitions first: most of a first copy is there within minutes.
-
-    The run key names the work and the newest run there was: the same tick evaluated twice launches once, while
-    what a run left undone, however it ended, is launched again.
-    """
+def _newest_run(instance: dg.DagsterInstance, source: MirroredSource) -> str:
     newest = instance.get_runs(dg.RunsFilter(tags={SOURCE: source.alias}), limit=1)
-    after = newest[0].run_id if newest else "the first"
+    return newest[0].run_id if newest else "the first"
+
+
+def _request_all(source: MirroredSource, after: str, forgotten: Iterable[str]) -> dg.RunRequest:
+    """Ask for one run over all of the source, which shows what the mirror holds and Dagster does not know of.
+
+    So it is after a home was deleted: partitions that are fresh are shown without a request for each.
+    """
+    return _request(source, after, forgotten, SyncOptions())
+
+
+def _run_requests(source: MirroredSource, after: str, due: Sequence[Stale]) -> list[dg.RunRequest]:
+    """Cut the work into runs, the smallest partitions first: most of a first copy is there within minutes."""
     tokens = {item.key: item.listed.token if item.listed else item.reason for item in due}
     return [
-        dg.RunRequest(
-            run_key=_digest([source.alias, after, *(f"{key} {tokens[key]}" for key in sorted(batch))]),
-            tags=background_tags(source.alias),
-            run_config=_run_config(source, SyncOptions(partitions=tuple(sorted(batch)), ignore_unknown=True)),
+        _request(
+            source,
+            after,
+            (f"{key} {tokens[key]}" for key in sorted(batch)),
+            SyncOptions(partitions=tuple(sorted(batch)), ignore_unknown=True),
         )
         for batch in batches([item.key for item in reversed(due)], BATCH)
     ]
+
+
+def _request(source: MirroredSource, after: str, work: Iterable[str], options: SyncOptions) -> dg.RunRequest:
+    """Ask for one run.
+
+    The run key names the work and `after`, the newest run there was: the same tick evaluated twice launches once,
+    while what a run left undone, however it ended, is launched again.
+    """
+    return dg.RunRequest(
+        run_key=_digest([source.alias, after, *sorted(work)]),
+        tags=background_tags(source.alias),
+        run_config=_run_config(source, options),
+    )
 
 
 def _run_config(source: MirroredSource, options: SyncOptions) -> dg.RunConfig:
@@ -262,12 +289,12 @@ def _nothing_to_launch(source: MirroredSource, check: _Check, idle: Sequence[Sta
     if syncing := len(check.plan.stale) - len(idle):
         reasons.append(f"{syncing:,} being synced by runs in progress")
     if idle:
-        next_try = min(_retry_at(source, check.states, item.key, now) or now for item in idle)
+        next_try = min(_retry_at(source, check.failed, item.key, now) or now for item in idle)
         reasons.append(f"{len(idle):,} failed before, the next is tried again at {next_try:%Y-%m-%d %H:%M} UTC")
     return f"{seen}: {', '.join(reasons)}"
 
 
-def build_sweep(source: MirroredSource, job: AssetJob) -> dg.ScheduleDefinition:
+def build_sweep(source: MirroredSource, job: AssetJob, connections: Connections) -> dg.ScheduleDefinition:
     """Return the source's schedule: each day those partitions whose turn it is, so that each has one a round."""
 
     @dg.schedule(
@@ -276,14 +303,12 @@ def build_sweep(source: MirroredSource, job: AssetJob) -> dg.ScheduleDefinition:
         cron_schedule="0 3 * * *",
         execution_timezone="UTC",
         description=f"Read every {source.partition_noun} of {source.alias} completely, once in {source.sweep_days} d.",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
+        default_status=_status(source),
     )
-    def sweep(
-        context: dg.ScheduleEvaluationContext, connections: dg.ResourceParam[Connections]
-    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    def sweep(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         today = context.scheduled_execution_time.date()
         with connections.open(source.alias) as connection:
-            held = {partition for partition, _ in connection.mirror.states(source.alias)}
+            held = connection.mirror.tokens(source.alias)
         keys = sorted(in_turn(held, today, days=source.sweep_days))
         if not keys:
             yield dg.SkipReason(f"none of {quantity(len(held), source.partition_noun)} has its turn on {today}")

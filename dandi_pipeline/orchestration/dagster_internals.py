@@ -2,13 +2,15 @@
 
 No other module names anything private of Dagster. A name that is missing costs speed or a mark in the UI, never a sync:
 events are then logged one by one, a failed partition keeps its former mark, the output of a run in this process is
-captured, and sensors count as not having looked.
+captured, such a run is in no job's list, and sensors count as not having looked.
 """
 
 import logging
 import os
+import shutil
+import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby, takewhile
@@ -21,6 +23,7 @@ import sqlalchemy as sa
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
     from dagster._core.events import EventSpecificData
+    from dagster._core.remote_origin import RemoteJobOrigin
     from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 
 AssetJob: TypeAlias = "UnresolvedAssetJobDefinition"
@@ -249,11 +252,39 @@ def _number(inserted: Any) -> int:
 
 
 @contextmanager
+def _migrations_read_once() -> Iterator[None]:
+    """Have Alembic read Dagster's ninety migrations once: for each file that Dagster opens it reads them all again.
+
+    In SQLite a run has a file of its own, so a sync opens several. What was read is kept no longer than the block.
+    """
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    of_class, read = vars(ScriptDirectory)["from_config"], ScriptDirectory.from_config
+    directories: dict[str | None, ScriptDirectory] = {}
+
+    def from_config(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        return directories.get(place) or directories.setdefault(place, read(config))
+
+    ScriptDirectory.from_config = staticmethod(from_config)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ScriptDirectory.from_config = of_class  # type: ignore[method-assign]
+
+
+@contextmanager
 def instance_in_process(home: Path) -> Iterator[dg.DagsterInstance]:
     """Open the instance of a prepared home for runs in this process, whose output is left alone.
 
     Dagster would move a run's standard output and error into files; where that cannot be kept from it, it does.
     """
+    with _migrations_read_once(), _opened_in_process(home) as instance:
+        yield instance
+
+
+def _opened_in_process(home: Path) -> dg.DagsterInstance:
     try:
         from dagster._core.instance import InstanceRef
 
@@ -262,8 +293,57 @@ def instance_in_process(home: Path) -> Iterator[dg.DagsterInstance]:
         opened.compute_log_manager  # noqa: B018 - loaded on first use, and missing then at the latest
     except _MISSING:
         opened = dg.DagsterInstance.from_config(str(home))
-    with opened as instance:
-        yield instance
+    return opened
+
+
+CODE_LOCATION = "dandi_pipeline"
+"""What `workspace.yaml` calls the code location: Dagster keeps runs, switches and ticks by that name."""
+
+DEFINITIONS_MODULE = "dandi_pipeline.definitions"
+"""What that code location loads."""
+
+_REPOSITORY = "__repository__"
+"""What Dagster calls what it makes of a module's definitions."""
+
+
+def execute_in_process(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    *,
+    run_config: dg.RunConfig,
+    assets: Sequence[dg.AssetKey],
+    tags: Mapping[str, str],
+) -> None:
+    """Run some assets of a job in this process, and raise what it raises.
+
+    The run is the code location's own: listed under its job and on the timeline, and executed again from the UI.
+    `JobDefinition.execute_in_process` gives its runs no origin, so that they are none of that.
+    """
+    try:
+        from dagster._core.definitions.job_base import InMemoryJob
+        from dagster._core.execution.api import execute_run
+
+        run = instance.create_run_for_job(
+            job,
+            run_config=run_config.to_config_dict(),  # type: ignore[no-untyped-call]
+            asset_selection=frozenset(assets),
+            tags={**job.run_tags, **tags},
+            remote_job_origin=_origin_of(job.name),
+        )
+    except _MISSING:
+        job.execute_in_process(run_config=run_config, instance=instance, asset_selection=assets, tags=dict(tags))
+        return
+    execute_run(InMemoryJob(job), run, instance, raise_on_error=True)
+
+
+def _origin_of(job_name: str) -> "RemoteJobOrigin":
+    """Return where the code location has a job, as if its process had launched it."""
+    from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteRepositoryOrigin
+    from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+    target = LoadableTargetOrigin(executable_path=sys.executable, module_name=DEFINITIONS_MODULE)
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, CODE_LOCATION)
+    return RemoteRepositoryOrigin(location, _REPOSITORY).get_job_origin(job_name)
 
 
 def launched_whole(job: AssetJob) -> AssetJob:
@@ -314,12 +394,85 @@ def database_url(folder: Path, name: str) -> str:
         return f"sqlite:///{folder / name}.db"
 
 
+def shown_as_materialized(
+    instance: dg.DagsterInstance,
+    asset: dg.AssetKey,
+    partitions: dg.DynamicPartitionsDefinition,
+    keys: Sequence[str],
+) -> frozenset[str]:
+    """Return those of the partitions that Dagster shows as materialized, or as being so; none if it cannot say.
+
+    What it cannot say is materialized again, which costs no more than what hangs on it running once too often.
+    """
+    try:
+        statuses = instance.get_status_by_partition(asset, list(keys), partitions) or {}
+        return frozenset(
+            key for key, status in statuses.items() if status and status.value in ("MATERIALIZED", "IN_PROGRESS")
+        )
+    except _MISSING:
+        return frozenset()
+
+
 def tag_values(instance: dg.DagsterInstance, tag: str) -> list[str]:
     """Return every value that runs have under a tag; a filter takes tags with their values only."""
     try:
         return sorted({value for _, values in instance.get_run_tags([tag]) for value in values})
     except _MISSING:
         return sorted({run.tags[tag] for run in instance.get_runs() if tag in run.tags})
+
+
+_AT_A_TIME = 500
+"""Events that are asked for by their numbers in one query."""
+
+
+def runs_with_latest_events(instance: dg.DagsterInstance, asset: dg.AssetKey) -> set[str]:
+    """Return the runs that hold the latest event of any partition of an asset: of what was done, planned and noted.
+
+    By those Dagster shows how a partition stands.
+    """
+    kinds = dg.DagsterEventType
+    try:
+        log, runs = instance.event_log_storage, set[str]()
+        for kind in (kinds.ASSET_MATERIALIZATION, kinds.ASSET_MATERIALIZATION_PLANNED, kinds.ASSET_OBSERVATION):
+            numbers = sorted(log.get_latest_storage_id_by_partition(asset, kind).values())
+            for start in range(0, len(numbers), _AT_A_TIME):
+                wanted = dg.EventRecordsFilter(kind, storage_ids=numbers[start : start + _AT_A_TIME])
+                runs |= {record.event_log_entry.run_id for record in log.get_event_records(wanted)}
+        return runs
+    except _MISSING:
+        return _runs_with_latest_materializations(instance, asset)
+
+
+def _runs_with_latest_materializations(instance: dg.DagsterInstance, asset: dg.AssetKey) -> set[str]:
+    """Find them by public calls alone: through all events of the asset, the newest first."""
+    newest: dict[str | None, str] = {}
+    cursor: str | None = None
+    while True:
+        result = instance.fetch_materializations(asset, limit=_AT_A_TIME, cursor=cursor)
+        for record in result.records:
+            newest.setdefault(record.partition_key, record.run_id)
+        if not result.has_more:
+            return set(newest.values())
+        cursor = result.cursor
+
+
+def delete_run(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Delete a run, its events, and what it printed.
+
+    In SQLite a run's events have a file of their own, which Dagster empties and leaves.
+    """
+    instance.delete_run(run_id)
+    shutil.rmtree(Path(instance.root_directory) / "storage" / run_id, ignore_errors=True)
+    try:
+        from dagster._core.storage.event_log import SqliteEventLogStorage
+
+        log = instance.event_log_storage
+        file = log.path_for_shard(run_id) if isinstance(log, SqliteEventLogStorage) else None
+    except _MISSING:
+        return
+    if file is not None:
+        for ending in ("", "-wal", "-shm"):
+            Path(f"{file}{ending}").unlink(missing_ok=True)
 
 
 def sensor_ticks(instance: dg.DagsterInstance, before: float) -> dict[str, float]:

@@ -12,7 +12,7 @@ from dandi_pipeline.http import Traffic
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.dagster_internals import sensor_ticks, tag_values
 from dandi_pipeline.orchestration.instance import end_abandoned_runs, open_used
-from dandi_pipeline.orchestration.recording import SOURCE, asked_of, report_of
+from dandi_pipeline.orchestration.recording import SOURCE, WHOLE, asked_of, report_of
 from dandi_pipeline.orchestration.sources import sensor_name
 from dandi_pipeline.settings import Source
 from dandi_pipeline.sync.report import INTERRUPTED, SyncReport
@@ -87,6 +87,11 @@ def past_syncs(
         return _latest(instance, limit=limit, source=source, since=since)
 
 
+def latest_of(instance: dg.DagsterInstance, source: str) -> PastSync | None:
+    """Return the latest sync of a source, or None if there was none."""
+    return next(iter(_latest(instance, limit=1, source=source)), None)
+
+
 def latest_syncs(home: Path, sources: Iterable[str], *, limit: int) -> dict[str, list[PastSync]]:
     """Return the latest syncs of each source, newest first, by alias."""
     with open_used(home) as instance:
@@ -110,7 +115,7 @@ def _latest(
 def past_sync(record: dg.RunRecord) -> PastSync:
     """Return what a run that has a source's tag says of itself."""
     run, tags = record.dagster_run, record.dagster_run.tags
-    report = report_of(tags)
+    report = report_of(tags, run.run_id)
     return PastSync(
         run_id=run.run_id,
         source=tags.get(SOURCE, ""),
@@ -163,8 +168,8 @@ _LAUNCHERS = {"dagster/sensor_name": "sensor", "dagster/schedule_name": "schedul
 _LATE = 2
 """A source is overdue when it was not looked at for so many of its intervals."""
 
-_RUNS_LOOKED_AT = (20, 200, 2_000)
-"""A source's newest runs among which the newest is looked for that looked at all of it: few, then more."""
+_RUNS_LOOKED_AT = (1, 20, 2_000)
+"""Newest runs among which one is looked for that came to its end: mostly the first, so few, then more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +178,7 @@ class Freshness:
 
     `partitions` is how many Dagster shows, `missing` how many of those the mirror does not hold. `emptied`: it holds
     none, so that nothing counts that Dagster remembers: it was deleted, or another one is used now. `partly` is when a
-    sync last looked at a part of it alone.
+    sync last looked at a part of it, where none has looked at all.
     """
 
     checked: datetime | None
@@ -222,7 +227,7 @@ def freshness_of(home: Path, sources: Iterable[Source], mirror: Mirror | None, n
                 checks=[syncs[source.alias][0], ticks.get(sensor_name(source.alias))],
                 partly=syncs[source.alias][1],
                 shown=instance.get_dynamic_partitions(source.alias),
-                held=None if mirror is None else {partition for partition, _ in mirror.states(source.alias)},
+                held=None if mirror is None else mirror.tokens(source.alias),
             )
             for source in sources
         }
@@ -254,23 +259,25 @@ def _standing(
 
 
 def _last_syncs(instance: dg.DagsterInstance, source: Source, now: datetime) -> tuple[datetime | None, datetime | None]:
-    """Return when the last sync began that looked at all of the source and came to its end, and the last of a part.
+    """Return when the last sync began that looked at all of the source and came to its end, or else the last of a part.
 
     One that began later than now was recorded before the clock was set back, and says nothing.
     """
+    whole = _newest_start(instance, dg.RunsFilter(tags={WHOLE: source.alias}), now)
+    if whole is not None:
+        return whole, None
     ended = dg.RunsFilter(
         tags={SOURCE: source.alias}, statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
     )
-    seen, partly = 0, None
+    return None, _newest_start(instance, ended, now)
+
+
+def _newest_start(instance: dg.DagsterInstance, wanted: dg.RunsFilter, now: datetime) -> datetime | None:
+    """Return when the newest of some runs began that came to its end."""
     for limit in _RUNS_LOOKED_AT:
-        records = instance.get_run_records(ended, limit=limit)
-        for record in records[seen:]:
-            report, began = report_of(record.dagster_run.tags), record.start_time
+        for record in instance.get_run_records(wanted, limit=limit):
+            run, began = record.dagster_run, record.start_time
+            report = report_of(run.tags, run.run_id)
             if report and report.stopped is None and began is not None and began <= now.timestamp():
-                if report.whole:
-                    return datetime.fromtimestamp(began, timezone.utc), partly
-                partly = partly or datetime.fromtimestamp(began, timezone.utc)
-        seen = len(records)
-        if seen < limit:
-            break
-    return None, partly
+                return datetime.fromtimestamp(began, timezone.utc)
+    return None

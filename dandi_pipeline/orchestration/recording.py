@@ -3,26 +3,52 @@
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
 import dagster as dg
 
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.http import TOTALS, Traffic
-from dandi_pipeline.mirror import PartitionState
-from dandi_pipeline.model import RecordKind
+from dandi_pipeline.mirror import Mirror, PartitionState, Shown
 from dandi_pipeline.orchestration.dagster_internals import HIDDEN_TAG_PREFIX, Line, Planned
 from dandi_pipeline.orchestration.event_batches import EventBatches
-from dandi_pipeline.orchestration.sources import MirroredSource, add_partitions, remove_partition
+from dandi_pipeline.orchestration.pages import (
+    cell,
+    changes_table,
+    most_changed,
+    sample_table,
+    table,
+    told,
+    views_table,
+)
+from dandi_pipeline.orchestration.sources import (
+    MirroredSource,
+    add_partitions,
+    materialized_partitions,
+    remove_partition,
+)
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.planning import SyncPlan
-from dandi_pipeline.sync.report import INTERRUPTED, Outcome, PartitionReport, SyncReport, Tally, summarize
+from dandi_pipeline.sync.report import (
+    HIDDEN_WARNING,
+    INTERRUPTED,
+    Outcome,
+    PartitionReport,
+    SyncReport,
+    Tally,
+    summarize,
+)
 from dandi_pipeline.text import excerpt, quantity
 
 RESULT = "sync/result"
 """What came of a sync, for people: "1 failed, 2 updated"."""
+
+UNFINISHED_RESULT = "no result"
+"""What stands there until a sync ends, and of one that was killed: a run that is executed again inherits a result."""
 
 SOURCE = f"{HIDDEN_TAG_PREFIX}sync_source"
 """On every sync: its source's alias."""
@@ -32,6 +58,12 @@ BACKGROUND = f"{HIDDEN_TAG_PREFIX}sync_background"
 
 REPORT = f"{HIDDEN_TAG_PREFIX}sync_report"
 """A sync's `SyncReport` as JSON; until it ends, what it was asked."""
+
+WHOLE = f"{HIDDEN_TAG_PREFIX}sync_whole"
+"""On a sync that looked at all of its source and came to its end: the source's alias.
+
+By this tag alone the newest one is found among any number of syncs of single partitions.
+"""
 
 _LONGEST_SCOPE = 200
 _LONGEST_REPORT = 2_000
@@ -51,12 +83,13 @@ def background_tags(alias: str) -> dict[str, str]:
 def start_tags(alias: str, options: SyncOptions) -> dict[str, str]:
     """Return what a run carries once it knows what it is asked; a backfill's run has no launch tags."""
     asked = {"scope": _scope(options), "whole": options.whole, "tuning": str(options.tuning)}
-    return {**launch_tags(alias), REPORT: json.dumps(asked)}
+    return {**launch_tags(alias), REPORT: json.dumps(asked), RESULT: UNFINISHED_RESULT}
 
 
-def end_tags(report: SyncReport) -> dict[str, str]:
+def end_tags(alias: str, report: SyncReport) -> dict[str, str]:
     """Return what a run did."""
-    return {REPORT: bounded_json(report), RESULT: _result(report)}
+    whole = {WHOLE: alias} if report.whole and report.stopped is None else {}
+    return {REPORT: bounded_json(report), RESULT: _result(report), **whole}
 
 
 def bounded_json(report: SyncReport) -> str:
@@ -89,12 +122,16 @@ def asked_of(tags: Mapping[str, str]) -> Mapping[str, Any]:
     return written if isinstance(written, dict) else {}
 
 
-def report_of(tags: Mapping[str, str]) -> SyncReport | None:
-    """Return the report that `end_tags` wrote, or None for a run that did not come to its end."""
+def report_of(tags: Mapping[str, str], run_id: str | None = None) -> SyncReport | None:
+    """Return the report that `end_tags` wrote, or None for a run that did not come to its end.
+
+    With `run_id` only that run's own: one that is executed again has the first one's among its tags, until it ends.
+    """
     try:
-        return SyncReport.from_json(asked_of(tags))
+        report = SyncReport.from_json(asked_of(tags))
     except ValueError:
         return None
+    return report if run_id in (None, report.run_id) else None
 
 
 def _scope(options: SyncOptions) -> str:
@@ -116,7 +153,7 @@ def _result(report: SyncReport) -> str:
 
 _LONGEST_LINE = 1_000
 
-Metadata = dict[str, dg.TextMetadataValue | dg.IntMetadataValue | dg.FloatMetadataValue]
+Metadata = dict[str, dg.MetadataValue[Any]]
 
 
 def printable(text: str) -> str:
@@ -124,71 +161,79 @@ def printable(text: str) -> str:
     return excerpt(text, _LONGEST_LINE)
 
 
-def materialization(
-    asset: dg.AssetKey, report: PartitionReport, kinds: Sequence[RecordKind], token: str | None, reason: str
-) -> dg.AssetMaterialization:
-    """Return the event of one part of a partition that came through, its counts as metadata.
+def part_event(
+    source: MirroredSource,
+    part: str,
+    report: PartitionReport,
+    *,
+    held: int | None,
+    token: str | None,
+    wakes: bool,
+    view: str = "",
+) -> dg.AssetMaterialization | dg.AssetObservation:
+    """Return the event of one part of a partition that came through.
 
-    `kinds` are the part's kinds of record; `token` is the state the mirror now has, shown as the data version;
-    `reason` is why the partition was synced.
+    `held` is how many rows the mirror now has of it, `token` its state, shown as the data version. `wakes`: it is a
+    materialization, which is what Dagster's automation takes for news; else an observation, which it passes over.
+    `view` is the partition's own view, if it has one.
     """
-    of_part = replace(
-        report, tallies={kind.name: report.tallies[kind.name] for kind in kinds if kind.name in report.tallies}
-    )
-    return dg.AssetMaterialization(
-        asset_key=asset,
+    of_part = source.of_part(part, report)
+    event = dg.AssetMaterialization if wakes else dg.AssetObservation
+    return event(
+        asset_key=source.asset_key(part),
         partition=report.partition,
         description=printable(of_part.describe()),
-        metadata=_metadata(of_part, reason),
+        metadata=_metadata(of_part, held, view),
         tags={"dagster/data_version": token} if token else {},
     )
 
 
-def failure(asset: dg.AssetKey, partition: str, error: PipelineError) -> dg.AssetObservation:
-    """Return the event that says, on the partition's own page, why it failed."""
-    return dg.AssetObservation(
-        asset_key=asset,
-        partition=partition,
-        description=printable(f"failed: {error}"),
-        metadata={
-            "outcome": dg.MetadataValue.text(Outcome.FAILED.value),
-            "group": dg.MetadataValue.text(error.group),
-            "error": dg.MetadataValue.text(printable(str(error))),
-        },
-    )
+def _metadata(report: PartitionReport, held: int | None, view: str) -> Metadata:
+    """Return what stays true until the next event: what a sync did is in the run's log and in the sums of the run.
 
-
-def run_traffic(asset: dg.AssetKey, traffic: Traffic) -> dg.AssetObservation:
-    """Return the event that puts what a whole run sent and received on its asset, where Dagster plots it."""
-    totals = {**{name: getattr(traffic, name) for name in TOTALS}, **traffic.counters}
-    planned = f", {traffic.counters['requests_planned']:,} planned" if "requests_planned" in traffic.counters else ""
-    return dg.AssetObservation(
-        asset_key=asset,
-        description=f"{traffic.requests:,} requests sent{planned}",
-        metadata={name: dg.MetadataValue.float(float(value)) for name, value in totals.items()},
-    )
-
-
-def _metadata(report: PartitionReport, reason: str) -> Metadata:
-    total = sum(report.tallies.values(), Tally())
-    texts = {
-        "outcome": report.outcome.value,
-        "name": report.name,
-        "reason": reason,
-        "plan": report.plan,
-        "warning": report.warning,
-    }
+    A partition's page goes on to show it below the mark of a later sync that failed.
+    """
+    change = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC: {report.changes}" if report.changes else ""
+    texts = {"name": report.name, "view": view, "last_change": change, "warning": report.warning}
     metadata: Metadata = {key: dg.MetadataValue.text(printable(text)) for key, text in texts.items() if text}
-    if report.tallies:
-        metadata |= {count: dg.MetadataValue.int(getattr(total, count)) for count in _COUNTS}
-        metadata["duration_seconds"] = dg.MetadataValue.float(round(report.duration_seconds, 3))
-    if report.tallies and report.outcome is Outcome.SYNCED:
-        rows = total.added + total.updated + total.unchanged
-        metadata["dagster/partition_row_count"] = dg.MetadataValue.int(rows)
+    if report.address:
+        metadata["page"] = dg.MetadataValue.url(report.address)
+    if held is not None:
+        metadata["dagster/partition_row_count"] = dg.MetadataValue.int(held)
     return metadata
 
 
-_COUNTS = ("checked", "added", "updated", "deleted", "unchanged")
+def run_sums(
+    asset: dg.AssetKey,
+    traffic: Traffic,
+    records: Tally,
+    *,
+    held: int | None,
+    seconds: float,
+    tables: Mapping[str, str | None],
+) -> dg.AssetObservation:
+    """Return the event that puts what a whole run did on its asset, where Dagster plots it as one series.
+
+    `tables` are Markdown, to be shown under their names beside the numbers.
+    """
+    counts = {"added": records.added, "updated": records.updated, "deleted": records.deleted}
+    totals = {
+        **({} if held is None else {"rows_held": held}),
+        **counts,
+        "seconds": round(seconds, 3),
+        **{name: getattr(traffic, name) for name in TOTALS},
+        **traffic.counters,
+    }
+    planned = f", {traffic.counters['requests_planned']:,} planned" if "requests_planned" in traffic.counters else ""
+    changes = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count) or "nothing changed"
+    return dg.AssetObservation(
+        asset_key=asset,
+        description=f"{changes}; {traffic.requests:,} requests sent{planned}",
+        metadata={
+            **{name: dg.MetadataValue.md(text) for name, text in tables.items() if text},
+            **{name: dg.MetadataValue.float(float(value)) for name, value in totals.items()},
+        },
+    )
 
 
 _LISTED_FAILURES = 20
@@ -212,6 +257,16 @@ class Journal:
         self._reasons: dict[str, str] = {}
         self._reports: list[PartitionReport] = []
         self._shown: set[tuple[str, str]] = set()
+        self._states: Mapping[tuple[str, str], PartitionState] | None = None
+        self._called: Mapping[str, Shown] = {}
+        self._samples: dict[str, str] = {}
+        # Whoever launches partitions by their tags, in the UI or by a backfill, is told that each was materialized.
+        self._by_tags = context.has_partition_key or context.has_partition_key_range
+        self._green = (
+            {}
+            if self._by_tags
+            else {part: materialized_partitions(context.instance, source, part) for part in self._parts}
+        )
         context.instance.add_run_tags(context.run.run_id, start_tags(source.alias, options))
         # Last, for whoever has a journal closes it: an open thread would keep the process from ending.
         self._events = EventBatches(context)
@@ -232,31 +287,75 @@ class Journal:
         self._reports.append(report)
         self._tell_of(report)
         if report.error is not None:
-            self._show_failed(report, report.error)
+            self._show_failed(report)
         elif report.outcome is not Outcome.FRESH:
             self._show(report, report.parts, report.token)
         if report.outcome is Outcome.REMOVED:
             remove_partition(self._context.instance, self._source, report.partition)
 
-    def settled(self, partitions: Sequence[str], states: Mapping[tuple[str, str], PartitionState]) -> None:
+    def found(self, mirror: Mirror) -> None:
+        """Take from the mirror what partitions are called, and in which views they are, where they have any."""
+        if self._source.has_views:
+            self._called = mirror.shown(self._source.alias)
+
+    def settled(self, partitions: Sequence[str], mirror: Mirror) -> None:
         """Record as unchanged what was named or under way and found fresh; drop what nobody has any more.
 
-        `partitions` are those that were named, `states` the mirror's after the sync. After one of the whole source the
-        set holds nothing else, so that what is in the set and not in the mirror tells of a mirror that lost it.
+        `partitions` are those that were named. After a sync of the whole source the set holds what the mirror does and
+        nothing else, so that what is in the set and not in the mirror tells of a mirror that lost it.
         """
-        found_fresh = (report.partition for report in self._reports if report.outcome is Outcome.FRESH)
+        self._states = states = mirror.states(self._source.alias)
+        self.found(mirror)
+        for part in self._parts:
+            self._sample(part, mirror)
+        found_fresh = [report.partition for report in self._reports if report.outcome is Outcome.FRESH]
         for partition in dict.fromkeys([*partitions, *found_fresh]):
             held = [part for part in self._parts if (partition, part) in states]
             for part in held:
-                if (partition, part) not in self._shown:
-                    fresh = PartitionReport(partition, "", Outcome.FRESH, (part,))
-                    self._show(fresh, (part,), states[partition, part].token)
+                self._show_fresh(partition, part, states[partition, part])
             if not held and not any((partition, part) in self._shown for part in self._parts):
                 self._tell(logging.WARNING, f"{partition}: neither {self._source.alias} nor the mirror has it")
                 remove_partition(self._context.instance, self._source, partition)
         if self._options.whole:
             for partition in self._fresh - {partition for partition, _ in states}:
                 remove_partition(self._context.instance, self._source, partition)
+            self._restore(states)
+
+    def _sample(self, part: str, mirror: Mirror) -> None:
+        """Take a few rows of what changed most, to be shown with the numbers of the run."""
+        partition = most_changed(self._source, part, self._reports)
+        if partition is None:
+            return
+        view = self._called[partition].view if partition in self._called else None
+        kind = next(kind for kind in self._source.kinds_of(part) if kind.name in self._source.row_kinds)
+        with suppress(PipelineError):  # another sync may have renamed the view since
+            columns, rows = mirror.sample(self._source.alias, partition, kind, view)
+            self._samples[part] = f"{self._told(partition)}:\n\n{sample_table(columns, rows)}"
+
+    def _told(self, partition: str) -> str:
+        """Return how people are told of a partition."""
+        name = self._called[partition].name if partition in self._called else ""
+        return told(partition, name, self._source)
+
+    def _restore(self, states: Mapping[tuple[str, str], PartitionState]) -> None:
+        """Show what the mirror holds and Dagster does not know, as after its home was deleted."""
+        forgotten = [
+            (partition, part)
+            for (partition, part), state in states.items()
+            if part in self._parts and state.token is not None and partition not in self._green.get(part, ())
+        ]
+        add_partitions(self._context.instance, self._source, (partition for partition, _ in forgotten))
+        for partition, part in forgotten:
+            self._show_fresh(partition, part, states[partition, part])
+
+    def _show_fresh(self, partition: str, part: str, state: PartitionState) -> None:
+        """Show a part that nothing has changed since the mirror got it; one that is hidden, as hidden."""
+        if (partition, part) in self._shown:
+            return
+        warning = "" if state.visible else HIDDEN_WARNING
+        name = self._called[partition].name if partition in self._called else ""
+        fresh = PartitionReport(partition, name, Outcome.FRESH, (part,), warning=warning, held={part: state.records})
+        self._show(fresh, (part,), state.token)
 
     def close(self, stopped: str | None, stopped_by: str | None) -> SyncReport:
         """Put the sums on the run, where the history finds them, and on its assets, to be plotted; return them.
@@ -278,14 +377,19 @@ class Journal:
             stopped_by=stopped_by,
         )
         for part in self._parts:
-            self._events.add(run_traffic(self._source.asset_key(part), report.traffic))
+            self._events.add(self._sums(part, report))
         self._events.close()
-        self._context.instance.add_run_tags(self._context.run.run_id, end_tags(report))
+        self._context.instance.add_run_tags(self._context.run.run_id, end_tags(self._source.alias, report))
         return report
+
+    def checks(self) -> list[dg.AssetCheckResult]:
+        """Return whether each asset is in order after the sync; nothing after one that was stopped."""
+        return [] if self._states is None else check_results(self._source, self._parts, self._states, self._called)
 
     def _tell_of(self, report: PartitionReport) -> None:
         """Say in one line how a partition ended."""
-        line = printable(f"{report.describe()} [{self._why_and_how(report)}]")
+        who = told(report.partition, report.name, self._source)
+        line = printable(f"{who}: {report.outline} [{self._why_and_how(report)}]")
         if report.error is not None:
             self._tell(logging.ERROR, line)
         elif report.warning:
@@ -302,20 +406,109 @@ class Journal:
         """Say why the partition was synced and how it was read, e.g. "changed; full pages (small: 1 page)"."""
         return "; ".join(words for words in (self._reasons.get(report.partition, ""), report.plan) if words)
 
+    def _sums(self, part: str, report: SyncReport) -> dg.AssetObservation:
+        tallies = (tally for each in self._reports for tally in self._source.of_part(part, each).tallies.values())
+        held = self._held(part)
+        return run_sums(
+            self._source.asset_key(part),
+            report.traffic,
+            sum(tallies, Tally()),
+            held=None if held is None else sum(held.values()),
+            seconds=report.duration_seconds,
+            tables={
+                "changes": changes_table(self._source, part, self._reports),
+                "preview": self._samples.get(part),
+                "views": views_table(self._source, self._called, held or {}),
+            },
+        )
+
+    def _held(self, part: str) -> dict[str, int] | None:
+        """Return how many rows the mirror holds of each partition; None if the sync was stopped before."""
+        if self._states is None:
+            return None
+        of_part = {partition: state for (partition, of), state in self._states.items() if of == part}
+        return {partition: self._source.rows_held(part, state.records) for partition, state in of_part.items()}
+
     def _show(self, report: PartitionReport, parts: Sequence[str], token: str | None) -> None:
-        reason = self._reasons.get(report.partition, "")
         for part in parts:
             self._shown.add((report.partition, part))
-            kinds = [kind for kind in self._source.kinds if kind.part == part]
-            self._events.add(materialization(self._source.asset_key(part), report, kinds, token, reason))
+            records = report.held.get(part)
+            held = None if records is None else self._source.rows_held(part, records)
+            wakes = self._is_news(report, part)
+            view = self._called[report.partition].view if report.partition in self._called else ""
+            self._events.add(part_event(self._source, part, report, held=held, token=token, wakes=wakes, view=view))
 
-    def _show_failed(self, report: PartitionReport, error: PipelineError) -> None:
+    def _is_news(self, report: PartitionReport, part: str) -> bool:
+        """Tell whether Dagster's automation is to hear of a part: it changed, or Dagster does not show it as there."""
+        changed = self._source.of_part(part, report).changed
+        gone = report.outcome in (Outcome.HIDDEN, Outcome.REMOVED)
+        return changed or gone or self._by_tags or report.partition not in self._green[part]
+
+    def _show_failed(self, report: PartitionReport) -> None:
+        """Have Dagster mark the parts that failed; the others are as they are."""
+        self._show(report, report.kept, report.token)
         for part in report.parts:
             self._shown.add((report.partition, part))
-            asset = self._source.asset_key(part)
-            self._events.add(failure(asset, report.partition, error))
-            if not self._context.has_partition_key and not self._context.has_partition_key_range:
-                self._events.add(Planned(asset, report.partition))
+            if not self._by_tags:
+                self._events.add(Planned(self._source.asset_key(part), report.partition))
+
+
+SYNCED = "synced"
+"""The check of each asset that fails while partitions of it do."""
+
+
+def synced_check(source: MirroredSource, part: str) -> dg.AssetCheckSpec:
+    """Return the check that names the partitions of a part whose last attempt failed, and why."""
+    return dg.AssetCheckSpec(
+        SYNCED,
+        asset=source.asset_key(part),
+        description=f"Every {source.partition_noun} came through the last time that it was synced.",
+    )
+
+
+def check_results(
+    source: MirroredSource,
+    parts: Iterable[str],
+    states: Mapping[tuple[str, str], PartitionState],
+    called: Mapping[str, Shown],
+) -> list[dg.AssetCheckResult]:
+    """Return the results of the checks of some parts, from what the mirror remembers of the last attempts."""
+    return [_synced_result(source, part, states, called) for part in parts]
+
+
+def _synced_result(
+    source: MirroredSource,
+    part: str,
+    states: Mapping[tuple[str, str], PartitionState],
+    called: Mapping[str, Shown],
+) -> dg.AssetCheckResult:
+    """Return whether all partitions of a part came through."""
+    of_part = {partition: state for (partition, of), state in sorted(states.items()) if of == part}
+    failed = {partition: state for partition, state in of_part.items() if state.attempts}
+    rows = [
+        (
+            cell(told(partition, called[partition].name if partition in called else "", source)),
+            f"{state.failed_at:%Y-%m-%d %H:%M} UTC" if state.failed_at else "",
+            f"{state.attempts:,}",
+            cell(state.error, _LONGEST_LINE),
+        )
+        for partition, state in list(failed.items())[:_LISTED_FAILURES]
+    ]
+    failures = table([source.partition_noun, "last failed", "attempts", "error"], rows)
+    return dg.AssetCheckResult(
+        passed=not failed,
+        asset_key=source.asset_key(part),
+        check_name=SYNCED,
+        description=(
+            f"{len(failed):,} of {quantity(len(of_part), source.partition_noun)} failed, to be tried again"
+            if failed
+            else f"{quantity(len(of_part), source.partition_noun)} came through"
+        ),
+        metadata={
+            "failed": dg.MetadataValue.int(len(failed)),
+            **({"failures": dg.MetadataValue.md(failures)} if failed else {}),
+        },
+    )
 
 
 def failure_of(report: SyncReport) -> dg.Failure:

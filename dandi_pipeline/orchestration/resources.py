@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
@@ -15,8 +16,11 @@ from pydantic.fields import FieldInfo
 from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.mirror import Mirror
+from dandi_pipeline.mirror.database import dialect_of
+from dandi_pipeline.mirror.mirror import PATIENCE
+from dandi_pipeline.mirror.sqlite import SqliteDialect
 from dandi_pipeline.model import Platform
-from dandi_pipeline.platforms.registry import open_platform
+from dandi_pipeline.platforms.registry import PLATFORMS, open_platform
 from dandi_pipeline.settings import AS_SET, Settings, Source, Tuning
 from dandi_pipeline.sync.options import SyncOptions
 from dandi_pipeline.sync.progress import Progress, Unwatched
@@ -82,12 +86,41 @@ class Connection:
     mirror: Mirror
 
 
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The database that holds the mirror, for people to read: its kind, and where it is, without a password."""
+
+    kind: str
+    title: str
+    place: str
+
+
 class Connections:
     """Opens a source's connection when a run or a check needs it; holds none open in between."""
 
     def __init__(self, sources: Sequence[Source], settings: Settings) -> None:
         self._sources = {source.alias: source for source in sources}
         self._settings = settings
+
+    @cached_property
+    def store(self) -> Store:
+        """Where the mirror is. Nothing is connected to, and an address that cannot be read is told as that."""
+        try:
+            dialect = dialect_of(self._settings.mirror_database_url, PATIENCE)
+        except PipelineError as error:
+            return Store("sql", "SQL", str(error))
+        if isinstance(dialect, SqliteDialect):
+            return Store("sqlite", "SQLite", dialect.place)
+        return Store("postgresql", "PostgreSQL", dialect.place)
+
+    def site(self, alias: str) -> str:
+        """Return where people see what a source holds, or nothing if that cannot be said."""
+        source = self._sources.get(alias)
+        find = PLATFORMS[source.platform].site if source else None
+        try:
+            return find(source, self._settings) if source and find else ""
+        except PipelineError:
+            return ""  # the first sync says what is wrong
 
     @contextmanager
     def open(self, alias: str, tuning: Tuning = AS_SET) -> Iterator[Connection]:
@@ -100,6 +133,10 @@ class Connections:
             mirror = stack.enter_context(open_mirror(self._settings.mirror_database_url))
             platform = stack.enter_context(closing(open_platform(source, self._settings, mirror, tuning)))
             yield Connection(platform, mirror)
+
+    def open_mirror(self) -> Mirror:
+        """Open the mirror alone; whoever asked closes it."""
+        return open_mirror(self._settings.mirror_database_url)
 
 
 @dataclass(slots=True)

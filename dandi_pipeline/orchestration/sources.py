@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 
+from dandi_pipeline.mirror.dictionary import INTERNAL
+from dandi_pipeline.mirror.schema import RECORD_TABLES
 from dandi_pipeline.model import RecordKind
+from dandi_pipeline.orchestration.dagster_internals import shown_as_materialized
 from dandi_pipeline.orchestration.instance import open_used
 from dandi_pipeline.platforms.registry import PLATFORMS
 from dandi_pipeline.settings import Source
+from dandi_pipeline.sync.report import PartitionReport
 
 
 def python_name(alias: str) -> str:
@@ -25,6 +29,16 @@ def sensor_name(alias: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Presentation:
+    """How a deployment shows the assets of all sources. `group` None: one for each source."""
+
+    key_prefix: tuple[str, ...] = ()
+    group: str | None = None
+    owners: tuple[str, ...] = ()
+    automation: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class MirroredSource:
     """What the definitions need to know of a source.
 
@@ -35,6 +49,7 @@ class MirroredSource:
 
     alias: str
     platform: str
+    title: str
     parts: tuple[str, ...]
     kinds: tuple[RecordKind, ...]
     partition_noun: str
@@ -43,6 +58,7 @@ class MirroredSource:
     sweep_days: int = 7
     user: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    look: Presentation = Presentation()
 
     @property
     def python_name(self) -> str:
@@ -51,7 +67,39 @@ class MirroredSource:
 
     def asset_key(self, part: str) -> dg.AssetKey:
         """Return the asset that stands for one part of the source."""
-        return dg.AssetKey([self.alias, part])
+        return dg.AssetKey([*self.look.key_prefix, self.alias, part])
+
+    @property
+    def group(self) -> str:
+        """The group of the source's assets."""
+        return self.look.group or self.python_name
+
+    def kinds_of(self, part: str) -> list[RecordKind]:
+        """Return the kinds of record that belong to a part."""
+        return [kind for kind in self.kinds if kind.part == part]
+
+    def tables_of(self, part: str) -> list[str]:
+        """Return the tables that people query a part's records in."""
+        return [RECORD_TABLES[kind.name].table.name for kind in self.kinds_of(part) if kind.name in self.row_kinds]
+
+    @property
+    def row_kinds(self) -> frozenset[str]:
+        """The kinds of record that people query, by name: all but schemas."""
+        return frozenset(kind.name for kind in self.kinds if RECORD_TABLES[kind.name].table.name not in INTERNAL)
+
+    @property
+    def has_views(self) -> bool:
+        """Whether each partition has properties of its own, and so a view, and a name that its users chose."""
+        return any("cells" in RECORD_TABLES[kind.name].table.columns for kind in self.kinds)
+
+    def rows_held(self, part: str, records: int) -> int:
+        """Return how many of a part's `records` are rows that people can query; its schema is none."""
+        return max(0, records - (len(self.kinds_of(part)) - len(self.tables_of(part))))
+
+    def of_part(self, part: str, report: PartitionReport) -> PartitionReport:
+        """Return what a report says of one part."""
+        names = {kind.name for kind in self.kinds_of(part)}
+        return replace(report, tallies={name: tally for name, tally in report.tallies.items() if name in names})
 
     @property
     def partition_set(self) -> str:
@@ -95,25 +143,30 @@ class MirroredSource:
 
     @property
     def owners(self) -> list[str]:
-        """The user, if Dagster takes it for an owner."""
-        return [self.user] if self.user and _OWNER.fullmatch(self.user) else []
+        """The user, if Dagster takes it for an owner, and those of the deployment."""
+        return list(dict.fromkeys([*([self.user] if self.user and self._owned else []), *self.look.owners]))
+
+    @property
+    def _owned(self) -> bool:
+        return self.user is not None and _OWNER.fullmatch(self.user) is not None
 
     @property
     def _labelled(self) -> dict[str, str]:
-        return {**self.labels, **({"user": self.user} if self.user and not self.owners else {})}
+        return {**self.labels, **({"user": self.user} if self.user and not self._owned else {})}
 
 
 _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 """What Dagster accepts as the owner of an asset."""
 
 
-def mirrored(source: Source) -> MirroredSource:
+def mirrored(source: Source, look: Presentation | None = None) -> MirroredSource:
     """Return a configured source as Dagster shows it. Nothing is opened: what a platform is it describes by a value."""
     labels = {"application": source.application, "component": source.component, "vault": source.vault}
     platform = PLATFORMS[source.platform].description
     return MirroredSource(
         alias=source.alias,
         platform=source.platform,
+        title=platform.title,
         parts=platform.parts,
         kinds=platform.kinds,
         partition_noun=platform.partition_noun,
@@ -122,6 +175,7 @@ def mirrored(source: Source) -> MirroredSource:
         sweep_days=source.sweep.days,
         user=source.user,
         labels={name: label for name, label in labels.items() if label is not None},
+        look=look or Presentation(),
     )
 
 
@@ -135,6 +189,12 @@ def add_partitions(instance: dg.DagsterInstance, source: MirroredSource, keys: I
     existing = set(instance.get_dynamic_partitions(source.partition_set))
     if missing := sorted(set(keys) - existing):
         instance.add_dynamic_partitions(source.partition_set, missing)
+
+
+def materialized_partitions(instance: dg.DagsterInstance, source: MirroredSource, part: str) -> frozenset[str]:
+    """Return which partitions of a part Dagster shows as materialized, or as being so."""
+    keys = instance.get_dynamic_partitions(source.partition_set)
+    return shown_as_materialized(instance, source.asset_key(part), partitions_of(source), keys)
 
 
 def remove_partition(instance: dg.DagsterInstance, source: MirroredSource, key: str) -> None:

@@ -123,9 +123,15 @@ def _sources(
         if not starts:
             raise QueryRefused(f"the mirror has never held dandiset {dandiset_id} completely")
         if min(starts) > moment:
-            raise QueryRefused(f"dandiset {dandiset_id} was first held completely at {min(starts)}, after {moment}")
+            raise QueryRefused(
+                f"dandiset {dandiset_id} was first held completely at {min(starts)}, or its changes until then were"
+                f" pruned; nothing is known of {moment}, before it"
+            )
     if min(since.values()) > moment:
-        raise QueryRefused(f"the first sync ended at {min(since.values())}; nothing is known of {moment}, before it")
+        raise QueryRefused(
+            f"the first sync ended at {min(since.values())}, or the changes until then were pruned; nothing is known of"
+            f" {moment}, before it"
+        )
     return sorted({alias for alias, _ in since})
 
 

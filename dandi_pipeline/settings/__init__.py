@@ -6,7 +6,14 @@ hold, its own folder says.
 
 from dandi_pipeline.settings.document import unknown
 from dandi_pipeline.settings.environment import AlertSettings, MailServer, Settings
-from dandi_pipeline.settings.sources import PlatformSettings, Section, Source, load_sources, sources_schema
+from dandi_pipeline.settings.sources import (
+    PlatformSettings,
+    Section,
+    Source,
+    load_sources,
+    parse_sources,
+    sources_schema,
+)
 from dandi_pipeline.settings.tuning import AS_SET, LEGACY, PRESETS, Tuning, one_line_error
 from dandi_pipeline.settings.values import ApiUrl, EnvironmentName, Interval, slug
 
@@ -26,6 +33,7 @@ __all__ = [
     "Tuning",
     "load_sources",
     "one_line_error",
+    "parse_sources",
     "slug",
     "sources_schema",
     "unknown",

@@ -1,9 +1,10 @@
 """The sources that are mirrored, as `sources.yaml` lists them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 from pydantic.json_schema import models_json_schema
 
@@ -92,7 +93,19 @@ def load_sources(path: Path | None, registry: Registry) -> tuple[Source, ...]:
     instance of that. Raises `ConfigurationError` with one line that names the file, the line and the key for the
     first thing that is wrong.
     """
-    document = Document(DEFAULT_SOURCES, "the default sources") if path is None else Document.read(path)
+    return _read(Document(DEFAULT_SOURCES, "the default sources") if path is None else Document.read(path), registry)
+
+
+def parse_sources(entries: Sequence[Mapping[str, Any]], registry: Registry) -> tuple[Source, ...]:
+    """Return the sources that code lists, each as `sources.yaml` would: what holds there holds here.
+
+    Errors name the line that the key would have in such a file.
+    """
+    written = yaml.safe_dump({"sources": [dict(entry) for entry in entries]}, sort_keys=False)
+    return _read(Document(written, "the sources that were given"), registry)
+
+
+def _read(document: Document, registry: Registry) -> tuple[Source, ...]:
     entries = _entries(document)
     sources = tuple(_source(document, position, entry, registry) for position, entry in enumerate(entries))
     _refuse_same_aliases(document, sources)

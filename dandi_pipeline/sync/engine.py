@@ -127,13 +127,7 @@ class Sync:
 
     def _stored(self) -> StoredTokens:
         """Return the tokens of every partition that the mirror knows, in one query."""
-        tokens: dict[str, dict[str, str | None]] = {}
-        states = self._mirror.states(self._source) if self._mirror else {}
-        for (partition, part), state in states.items():
-            of_partition = tokens.setdefault(partition, {})
-            if state.generation:
-                of_partition[part] = state.token
-        return tokens
+        return self._mirror.tokens(self._source) if self._mirror else {}
 
     def _guard(self, listing: Sequence[Listed], stored: StoredTokens) -> None:
         """Raise `MassDeletionRefused` if by this listing too much of what is stored would be gone."""

@@ -2,19 +2,30 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
-from dandi_pipeline.errors import PipelineError, TornRead
+from dandi_pipeline.errors import (
+    CredentialRejected,
+    DatabaseUnavailable,
+    PipelineError,
+    PlatformUnreachable,
+    QuotaExhausted,
+    TornRead,
+)
 from dandi_pipeline.mirror import HIDDEN_TOKEN, Counts, Mirror, PartitionSession
 from dandi_pipeline.model import Gone, Hidden, Known, Listed, LookupResult, Settled
 from dandi_pipeline.sync.planning import Stale, guard_records
 from dandi_pipeline.sync.progress import Stage
 from dandi_pipeline.sync.reading import Interrupted, Reading, Tools, attempt_partition
-from dandi_pipeline.sync.report import Outcome, PartitionReport, Tally, cut_short
+from dandi_pipeline.sync.report import HIDDEN_WARNING, Outcome, PartitionReport, Tally, cut_short
 
 _log = logging.getLogger(__name__)
+
+
+FAILS_ALIKE = (PlatformUnreachable, CredentialRejected, QuotaExhausted, DatabaseUnavailable)
+"""Errors that every other part of the partition would meet as well."""
 
 
 class PartitionSync:
@@ -34,8 +45,27 @@ class PartitionSync:
         """Bring the partition up to date, or say why it could not be; what failed stays stale."""
         report = attempt_partition(self._tools, self._item, self._settle, self._failed)
         if report.error is not None and not isinstance(report.error, Interrupted):
-            self._record_failure(report.error)
+            error = report.error
+            report = self._without_bulk(report, error)
+            self._record_failure(report.parts, error)
         return replace(report, duration_seconds=time.monotonic() - self._started)
+
+    def _without_bulk(self, report: PartitionReport, error: PipelineError) -> PartitionReport:
+        """Bring the other parts up to date where the bulk of the records may be what failed; some requests tell.
+
+        So a dandiset of which a page of assets cannot be read has its name and versions in the mirror all the same.
+        """
+        bulk = self._tools.platform.description.bulk.part
+        others = tuple(part for part in self._item.parts if part != bulk)
+        apart = others and bulk in self._item.parts and report.outcome is Outcome.FAILED
+        if not apart or self._item.listed is None or isinstance(error, FAILS_ALIKE):
+            return report
+        item = replace(self._item, parts=others)
+        rest = PartitionSync(self._tools, self._source, self._mirror, self._run_id, item)
+        came_through = attempt_partition(self._tools, item, rest._settle, rest._failed)
+        if came_through.error is not None:
+            return report
+        return replace(came_through, outcome=Outcome.FAILED, parts=(bulk,), kept=others, error=error)
 
     def _failed(self, error: PipelineError) -> PartitionReport:
         return self._report(Outcome.FAILED, error=error)
@@ -53,13 +83,13 @@ class PartitionSync:
     def _remove(self, session: PartitionSession) -> PartitionReport:
         counts = session.remove(run_id=self._run_id)
         tallies = {name: Tally(deleted=count.deleted) for name, count in counts.items()}
-        return self._report(Outcome.REMOVED, tallies=tallies)
+        return self._report(Outcome.REMOVED, tallies=tallies, held=dict.fromkeys(self._item.parts, 0))
 
     def _hide(self, session: PartitionSession) -> PartitionReport:
         if all(state is not None and state.token == HIDDEN_TOKEN for state in session.states.values()):
             return self._report(Outcome.FRESH)
         session.hide(run_id=self._run_id)
-        return self._report(Outcome.HIDDEN, warning="hidden from this credential: its rows are kept, not refreshed")
+        return self._report(Outcome.HIDDEN, warning=HIDDEN_WARNING, token=HIDDEN_TOKEN, held=_held(session))
 
     def _synchronize(self, session: PartitionSession, listed: Listed, *, last: bool) -> PartitionReport:
         tokens = {part: None if state is None else state.token for part, state in session.states.items()}
@@ -103,6 +133,7 @@ class PartitionSync:
             new=new,
             plan=reading.plan,
             token=settled.token if settled and complete else None,
+            held=_held(session),
             warning="" if complete or torn else cut_short(self._tools.options.max_records),
             error=torn,
         )
@@ -127,17 +158,23 @@ class PartitionSync:
         return {name: _counted(tally, counts.get(name, Counts())) for name, tally in expected.items()}
 
     def _report(self, outcome: Outcome, **details: object) -> PartitionReport:
-        name = self._item.listed.name if self._item.listed else ""
-        return PartitionReport(self._key, name, outcome, self._item.parts, **details)  # type: ignore[arg-type]
+        listed = self._item.listed
+        name, address = (listed.name, listed.address) if listed else ("", "")
+        return PartitionReport(self._key, name, outcome, self._item.parts, address=address, **details)  # type: ignore[arg-type]
 
-    def _record_failure(self, error: PipelineError) -> None:
+    def _record_failure(self, parts: Sequence[str], error: PipelineError) -> None:
         """Remember the failure in the mirror, which may be what failed: then the report alone tells of it."""
         try:
             self._mirror.record_failure(
-                self._source, self._key, self._item.parts, run_id=self._run_id, group=error.group, message=str(error)
+                self._source, self._key, parts, run_id=self._run_id, group=error.group, message=str(error)
             )
         except PipelineError as unrecorded:
             _log.warning("%s: the failure could not be recorded: %s", self._key, unrecorded)
+
+
+def _held(session: PartitionSession) -> dict[str, int]:
+    """Return how many records the mirror holds of each part, as of the session's commit."""
+    return {part: state.records for part, state in session.states.items() if state is not None}
 
 
 CHANGING_AT_MOST = timedelta(days=1)

@@ -25,6 +25,10 @@ class Outcome(Enum):
     FAILED = "failed"
 
 
+HIDDEN_WARNING = "hidden from this credential: its rows are kept, not refreshed"
+"""What is to be known of a partition that is HIDDEN."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """Records of one kind: `checked` were compared, of which the rest says what became of them."""
@@ -68,7 +72,9 @@ class Difference:
 class PartitionReport:
     """What happened to one partition. `tallies` is keyed by kind; `new` says it was not in the mirror before.
 
-    `error` is set for FAILED and for a torn INCOMPLETE; `warning` says why an INCOMPLETE one stays stale.
+    `error` is set for FAILED and for a torn INCOMPLETE; `warning` says why an INCOMPLETE one stays stale. Of a FAILED
+    one `parts` are those that failed, `kept` those that came through all the same. `held` is how many records the
+    mirror holds of each part since the commit. `address` is the partition's on the web, if it is known.
     `differences` names records that a verification found to differ, up to a number; the tallies count them all.
     """
 
@@ -83,6 +89,9 @@ class PartitionReport:
     warning: str = ""
     error: PipelineError | None = None
     token: str | None = None
+    kept: tuple[str, ...] = ()
+    held: Mapping[str, int] = field(default_factory=dict)
+    address: str = ""
     differences: tuple[Difference, ...] = ()
 
     @property
@@ -90,17 +99,26 @@ class PartitionReport:
         """Whether any record of the partition differs from before."""
         return any(tally.changed for tally in self.tallies.values())
 
-    def describe(self) -> str:
-        """Return one line saying what changed, e.g. "000003: 2 assets added, 1 version updated"."""
-        if self.error is not None:
-            return f"{self.partition}: {self.outcome.value}: {self.error}"
-        changes = [
+    @property
+    def changes(self) -> str:
+        """What changed, in words, e.g. "2 assets added, 1 version updated"; nothing if nothing has."""
+        return ", ".join(
             f"{quantity(count, kind)} {verb}"
             for kind, tally in self.tallies.items()
             for verb, count in (("added", tally.added), ("updated", tally.updated), ("deleted", tally.deleted))
             if count
-        ]
-        line = f"{self.partition}: {', '.join(changes) or 'nothing changed'}"
+        )
+
+    def describe(self) -> str:
+        """Return one line saying what changed, e.g. "000003: 2 assets added, 1 version updated"."""
+        return f"{self.partition}: {self.outline}"
+
+    @property
+    def outline(self) -> str:
+        """How the partition came out, e.g. "2 assets added, 1 version updated" or "failed: …"."""
+        if self.error is not None:
+            return f"{self.outcome.value}: {self.error}"
+        line = self.changes or "nothing changed"
         if self.outcome is not Outcome.SYNCED:
             line += f" ({self.outcome.value})"
         return f"{line}; {self.warning}" if self.warning else line

@@ -24,7 +24,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, scene(Path(folder)) as shown, open_pages(shown.url) as pages:
         log_line = f"{DANDISETS} dandisets checked, 3 to sync"
         pictures = {
-            "partition": ("/assets/dandi/assets?view=partitions&partition=000004", "Metadata", "unchanged"),
+            "asset": ("/assets/dandi/assets?view=overview", "one row an asset", "Columns"),
+            "changes": ("/assets/dandi/assets?view=events", "what changed", "rows_held"),
+            "partition": ("/assets/dandi/assets?view=partitions&partition=000004", "Metadata", "last_change"),
             "run": (f"/runs/{shown.second}", log_line),
             "automation": ("/automation", "dandi_full_check", "ago"),
         }

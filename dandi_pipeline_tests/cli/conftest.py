@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from dandi_pipeline_tests.cli.forked import run_forked
+from dandi_pipeline_tests.prepared import place_home
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_world
 
 CHECKOUT = Path(__file__).parents[2]
@@ -86,7 +87,15 @@ def archive() -> Iterator[SimulatedArchive]:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, archive: SimulatedArchive) -> Shell:
+def fresh_shell(tmp_path: Path, archive: SimulatedArchive) -> Shell:
+    """A folder in which nothing has been done yet."""
     folder = tmp_path / "folder"
     folder.mkdir()
     return Shell(folder, archive.api_url)
+
+
+@pytest.fixture
+def shell(fresh_shell: Shell) -> Shell:
+    """A folder with a home that nobody has used yet."""
+    place_home(fresh_shell.folder / ".dagster_home")
+    return fresh_shell

@@ -37,45 +37,47 @@ def the_error(finished: Finished, code: int) -> str:
         (["history", "--limit", "none"], "'--limit': 'none' is not a positive whole number"),
     ],
 )
-def test_a_command_that_cannot_be_meant_is_refused_in_one_line(shell: Shell, arguments: list[str], says: str) -> None:
-    finished = shell.run(*arguments)
+def test_a_command_that_cannot_be_meant_is_refused_in_one_line(
+    fresh_shell: Shell, arguments: list[str], says: str
+) -> None:
+    finished = fresh_shell.run(*arguments)
     assert re.search(says, the_error(finished, 2))
     assert "\x1b" not in finished.err
-    assert list(shell.folder.iterdir()) == []
+    assert list(fresh_shell.folder.iterdir()) == []
 
 
-def test_no_command_at_all_shows_the_help(shell: Shell) -> None:
-    finished = shell.run()
+def test_no_command_at_all_shows_the_help(fresh_shell: Shell) -> None:
+    finished = fresh_shell.run()
     assert (finished.code, finished.out) == (2, "")
     assert finished.err.startswith("Usage: dandi-pipeline")
 
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
-def test_a_dandiset_that_does_not_exist_is_named(shell: Shell, dry: list[str]) -> None:
-    assert re.search("000999 .*exist", the_error(shell.run("sync", "--dandiset-id", "999", *dry), 2))
+def test_a_dandiset_that_does_not_exist_is_named(fresh_shell: Shell, dry: list[str]) -> None:
+    assert re.search("000999 .*exist", the_error(fresh_shell.run("sync", "--dandiset-id", "999", *dry), 2))
 
 
-def test_a_wrong_key_is_refused_and_never_shown(shell: Shell) -> None:
-    finished = shell.run("sync", DANDI_API_KEY="s3cret-wrong-key")
+def test_a_wrong_key_is_refused_and_never_shown(fresh_shell: Shell) -> None:
+    finished = fresh_shell.run("sync", DANDI_API_KEY="s3cret-wrong-key")
     assert re.search("key", the_error(finished, 2))
     assert "s3cret" not in finished.err
 
 
-def test_an_archive_that_cannot_be_reached_is_exit_code_three(shell: Shell) -> None:
+def test_an_archive_that_cannot_be_reached_is_exit_code_three(fresh_shell: Shell) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/api"
-        finished = shell.run("sync", DANDI_API_URL=url)
+        finished = fresh_shell.run("sync", DANDI_API_URL=url)
     assert (finished.code, finished.out) == (3, "")
     assert re.search(f"^Error: {url}.*: no answer in 6 attempts", finished.err.splitlines()[-1])
 
 
 @pytest.mark.parametrize("options", [[], ["--dry-run"]])
 def test_who_waits_for_a_first_request_to_be_repeated_sees_it_within_three_seconds(
-    shell: Shell, options: list[str]
+    fresh_shell: Shell, options: list[str]
 ) -> None:
     with ScriptedServer([answer(status=503)]) as server:
-        process = shell.start("sync", *options, DANDI_API_URL=f"{server.url}/api")
+        process = fresh_shell.start("sync", *options, DANDI_API_URL=f"{server.url}/api")
         with process:
             assert process.stderr is not None
             wait_for(lambda: bool(server.requests))
@@ -91,10 +93,10 @@ def test_who_waits_for_a_first_request_to_be_repeated_sees_it_within_three_secon
 
 
 @pytest.mark.parametrize(("place", "dry"), [("directory", []), ("garbage", []), ("garbage", ["--dry-run"])])
-def test_a_database_that_is_none_is_named(shell: Shell, place: str, dry: list[str]) -> None:
-    file = shell.folder / "mirror.db"
+def test_a_database_that_is_none_is_named(fresh_shell: Shell, place: str, dry: list[str]) -> None:
+    file = fresh_shell.folder / "mirror.db"
     file.mkdir() if place == "directory" else file.write_bytes(b"this is no database, whatever its name says" * 100)
-    assert "mirror.db" in the_error(shell.run("sync", *dry, MIRROR_DATABASE_URL=f"sqlite:///{file}"), 2)
+    assert "mirror.db" in the_error(fresh_shell.run("sync", *dry, MIRROR_DATABASE_URL=f"sqlite:///{file}"), 2)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +110,10 @@ def test_a_database_that_is_none_is_named(shell: Shell, place: str, dry: list[st
         ),
     ],
 )
-def test_a_database_that_cannot_be_opened_is_named_without_its_password(shell: Shell, url: str, says: str) -> None:
-    finished = shell.run("sync", MIRROR_DATABASE_URL=url)
+def test_a_database_that_cannot_be_opened_is_named_without_its_password(
+    fresh_shell: Shell, url: str, says: str
+) -> None:
+    finished = fresh_shell.run("sync", MIRROR_DATABASE_URL=url)
     assert re.search(says, the_error(finished, 2))
     assert "s3cret" not in finished.err
 
@@ -122,22 +126,22 @@ def test_a_database_that_cannot_be_opened_is_named_without_its_password(shell: S
         ({"DAGSTER_HOME": "/dev/null/home"}, "/dev/null/home"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_named(shell: Shell, environment: dict[str, str], says: str) -> None:
-    assert re.search(says, the_error(shell.run("sync", **environment), 2))
+def test_a_setting_that_cannot_be_used_is_named(fresh_shell: Shell, environment: dict[str, str], says: str) -> None:
+    assert re.search(says, the_error(fresh_shell.run("sync", **environment), 2))
 
 
-def test_a_typo_in_the_sources_file_is_named_with_its_line(shell: Shell) -> None:
-    (shell.folder / "sources.yaml").write_text("sources:\n  - platform: dandi\n    evry: 15m\n")
-    assert re.search(r"sources\.yaml:3: .*evry.*every", the_error(shell.run("sync"), 2))
+def test_a_typo_in_the_sources_file_is_named_with_its_line(fresh_shell: Shell) -> None:
+    (fresh_shell.folder / "sources.yaml").write_text("sources:\n  - platform: dandi\n    evry: 15m\n")
+    assert re.search(r"sources\.yaml:3: .*evry.*every", the_error(fresh_shell.run("sync"), 2))
 
 
-def test_a_sources_file_without_dandi_says_what_to_do(shell: Shell) -> None:
-    (shell.folder / "sources.yaml").write_text("sources:\n  - platform: dandi\n    enabled: false\n")
-    assert re.search(r"sources\.yaml.*enable", the_error(shell.run("sync"), 2))
+def test_a_sources_file_without_dandi_says_what_to_do(fresh_shell: Shell) -> None:
+    (fresh_shell.folder / "sources.yaml").write_text("sources:\n  - platform: dandi\n    enabled: false\n")
+    assert re.search(r"sources\.yaml.*enable", the_error(fresh_shell.run("sync"), 2))
 
 
-def test_a_reader_that_goes_away_is_no_error(shell: Shell) -> None:
-    with shell.start("--version") as process:
+def test_a_reader_that_goes_away_is_no_error(fresh_shell: Shell) -> None:
+    with fresh_shell.start("--version") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()

@@ -6,12 +6,12 @@ from dandi_pipeline_tests.cli.conftest import Shell
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive
 
 
-def test_an_empty_history_is_one_friendly_line_and_makes_nothing(shell: Shell) -> None:
-    done = shell.run("history")
+def test_an_empty_history_is_one_friendly_line_and_makes_nothing(fresh_shell: Shell) -> None:
+    done = fresh_shell.run("history")
     assert (done.code, done.err, done.out.count("\n")) == (0, "", 1)
     assert done.out.startswith("No sync yet in ")
-    assert shell.run("history", "--json", "--source", "another").json == []
-    assert list(shell.folder.iterdir()) == []
+    assert fresh_shell.run("history", "--json", "--source", "another").json == []
+    assert list(fresh_shell.folder.iterdir()) == []
 
 
 def test_past_syncs_are_listed_newest_first_with_their_whole_run_id(shell: Shell, archive: SimulatedArchive) -> None:

@@ -20,27 +20,29 @@ def told(finished: Finished, code: int) -> str:
 
 
 @pytest.mark.parametrize("name", ["a b", 'it\'s "so"', "a#b", "100%", "é", "a;b=c", "{x}", "a: b"])
-def test_a_folder_may_have_nearly_any_name(shell: Shell, name: str) -> None:
-    place = shell.folder / name
+def test_a_folder_may_have_nearly_any_name(fresh_shell: Shell, name: str) -> None:
+    place = fresh_shell.folder / name
     place.mkdir()
-    assert Shell(place, shell.api_url).run("sync").code == 0
+    assert Shell(place, fresh_shell.api_url).run("sync").code == 0
     assert [file.name for file in place.iterdir()] == [".dagster_home"]
     assert "mirror.sqlite" in [file.name for file in (place / ".dagster_home").iterdir()]
-    assert [folder.name for folder in shell.folder.iterdir()] == [name]
+    assert [folder.name for folder in fresh_shell.folder.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("name", ["a?b", "a%20b"])
-def test_a_folder_that_dagster_cannot_use_is_refused_and_the_mirror_may_lie_in_it(shell: Shell, name: str) -> None:
-    place = shell.folder / name
+def test_a_folder_that_dagster_cannot_use_is_refused_and_the_mirror_may_lie_in_it(
+    fresh_shell: Shell, name: str
+) -> None:
+    place = fresh_shell.folder / name
     place.mkdir()
-    odd = Shell(place, shell.api_url)
+    odd = Shell(place, fresh_shell.api_url)
     line = told(odd.run("sync"), 2)
     assert line.startswith(f"Error: DAGSTER_HOME: {place}/.dagster_home: Dagster cannot keep files in a folder with")
     assert list(place.iterdir()) == []
-    home = str(shell.folder / "home")
+    home = str(fresh_shell.folder / "home")
     assert odd.run("sync", DAGSTER_HOME=home, MIRROR_DATABASE_URL="sqlite:///m.sqlite").code == 0
     assert [file.name for file in place.iterdir()] == ["m.sqlite"]
-    assert sorted(folder.name for folder in shell.folder.iterdir()) == sorted([name, "home"])
+    assert sorted(folder.name for folder in fresh_shell.folder.iterdir()) == sorted([name, "home"])
 
 
 def test_a_tilde_that_no_shell_has_read_is_the_users_folder(shell: Shell) -> None:

@@ -98,25 +98,25 @@ def test_one_failed_dandiset_is_named_and_the_rest_is_committed(shell: Shell, ar
     assert "Traceback" not in told.err + again.err
 
 
-def test_a_dry_run_writes_nothing_and_says_what_would_change(shell: Shell, archive: SimulatedArchive) -> None:
-    first = shell.run("sync", "--dry-run")
-    assert (first.code, contents(shell.folder)) == (0, {})
+def test_a_dry_run_writes_nothing_and_says_what_would_change(fresh_shell: Shell, archive: SimulatedArchive) -> None:
+    first = fresh_shell.run("sync", "--dry-run")
+    assert (first.code, contents(fresh_shell.folder)) == (0, {})
     assert first.summary["Dandisets added"] == "4"
     assert first.out.endswith("\nDry run completed successfully; nothing was written\n")
 
-    assert shell.run("sync").code == 0
+    assert fresh_shell.run("sync").code == 0
     archive.world.add_asset("000001", "sub-new/sub-new.nwb", size=5)
     archive.world.delete_dandiset("000004")
-    before = contents(shell.folder)
-    second = shell.run("sync", "--dry-run")
+    before = contents(fresh_shell.folder)
+    second = fresh_shell.run("sync", "--dry-run")
     assert second.code == 0
-    assert contents(shell.folder) == before
+    assert contents(fresh_shell.folder) == before
     lines = second.out.splitlines()
     assert any(re.match(r"Would sync 000001: .*1 asset added.* \[changed\]$", line) for line in lines)
     assert any(re.match(r"Would sync 000004: .*\d+ assets? deleted", line) for line in lines)
     assert (second.summary["Dandisets deleted"], second.summary["Assets added"]) == ("1", "1")
 
-    as_json = shell.run("sync", "--dry-run", "--json").json
+    as_json = fresh_shell.run("sync", "--dry-run", "--json").json
     assert (as_json["run_id"], as_json["assets"]["added"], as_json["dandisets"]["deleted"]) == (None, 1, 1)
 
 

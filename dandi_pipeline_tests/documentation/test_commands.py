@@ -20,7 +20,7 @@ CHECKS = ("make test", "make check", "make browser")
 AFTER_A_SYNC = ("verify", "query", "export")
 """What fails before anything was synced."""
 
-ELSEWHERE = ("make ui", "make demo", "dandi-pipeline sync library", "dandi-pipeline inspect library")
+ELSEWHERE = ("dg ", "make ui", "make demo", "dandi-pipeline sync library", "dandi-pipeline inspect library")
 """What has a test of its own."""
 
 

@@ -39,12 +39,12 @@ def test_a_mirror_that_was_left_without_gets_them_with_the_next_sync(mirror_url:
     assert indexes(mirror_url) == LOOKUPS
 
 
-def test_an_upgrade_leaves_them_to_a_mirror_that_holds_assets(mirror_url: str) -> None:
-    with mirror_at(mirror_url, "0001") as connection:
+def test_an_upgrade_leaves_them_to_a_mirror_that_holds_assets(empty_mirror_url: str) -> None:
+    with mirror_at(empty_mirror_url, "0001") as connection:
         populate(connection)
-    with opened(mirror_url):
+    with opened(empty_mirror_url):
         pass
-    assert indexes(mirror_url) == FIRST
+    assert indexes(empty_mirror_url) == FIRST
 
 
 def test_where_another_writes_for_long_they_are_left_to_the_next_sync(sqlite_url: str) -> None:

@@ -37,22 +37,22 @@ with open_mirror(sys.argv[1], patience=30) as mirror:
 """
 
 
-def test_a_new_mirror_is_empty(mirror_url: str) -> None:
-    with opened(mirror_url) as mirror:
+def test_a_new_mirror_is_empty(empty_mirror_url: str) -> None:
+    with opened(empty_mirror_url) as mirror:
         assert mirror.states(SOURCE) == {}
         assert mirror.known(SOURCE, "000003", ASSET) == {}
         assert mirror.changes() == []
 
 
-def test_opening_again_keeps_what_is_there(mirror_url: str) -> None:
-    with opened(mirror_url) as mirror:
+def test_opening_again_keeps_what_is_there(empty_mirror_url: str) -> None:
+    with opened(empty_mirror_url) as mirror:
         store(mirror, asset("a"))
-    with opened(mirror_url) as mirror:
+    with opened(empty_mirror_url) as mirror:
         assert list(mirror.known(SOURCE, "000003", ASSET)) == [("draft", "a")]
 
 
-def test_processes_may_create_one_mirror_at_the_same_time(mirror_url: str) -> None:
-    command = [sys.executable, "-c", OPEN_AT_A_SIGNAL, mirror_url]
+def test_processes_may_create_one_mirror_at_the_same_time(empty_mirror_url: str) -> None:
+    command = [sys.executable, "-c", OPEN_AT_A_SIGNAL, empty_mirror_url]
     processes = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(3)
@@ -116,10 +116,10 @@ def declared(name: str | None, kind: str, parents: Any) -> bool:
     return kind != "table" or not str(name).startswith("dandiset_words")
 
 
-def test_migrations_and_a_first_sync_lead_to_the_declared_schema(mirror_url: str) -> None:
-    with opened(mirror_url) as mirror:
+def test_migrations_and_a_first_sync_lead_to_the_declared_schema(empty_mirror_url: str) -> None:
+    with opened(empty_mirror_url) as mirror:
         mirror.complete()
-    engine = engine_of(mirror_url)
+    engine = engine_of(empty_mirror_url)
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"version_table": migrations.VERSION_TABLE, "compare_type": True, "include_name": declared}
@@ -135,30 +135,30 @@ def test_every_revision_is_known_by_name_in_order() -> None:
 
 
 @pytest.mark.parametrize("opening", [open_mirror, peek_mirror])
-def test_a_mirror_of_a_newer_version_is_refused(mirror_url: str, opening: type[Mirror]) -> None:
-    with opened(mirror_url):
+def test_a_mirror_of_a_newer_version_is_refused(empty_mirror_url: str, opening: type[Mirror]) -> None:
+    with opened(empty_mirror_url):
         pass
-    query(mirror_url, "UPDATE mirror_schema SET version_num = '9999'")
+    query(empty_mirror_url, "UPDATE mirror_schema SET version_num = '9999'")
     with pytest.raises(DatabaseUnavailable, match=r"newer version of dandi_pipeline \(schema 9999"):
-        open_mirror(mirror_url)
+        open_mirror(empty_mirror_url)
     with pytest.raises(DatabaseUnavailable, match="upgrade the package"):
-        peek_mirror(mirror_url)
+        peek_mirror(empty_mirror_url)
 
 
-def test_a_failed_creation_leaves_nothing_half_made(mirror_url: str) -> None:
-    query(mirror_url, "CREATE TABLE versions (mine TEXT)")
+def test_a_failed_creation_leaves_nothing_half_made(empty_mirror_url: str) -> None:
+    query(empty_mirror_url, "CREATE TABLE versions (mine TEXT)")
     with pytest.raises(DatabaseUnavailable, match="versions"):
-        open_mirror(mirror_url)
-    query(mirror_url, "DROP TABLE versions")
-    with opened(mirror_url) as mirror:
+        open_mirror(empty_mirror_url)
+    query(empty_mirror_url, "DROP TABLE versions")
+    with opened(empty_mirror_url) as mirror:
         assert mirror.states(SOURCE) == {}
 
 
-def test_peeking_where_no_mirror_is_creates_nothing(tmp_path: Path, postgresql_url: str) -> None:
+def test_peeking_where_no_mirror_is_creates_nothing(tmp_path: Path, empty_postgresql_url: str) -> None:
     assert peek_mirror(f"sqlite:///{tmp_path / 'new' / 'mirror.sqlite'}") is None
     assert list(tmp_path.iterdir()) == []
-    assert peek_mirror(postgresql_url) is None
-    assert query(postgresql_url, "SELECT 1 FROM pg_class WHERE relname = 'mirror_schema'") == []
+    assert peek_mirror(empty_postgresql_url) is None
+    assert query(empty_postgresql_url, "SELECT 1 FROM pg_class WHERE relname = 'mirror_schema'") == []
 
 
 def test_peeking_reads_and_leaves_no_trace(tmp_path: Path) -> None:
@@ -174,10 +174,10 @@ def test_peeking_reads_and_leaves_no_trace(tmp_path: Path) -> None:
     assert (tmp_path / "mirror.sqlite").read_bytes() == before
 
 
-def test_a_peeked_mirror_cannot_be_written(mirror_url: str) -> None:
-    with opened(mirror_url) as mirror:
+def test_a_peeked_mirror_cannot_be_written(empty_mirror_url: str) -> None:
+    with opened(empty_mirror_url) as mirror:
         store(mirror, asset("a"))
-    peeked = peek_mirror(mirror_url)
+    peeked = peek_mirror(empty_mirror_url)
     assert peeked is not None
     with peeked, pytest.raises(DatabaseUnavailable, match=r"read.?only"):
         peeked.record_failure(SOURCE, "000003", ["assets"], run_id="run", group="transient", message="no")
@@ -211,8 +211,8 @@ def test_an_unreachable_server_is_named_without_its_password() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_the_short_scheme_of_hosting_providers_is_understood(postgresql_url: str) -> None:
-    with opened(postgresql_url.replace("postgresql://", "postgres://")) as mirror:
+def test_the_short_scheme_of_hosting_providers_is_understood(empty_postgresql_url: str) -> None:
+    with opened(empty_postgresql_url.replace("postgresql://", "postgres://")) as mirror:
         assert mirror.states(SOURCE) == {}
 
 
@@ -255,10 +255,10 @@ def test_a_database_that_cannot_hold_every_character_is_refused_when_it_is_opene
 
 
 @pytest.fixture
-def weak(postgresql_server: PostgresqlServer, postgresql_url: str) -> Iterator["Weak"]:
-    weak = Weak(postgresql_server, postgresql_url, f"weak_{uuid.uuid4().hex[:8]}")
+def weak(postgresql_server: PostgresqlServer, empty_postgresql_url: str) -> Iterator["Weak"]:
+    weak = Weak(postgresql_server, empty_postgresql_url, f"weak_{uuid.uuid4().hex[:8]}")
     postgresql_server.execute(f"CREATE ROLE {weak.user} LOGIN")
-    with opened(postgresql_url):
+    with opened(empty_postgresql_url):
         yield weak
 
 

@@ -105,21 +105,21 @@ def held(url: str) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def test_an_upgrade_keeps_every_row_to_the_letter(mirror_url: str) -> None:
-    with mirror_at(mirror_url, "0001") as connection:
+def test_an_upgrade_keeps_every_row_to_the_letter(empty_mirror_url: str) -> None:
+    with mirror_at(empty_mirror_url, "0001") as connection:
         populate(connection)
-    before = held(mirror_url)
+    before = held(empty_mirror_url)
     assert all(before.values())
-    with opened(mirror_url):
+    with opened(empty_mirror_url):
         pass
-    assert held(mirror_url) == before
-    assert query(mirror_url, f"SELECT version_num FROM {VERSION_TABLE}") == [{"version_num": REVISIONS[-1]}]
+    assert held(empty_mirror_url) == before
+    assert query(empty_mirror_url, f"SELECT version_num FROM {VERSION_TABLE}") == [{"version_num": REVISIONS[-1]}]
 
 
-def test_an_upgraded_mirror_goes_on_where_it_was(mirror_url: str) -> None:
-    with mirror_at(mirror_url, "0001") as connection:
+def test_an_upgraded_mirror_goes_on_where_it_was(empty_mirror_url: str) -> None:
+    with mirror_at(empty_mirror_url, "0001") as connection:
         populate(connection)
-    with opened(mirror_url) as mirror:
+    with opened(empty_mirror_url) as mirror:
         [change] = mirror.changes()
         assert (change.sequence, change.before, (change.after or {})["content_hash"]) == (
             41,
@@ -130,24 +130,24 @@ def test_an_upgraded_mirror_goes_on_where_it_was(mirror_url: str) -> None:
         assert mirror.known(SOURCE, "000003", ASSET)["draft", "sub-1/a.nwb"][0] == "4"
         assert [(change.sequence, change.kind) for change in mirror.changes(after=41)] == [(42, "update")]
         assert mirror.states(SOURCE)["000003", "assets"].generation == 8
-    assert query(mirror_url, "SELECT path FROM draft_assets") == [{"path": "sub-1/a.nwb"}]
+    assert query(empty_mirror_url, "SELECT path FROM draft_assets") == [{"path": "sub-1/a.nwb"}]
 
 
-def test_peeking_at_an_older_mirror_does_not_upgrade_it(mirror_url: str) -> None:
-    with mirror_at(mirror_url, "0001"):
+def test_peeking_at_an_older_mirror_does_not_upgrade_it(empty_mirror_url: str) -> None:
+    with mirror_at(empty_mirror_url, "0001"):
         pass
     with pytest.raises(DatabaseUnavailable, match="written by an older version; the next sync upgrades it"):
-        peek_mirror(mirror_url)
-    assert query(mirror_url, f"SELECT version_num FROM {VERSION_TABLE}") == [{"version_num": "0001"}]
+        peek_mirror(empty_mirror_url)
+    assert query(empty_mirror_url, f"SELECT version_num FROM {VERSION_TABLE}") == [{"version_num": "0001"}]
 
 
-def test_an_upgrade_that_fails_leaves_the_old_mirror(mirror_url: str) -> None:
-    with mirror_at(mirror_url, "0001") as connection:
+def test_an_upgrade_that_fails_leaves_the_old_mirror(empty_mirror_url: str) -> None:
+    with mirror_at(empty_mirror_url, "0001") as connection:
         populate(connection)
-    query(mirror_url, "CREATE TABLE rate_budgets (mine TEXT)")
-    before = held(mirror_url)
+    query(empty_mirror_url, "CREATE TABLE rate_budgets (mine TEXT)")
+    before = held(empty_mirror_url)
     with pytest.raises(DatabaseUnavailable, match="rate_budgets"):
-        open_mirror(mirror_url)
-    assert held(mirror_url) == before
-    assert query(mirror_url, "SELECT path FROM draft_assets") == [{"path": "sub-1/a.nwb"}]
-    assert query(mirror_url, f"SELECT version_num FROM {VERSION_TABLE}") == [{"version_num": "0001"}]
+        open_mirror(empty_mirror_url)
+    assert held(empty_mirror_url) == before
+    assert query(empty_mirror_url, "SELECT path FROM draft_assets") == [{"path": "sub-1/a.nwb"}]
+    assert query(empty_mirror_url, f"SELECT version_num FROM {VERSION_TABLE}") == [{"version_num": "0001"}]

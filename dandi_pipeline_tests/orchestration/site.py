@@ -12,7 +12,7 @@ from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.assembly import assemble
 from dandi_pipeline.orchestration.launch import run_sync
-from dandi_pipeline.orchestration.resources import Connections, Watcher
+from dandi_pipeline.orchestration.resources import Connections
 from dandi_pipeline.orchestration.sources import MirroredSource, mirrored
 from dandi_pipeline.platforms.registry import SETTINGS
 from dandi_pipeline.settings import Settings, Source, load_sources
@@ -41,14 +41,16 @@ print(json.dumps(report.to_json()))
 
 @dataclass(frozen=True)
 class Site:
-    """An installation in `path`, pointed at `archive`."""
+    """An installation in `path`, pointed at `archive`; its mirror is in its home unless it has another."""
 
     archive: SimulatedArchive
     path: Path
+    mirror_url: str = ""
 
     @property
     def environ(self) -> Mapping[str, str]:
-        return {"DANDI_API_URL": self.archive.api_url, "DAGSTER_HOME": str(self.path / "home")}
+        named = {"MIRROR_DATABASE_URL": self.mirror_url} if self.mirror_url else {}
+        return {"DANDI_API_URL": self.archive.api_url, "DAGSTER_HOME": str(self.path / "home"), **named}
 
     @property
     def settings(self) -> Settings:
@@ -68,11 +70,11 @@ class Site:
 
     @property
     def definitions(self) -> dg.Definitions:
-        return assemble([self.shown], self.resources)
+        return assemble([self.shown], self.connections)
 
     @property
-    def resources(self) -> dict[str, object]:
-        return {"connections": Connections([self.source], self.settings), "watcher": Watcher()}
+    def connections(self) -> Connections:
+        return Connections([self.source], self.settings)
 
     def sync(self, **options: Any) -> SyncReport:
         return run_sync(self.source, self.settings, SyncOptions(**options))

@@ -305,7 +305,7 @@ def test_a_check_that_fails_twice_is_told_and_one_that_a_guard_holds_back_at_onc
 
     site.sync()
     site.world.dandisets.clear()
-    with dg.build_sensor_context(instance, resources=site.resources) as context:
+    with dg.build_sensor_context(instance) as context:
         checks = site.definitions.resolve_sensor_def("dandi_changes")
         with pytest.raises(CheckFailed) as bitten:
             checks.evaluate_tick(context)

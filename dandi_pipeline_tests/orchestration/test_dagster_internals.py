@@ -34,7 +34,8 @@ OWNERS: Mapping[str, Sequence[type]] = {
 }
 """Dagster's objects as the module calls them, and their classes."""
 
-PUBLIC = {"context.run", "context.instance", "context.job_name", "instance.get_runs"}
+PUBLIC = {"context.run", "context.instance", "context.job_name", "instance.get_runs", "instance.delete_run"}
+PUBLIC |= {"instance.fetch_materializations", "instance.root_directory"}
 
 
 def imported() -> Iterator[str]:

@@ -10,22 +10,25 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dandi_pipeline.definitions import build_defs
-from dandi_pipeline.orchestration.assembly import assemble
-from dandi_pipeline.orchestration.resources import Watcher
+from dandi_pipeline.orchestration.assembly import assemble, build_defs
+from dandi_pipeline.orchestration.resources import Connections
 from dandi_pipeline.orchestration.sources import MirroredSource, mirrored
 from dandi_pipeline.platforms.dandi.platform import DANDI
 from dandi_pipeline.platforms.registry import SETTINGS
 from dandi_pipeline.settings import Settings, load_sources
 from dandi_pipeline_tests.orchestration.site import ASSETS, DANDISETS
 
-LOAD = "from dandi_pipeline.definitions import build_defs; build_defs().resolve_asset_graph()"
+NONE = Connections([], Settings.from_environment({}, Path()))
+"""Definitions connect to nothing before something runs."""
+
+LOAD = "from dandi_pipeline.orchestration.assembly import build_defs; build_defs().resolve_asset_graph()"
 
 
 def source(alias: str = "dandi", user: str | None = None, **labels: str) -> MirroredSource:
     return MirroredSource(
         alias=alias,
         platform="dandi",
+        title="DANDI",
         parts=DANDI.parts,
         kinds=DANDI.kinds,
         partition_noun="dandiset",
@@ -37,8 +40,14 @@ def source(alias: str = "dandi", user: str | None = None, **labels: str) -> Mirr
 
 
 def specs(*sources: MirroredSource) -> dict[dg.AssetKey, dg.AssetSpec]:
-    definitions = assemble(sources, {"connections": None, "watcher": Watcher()})
-    return {spec.key: spec for spec in definitions.resolve_all_asset_specs()}
+    definitions = assemble(sources, NONE)
+    launched = launchable(definitions)
+    return {spec.key: spec for spec in definitions.resolve_all_asset_specs() if spec.key in launched}
+
+
+def launchable(definitions: dg.Definitions) -> set[dg.AssetKey]:
+    """Return the assets that can be materialized: the others stand around them, as what they are."""
+    return set(definitions.resolve_asset_graph().materializable_asset_keys)
 
 
 def test_loading_takes_less_than_three_seconds_of_work_and_makes_no_file(tmp_path: Path) -> None:
@@ -51,8 +60,8 @@ def test_loading_takes_less_than_three_seconds_of_work_and_makes_no_file(tmp_pat
 
 
 def test_every_source_has_its_assets_job_sensor_and_schedule(tmp_path: Path) -> None:
-    definitions = build_defs({"connections": None})
-    assert {spec.key for spec in definitions.resolve_all_asset_specs()} == {DANDISETS, ASSETS}
+    definitions = build_defs()
+    assert launchable(definitions) == {DANDISETS, ASSETS}
     assert definitions.resolve_job_def("sync_dandi").executor_def is dg.in_process_executor
     assert definitions.resolve_sensor_def("dandi_changes").minimum_interval_seconds == 15 * 60
     schedule = definitions.resolve_schedule_def("dandi_full_check")
@@ -61,10 +70,14 @@ def test_every_source_has_its_assets_job_sensor_and_schedule(tmp_path: Path) -> 
 
 
 def test_the_job_is_launched_without_a_partition_and_its_page_says_how_several_go_in_one_run() -> None:
-    job = assemble([source("sand-box")], {"connections": None, "watcher": Watcher()}).resolve_job_def("sync_sand_box")
+    definitions = assemble([source("sand-box")], NONE)
+    job = definitions.resolve_job_def("sync_sand_box")
     assert job.partitions_def is None
     assert "[launchpad](sync_sand_box/playground)" in str(job.description)
     assert "Any dandisets in one run" in str(job.description)
+    pages = [spec.description for spec in definitions.resolve_all_asset_specs() if spec.partitions_def is not None]
+    assert pages
+    assert all("see the page of the job `sync_sand_box`" in str(description) for description in pages)
 
 
 def test_sources_of_one_platform_stand_side_by_side() -> None:
@@ -105,7 +118,7 @@ def definitions_of_several(folder: Path) -> dg.Definitions:
     (folder / "sources.yaml").write_text(SOURCES)
     settings = Settings.from_environment({}, folder)
     sources = [source for source in load_sources(settings.sources_path, SETTINGS) if source.enabled]
-    return assemble([mirrored(source) for source in sources], {"connections": None, "watcher": Watcher()})
+    return assemble([mirrored(source) for source in sources], NONE)
 
 
 def test_sensors_look_as_often_as_the_source_says_and_a_disabled_source_has_none(tmp_path: Path) -> None:
@@ -113,7 +126,8 @@ def test_sensors_look_as_often_as_the_source_says_and_a_disabled_source_has_none
     every = {sensor.name: sensor.minimum_interval_seconds for sensor in definitions.sensors or ()}
     assert every == {"dandi_changes": 6 * 3600, "tasks_changes": 900, "notes_changes": 900, "stock_changes": 900}
     schedules = {schedule.name for schedule in definitions.schedules or ()}
-    assert schedules == {f"{alias}_{what}" for alias in ("dandi", "tasks", "notes", "stock") for what in SCHEDULES}
+    of_sources = {f"{alias}_{what}" for alias in ("dandi", "tasks", "notes", "stock") for what in SCHEDULES}
+    assert schedules == {*of_sources, "prune_history"}
 
 
 # Dagster's own parser calls something of Dagster's that is in beta.
@@ -123,9 +137,11 @@ def test_sensors_look_as_often_as_the_source_says_and_a_disabled_source_has_none
 )
 def test_a_source_is_selected_by_what_it_is_labelled(selection: str) -> None:
     labelled = source(user="team:data", application="skyflow", component="ingest")
-    definitions = assemble([labelled], {"connections": None, "watcher": Watcher()})
-    chosen = dg.AssetSelection.from_string(selection).resolve(definitions.resolve_asset_graph())
-    assert chosen == {DANDISETS, ASSETS}
+    definitions = assemble([labelled], NONE)
+    chosen = dg.AssetSelection.from_string(selection)
+    job = dg.Definitions(jobs=[dg.define_asset_job("chosen", chosen)])
+    layer = dg.Definitions.merge(definitions, job).resolve_job_def("chosen").asset_layer
+    assert layer.executable_asset_keys == {DANDISETS, ASSETS}
 
 
 @pytest.mark.filterwarnings("ignore:Parameter .include_sources.:dagster.BetaWarning")
@@ -140,6 +156,6 @@ def test_a_source_is_selected_by_what_it_is_labelled(selection: str) -> None:
     ],
 )
 def test_dagsters_selections_find_sources_among_several(tmp_path: Path, selection: str, aliases: set[str]) -> None:
-    graph = definitions_of_several(tmp_path).resolve_asset_graph()
-    chosen = dg.AssetSelection.from_string(selection).resolve(graph)
-    assert {key.path[0] for key in chosen} == aliases
+    definitions = definitions_of_several(tmp_path)
+    chosen = dg.AssetSelection.from_string(selection).resolve(definitions.resolve_asset_graph())
+    assert {key.path[0] for key in chosen & launchable(definitions)} == aliases

@@ -14,10 +14,12 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
+from dandi_pipeline import query
 from dandi_pipeline.errors import MassDeletionRefused
 from dandi_pipeline.http import Traffic
 from dandi_pipeline.orchestration import recording as run_tags
 from dandi_pipeline.orchestration.history import freshness_of, past_syncs
+from dandi_pipeline.orchestration.instance import open_instance
 from dandi_pipeline.orchestration.recording import printable
 from dandi_pipeline.settings import Tuning
 from dandi_pipeline.sync.report import Problem, SyncReport, Tally
@@ -44,7 +46,7 @@ def test_a_sync_is_a_run_with_one_event_a_partition_and_part(site: Site, instanc
         stored = {key: state.token for (key, part), state in mirror.states("dandi").items() if part == "assets"}
     events = materialized(instance)
     assert data_versions(instance) == stored
-    assert sum(event["added"] for event in events.values()) == report.records.added > 0
+    assert report.records.added > 0
     assert sum(event["dagster/partition_row_count"] for event in events.values()) == report.records.added
 
 
@@ -61,11 +63,11 @@ def test_what_changed_alone_gets_an_event(site: Site, instance: dg.DagsterInstan
     assert records[0].partition_key == "000002"
     event = records[0].asset_materialization
     assert event is not None
-    assert event.metadata["deleted"].value == 1
+    assert event.description == "000002: 1 asset deleted"
     assert report.records.deleted == 1
 
 
-def test_the_event_of_a_part_says_what_happened_to_that_part_and_why(site: Site, instance: dg.DagsterInstance) -> None:
+def test_the_event_of_a_part_says_what_happened_to_that_part(site: Site, instance: dg.DagsterInstance) -> None:
     site.sync()
     path = min(site.world.snapshot()["000002"]["versions"]["draft"]["assets"])
     site.world.remove_asset("000002", path)
@@ -81,21 +83,19 @@ def test_the_event_of_a_part_says_what_happened_to_that_part_and_why(site: Site,
         ASSETS: "000002: 1 asset deleted",
         DANDISETS: "000002: 1 dandiset updated, 1 version updated",
     }
-    assert materialized(instance)["000002"]["reason"] == "changed"
 
 
-def test_a_fresh_partition_asked_for_by_name_is_recorded_as_unchanged(site: Site, instance: dg.DagsterInstance) -> None:
+def test_a_fresh_partition_asked_for_by_name_is_observed_as_unchanged(site: Site, instance: dg.DagsterInstance) -> None:
     site.sync()
     site.archive.requests.reset()
 
     site.sync(partitions=("000002",))
 
     assert site.archive.requests.total == 2  # its own page, and the newest of its published versions
-    record = instance.fetch_materializations(ASSETS, limit=1).records[0]
-    assert record.partition_key == "000002"
-    assert record.asset_materialization is not None
-    assert record.asset_materialization.metadata["outcome"].value == "fresh"
-    assert "nothing changed" in (record.asset_materialization.description or "")
+    assert len(instance.fetch_materializations(ASSETS, limit=100).records) == 6
+    observed = next(iter(observations(instance, "000002")))
+    assert "nothing changed" in (observed.description or "")
+    assert observed.metadata["dagster/partition_row_count"].value == held(site, "000002")
 
 
 def test_a_run_tells_what_was_planned_beside_what_was_sent(site: Site, instance: dg.DagsterInstance) -> None:
@@ -106,7 +106,8 @@ def test_a_run_tells_what_was_planned_beside_what_was_sent(site: Site, instance:
     assert observed.partition is None
     sent, planned = observed.metadata["requests"].value, observed.metadata["requests_planned"].value
     assert sent == planned == report.traffic.requests
-    assert observed.description == f"{sent:,.0f} requests sent, {planned:,.0f} planned"
+    assert observed.description == f"{report.records.added} added; {sent:,.0f} requests sent, {planned:,.0f} planned"
+    assert observed.metadata["rows_held"].value == observed.metadata["added"].value == report.records.added
 
 
 def test_failed_partitions_show_as_failed_and_the_others_as_materialized(
@@ -122,12 +123,98 @@ def test_failed_partitions_show_as_failed_and_the_others_as_materialized(
     assert statuses(instance, site.shown) == statuses(instance, site.shown, DANDISETS)
     assert {key for key, status in statuses(instance, site.shown).items() if status == "FAILED"} == {"000002"}
     assert "000002" not in materialized(instance)
-    observed = [record.partition_key for record in instance.fetch_observations(ASSETS, limit=10).records]
-    assert sorted(filter(None, observed)) == ["000002"]
+    # No event of success tells of a failure: the check does, with the reason.
+    assert observations(instance, "000002") == []
+    failing = synced(instance)
+    assert not failing.passed
+    assert "Bad Request" in str(failing.metadata["failures"].value)
+    assert "| 000002 |" in str(failing.metadata["failures"].value)
 
     site.archive.faults.clear()
     site.sync()
     assert set(statuses(instance, site.shown).values()) == {"MATERIALIZED"}
+    assert synced(instance).passed
+
+
+def test_a_check_executed_alone_syncs_nothing(site: Site, instance: dg.DagsterInstance) -> None:
+    site.sync()
+    with site.mirror() as mirror:
+        mirror.record_failure("dandi", "000002", ["assets"], run_id="r", group="contract", message="400 | Bad\nRequest")
+    site.archive.requests.reset()
+    check = dg.AssetSelection.checks(dg.AssetCheckKey(ASSETS, run_tags.SYNCED))
+    job = dg.Definitions(jobs=[dg.define_asset_job("check", check)])
+
+    dg.Definitions.merge(site.definitions, job).resolve_job_def("check").execute_in_process(instance=instance)
+
+    assert site.archive.requests.total == 0
+    assert synced(instance).description == "1 of 6 dandisets failed, to be tried again"
+    assert "| 400 \\| Bad Request |" in str(synced(instance).metadata["failures"].value)
+
+
+def test_what_fails_in_the_assets_alone_leaves_the_dandiset_green(site: Site, instance: dg.DagsterInstance) -> None:
+    site.sync()
+    site.world.rename_dandiset("000002", "Renamed")
+    site.world.add_asset("000002", "sub-new/sub-new.nwb", size=1)
+    site.archive.faults.add("status", status=400, path="dandisets/000002/versions/draft/assets")
+
+    report = site.sync()
+
+    assert [(problem.partition, problem.group) for problem in report.problems] == [("000002", "contract")]
+    assert (report.partitions.updated, report.failed) == (0, 1)
+    assert statuses(instance, site.shown)["000002"] == "FAILED"
+    assert statuses(instance, site.shown, DANDISETS)["000002"] == "MATERIALIZED"
+    assert not synced(instance).passed
+    assert synced(instance, DANDISETS).passed
+    with site.mirror() as mirror:
+        failed = {key: state.error_group for key, state in mirror.states("dandi").items() if state.attempts}
+    assert failed == {("000002", "assets"): "contract"}
+    renamed = instance.fetch_materializations(DANDISETS, limit=1).records[0].asset_materialization
+    assert renamed is not None
+    assert renamed.metadata["name"].value == "Renamed"
+
+    site.archive.faults.clear()
+    site.archive.requests.reset()
+    assert site.sync().records.added == 1
+    assert statuses(instance, site.shown)["000002"] == "MATERIALIZED"
+
+
+def test_what_has_not_changed_is_observed_and_wakes_nothing(site: Site, instance: dg.DagsterInstance) -> None:
+    site.sync()
+    first = {asset: len(instance.fetch_materializations(asset, limit=100).records) for asset in (ASSETS, DANDISETS)}
+    site.world.add_asset("000003", "sub-new/sub-new.nwb", size=1)
+
+    site.sync(full=True)
+
+    new = {
+        asset: [r.partition_key for r in instance.fetch_materializations(asset, limit=100).records[: -first[asset]]]
+        for asset in (ASSETS, DANDISETS)
+    }
+    assert new == {ASSETS: ["000003"], DANDISETS: ["000003"]}
+    assert "nothing changed" in (observations(instance, "000002")[0].description or "")
+    assert observations(instance, "000003") == []
+
+
+def test_a_home_that_was_deleted_is_filled_again_from_the_mirror(site: Site, tmp_path: Path) -> None:
+    site.sync()
+    site.world.dandisets["000002"].embargo_status = "EMBARGOED"
+    site.archive.faults.add("status", status=400, path="dandisets/000003/versions")
+    site.world.add_asset("000003", "sub-new/sub-new.nwb", size=1)
+    site.sync()
+    elsewhere = Site(site.archive, tmp_path / "elsewhere", site.settings.mirror_database_url)
+
+    elsewhere.sync()
+
+    with open_instance(elsewhere.settings.dagster_home) as instance:
+        for asset in (ASSETS, DANDISETS):
+            shown = statuses(instance, site.shown, asset)
+            assert shown.pop("000003") == "FAILED"
+            assert shown == dict.fromkeys(["000001", "000002", "000004", "000005", "000006"], "MATERIALIZED")
+        events = materialized(instance)
+        assert {key: event["dagster/partition_row_count"] for key, event in events.items()} == {
+            key: held(site, key) for key in events
+        }
+        assert "hidden" in events["000002"]["warning"]
+        assert not synced(instance).passed
 
 
 def test_a_part_synced_alone_leaves_the_other_asset_alone(site: Site, instance: dg.DagsterInstance) -> None:
@@ -142,16 +229,17 @@ def test_a_removed_dandiset_leaves_the_partition_set_after_its_last_event(
     site: Site, instance: dg.DagsterInstance
 ) -> None:
     site.sync()
-    held = materialized(instance)["000001"]["added"]
+    before = held(site, "000001")
     site.world.delete_dandiset("000001")
 
     report = site.sync()
 
     assert report.partitions.deleted == 1
     assert "000001" not in instance.get_dynamic_partitions("dandi")
-    last = materialized(instance)["000001"]
-    assert last["outcome"] == "removed"
-    assert last["deleted"] == held
+    last = instance.fetch_materializations(ASSETS, limit=1).records[0].asset_materialization
+    assert last is not None
+    assert last.description == f"000001: {before} assets deleted (removed)"
+    assert last.metadata["dagster/partition_row_count"].value == 0
 
 
 def test_a_hidden_dandiset_keeps_its_partition_and_says_so(site: Site, instance: dg.DagsterInstance) -> None:
@@ -162,9 +250,8 @@ def test_a_hidden_dandiset_keeps_its_partition_and_says_so(site: Site, instance:
     first = materialized(instance)["000002"]
     site.sync()
 
-    assert first["outcome"] == "hidden"
     assert "its rows are kept" in first["warning"]
-    assert materialized(instance)["000002"]["outcome"] == "fresh"
+    assert "(fresh); hidden from this credential" in (observations(instance, "000002")[0].description or "")
     assert "000002" in instance.get_dynamic_partitions("dandi")
 
 
@@ -353,6 +440,7 @@ SHOW = """
 import json, sys
 from pathlib import Path
 import dagster as dg
+from dandi_pipeline.orchestration.instance import open_instance
 from dandi_pipeline.orchestration.history import past_syncs
 from dandi_pipeline.orchestration.instance import open_instance
 
@@ -367,6 +455,28 @@ by_status = {word: [key for key in keys if statuses[key].value == word] for word
 print(json.dumps({"history": history, **{word.lower(): keys for word, keys in by_status.items()}}))
 """
 """A process that looks at a home whose storage is configured by the environment."""
+
+
+def observations(instance: dg.DagsterInstance, partition: str) -> list[dg.AssetObservation]:
+    """Return the observations of a partition's assets, newest first."""
+    records = instance.fetch_observations(ASSETS, limit=1000).records
+    return [r.asset_observation for r in records if r.asset_observation and r.partition_key == partition]
+
+
+def held(site: Site, partition: str) -> int:
+    """Return how many asset rows the mirror has of a dandiset, as counted by the database."""
+    with query.connect(site.settings.mirror_database_url) as mirror:
+        counted = mirror.sql("SELECT count(*) AS n FROM assets WHERE dandiset_id = :id", id=partition)
+    return int(counted["n"][0])
+
+
+def synced(instance: dg.DagsterInstance, asset: dg.AssetKey = ASSETS) -> dg.AssetCheckEvaluation:
+    """Return the latest result of the check that names what failed."""
+    (record,) = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(asset, run_tags.SYNCED), limit=1
+    )
+    assert record.event is not None
+    return record.event.get_dagster_event().asset_check_evaluation_data
 
 
 def data_versions(instance: dg.DagsterInstance) -> dict[str, str]:

@@ -33,6 +33,15 @@ mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
 } }
 """
+REEXECUTE = """
+mutation($params: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $params) {
+    ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+} }
+"""
+JOB_RUNS = """
+{ pipelineOrError(params: {repositoryLocationName: "dandi_pipeline", repositoryName: "__repository__",
+                           pipelineName: "sync_dandi"}) { ... on Pipeline { runs { runId } } } }
+"""
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
@@ -56,7 +65,7 @@ def test_the_sensor_syncs_what_is_stale_and_a_backfill_repairs_what_failed(site:
             "materializingPartitions": [],
         }
     assets = site.world.snapshot()["000003"]["versions"]["draft"]["assets"]
-    assert latest(served, "assets", "000003")["added"] == len(assets)
+    assert latest(served, "assets", "000003")["dagster/partition_row_count"] == len(assets)
 
     site.archive.faults.clear()
     backfill(served, ["000001", "000002", "000004"])
@@ -72,13 +81,22 @@ def test_the_sensor_syncs_what_is_stale_and_a_backfill_repairs_what_failed(site:
             "failedPartitions": [],
             "materializingPartitions": [],
         }
-    assert latest(served, "assets", "000002")["outcome"] == "synced"
-    assert latest(served, "assets", "000004")["outcome"] == "fresh"
+    assert "added" in latest(served, "assets", "000002")["last_change"]
+    # Materialized, for that is what was asked for; nothing had changed.
+    assert "last_change" not in latest(served, "assets", "000004")
 
-    launched = launch(served, ["000001", "000003", "000005", "000006"])
-    assert len(wait_for(lambda: all_ended(served, at_least=4), seconds=120)) == 4
+    from_command_line = str(site.sync().run_id)
+    again = served.query(REEXECUTE, params={"parentRunId": from_command_line, "strategy": "ALL_STEPS"})
+    launched = again["launchRunReexecution"]["run"]["runId"]
+    runs = wait_for(lambda: all_ended(served, at_least=5), seconds=60)
+    assert {run["runId"]: run["status"] for run in runs}[launched] == "SUCCESS"
+    job = served.query(JOB_RUNS)["pipelineOrError"]
+    assert {from_command_line, launched} <= {run["runId"] for run in job["runs"]}
+
+    scattered = launch(served, ["000001", "000003", "000005", "000006"])
+    assert len(wait_for(lambda: all_ended(served, at_least=6), seconds=120)) == 6
     with open_instance(site.settings.dagster_home) as instance:
-        by_hand = instance.get_run_by_id(launched)
+        by_hand = instance.get_run_by_id(scattered)
         assert by_hand is not None
         assert run_tags.asked_of(by_hand.tags)["scope"] == "000001, 000003, 000005, 000006"
 

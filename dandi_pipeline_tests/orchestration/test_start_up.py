@@ -21,7 +21,7 @@ from dandi_pipeline.cli.main import main
 assert main(["history"]) == 0
 """
 DEFINITIONS = """
-from dandi_pipeline.definitions import build_defs
+from dandi_pipeline.orchestration.assembly import build_defs
 build_defs().get_repository_def()
 """
 TELL = """

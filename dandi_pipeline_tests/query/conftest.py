@@ -15,7 +15,10 @@ from dandi_pipeline_tests.postgresql import PostgresqlServer
 from dandi_pipeline_tests.simulators.dandi import SimulatedArchive, generated_world
 
 SECRET = "kept-from-strangers"
-"""Stands in every private table, in a table that is somebody else's, and in a file."""
+"""Stands in every private table but one, in a table that is somebody else's, and in a file."""
+
+LOGGED = "logged-and-not-told"
+"""Stands in the private table whose rows the public view `changes` shows as well."""
 
 PRIVATE_TABLES = ("partitions", "change_log", "rate_budgets", "shapes", "first_syncs", "strangers")
 
@@ -31,9 +34,8 @@ def guarded_mirror(url: str, folder: Path) -> None:
     with open_mirror(url) as mirror:
         mirror.record_failure("dandi", "000001", ["assets"], run_id="run", group="contract", message=SECRET)
     statements = (
-        f"UPDATE change_log SET run_id = '{SECRET}' WHERE record = 'schema'",
         "INSERT INTO change_log (at, run_id, source, partition, record, scope, name, kind, before) VALUES"
-        f" ('2026-01-01T00:00:00.000000Z', 'run', '{SECRET}', 'p', 'none', '', '', 'delete', NULL)",
+        f" ('2026-01-01T00:00:00.000000Z', 'run', '{LOGGED}', 'p', 'none', '', '', 'delete', NULL)",
         f"INSERT INTO rate_budgets (key, granted, month, calls) VALUES ('{SECRET}', '', '', 1)",
         f"INSERT INTO shapes (source, partition, view_name, shape) VALUES ('s', 'p', 'no_view', '\"{SECRET}\"')",
         "INSERT INTO first_syncs (source, partition, part, at) VALUES"

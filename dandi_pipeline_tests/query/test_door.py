@@ -12,7 +12,7 @@ from dandi_pipeline.query.questions import QUESTIONS
 from dandi_pipeline.query.statements import checked
 from dandi_pipeline_tests.memory import watched_memory
 from dandi_pipeline_tests.query import statements
-from dandi_pipeline_tests.query.conftest import SECRET, contents
+from dandi_pipeline_tests.query.conftest import LOGGED, SECRET, contents
 from dandi_pipeline_tests.query.fuzz import fuzz
 
 LIMIT = 0.5
@@ -58,6 +58,7 @@ def test_nothing_is_read_that_is_behind_the_door(door: Door, layers: dict[str, b
     for statement in (*statements.PRIVATE_READINGS[door.dialect_name], *statements.PECULIAR[door.dialect_name]):
         said = answered(door, statement, **layers) or ""
         assert SECRET not in said, statement
+        assert LOGGED not in said, statement
         assert "SCRAM-SHA-256" not in said, statement
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.errors import QueryRefused
 from dandi_pipeline.query import Connection, connect
 from dandi_pipeline.query.past import instant_of
@@ -84,6 +85,40 @@ def test_every_step_of_a_random_history_is_read_back(mirror_url: str, tmp_path: 
     assert_past(mirror_url, steps)
     with connect(mirror_url) as mirror, pytest.raises(QueryRefused, match="first sync ended at"):
         mirror.as_of(before)
+
+
+def test_a_pruned_past_is_refused_and_what_came_after_is_read_as_ever(mirror_url: str, tmp_path: Path) -> None:
+    with SimulatedArchive(generated_world(dandisets=4, assets=5)) as archive:
+        rig = Rig(archive, mirror_url, tmp_path, versions="all")
+        upstream = Upstream(archive.world, random.Random(5))
+        steps = []
+        for _ in range(6):
+            rig.sync(full=True, allow_mass_deletion=True)
+            steps.append(recorded(rig))
+            for _ in range(6):
+                upstream.happen()
+        with open_mirror(mirror_url) as mirror:
+            numbers = [change.sequence for change in mirror.changes(limit=10_000)]
+            cut = instant_of(steps[2][0])
+            planned = mirror.prune_changes(cut, dry_run=True)
+            assert [change.sequence for change in mirror.changes(limit=10_000)] == numbers
+            assert mirror.prune_changes(cut) == planned > 0
+            assert mirror.prune_changes(cut) == 0
+            assert [change.sequence for change in mirror.changes(limit=10_000)] == numbers[planned:]
+        assert_past(mirror_url, steps[2:])
+        with connect(mirror_url) as connection:
+            for moment, _ in steps[:2]:
+                with pytest.raises(QueryRefused, match=r"or the changes until then were pruned; nothing is known of"):
+                    connection.as_of(moment)
+                with pytest.raises(QueryRefused, match=r"000001 .* or its changes until then were pruned"):
+                    connection.as_of(moment, dandiset_id=1)
+        # A log that is pruned whole goes on with numbers that nothing had.
+        with open_mirror(mirror_url) as mirror:
+            mirror.prune_changes(instant_of(now()))
+            assert mirror.changes() == []
+            rig.sync(full=True, allow_mass_deletion=True)
+            assert all(change.sequence > numbers[-1] for change in mirror.changes())
+        assert_past(mirror_url, [recorded(rig)])
 
 
 def test_the_past_is_asked_in_sql_with_every_view(mirror_url: str, tmp_path: Path) -> None:

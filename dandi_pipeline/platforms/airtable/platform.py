@@ -199,7 +199,8 @@ class AirtablePlatform:
             text(field, "type", where=f"table {key}")
         check = check_table(base.api, row, now=schema.now, overlap=self._overlap)
         name = text(row, "name", where=f"table {key}")
-        return Listed(key, str(check.mark), name, check.modified, record_count=0, row=row)
+        address = f"{_SITE}/{key}"
+        return Listed(key, str(check.mark), name, check.modified, record_count=0, row=row, address=address)
 
 
 def _schema_or_refusal(base: Base) -> BaseSchema | Listed | AccessRefused | ResourceMissing:
@@ -275,4 +276,13 @@ def open_airtable(source: Source, settings: Settings, budgets: Budgets) -> Airta
     return AirtablePlatform([base(configured) for configured in chosen.bases], overlap=chosen.overlap)
 
 
-SPEC = PlatformSpec(AIRTABLE, AirtableSettings, open_airtable, _partition_key, limits)
+_SITE = "https://airtable.com"
+
+
+def _site(source: Source, _settings: Settings) -> str:
+    chosen: AirtableSettings = source.settings
+    bases = [configured.base for configured in chosen.bases]
+    return f"{_SITE}/{bases[0]}" if len(bases) == 1 else _SITE
+
+
+SPEC = PlatformSpec(AIRTABLE, AirtableSettings, open_airtable, _partition_key, limits, site=_site)

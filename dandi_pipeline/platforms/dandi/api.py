@@ -330,9 +330,10 @@ def as_listed(row: Json, *, where: str) -> Listed:
     published = optional_mapping(row, "most_recent_published_version", where=here)
     embargo = text(row, "embargo_status", where=here)
     modified = instant(draft, "modified", where=f"{where}, draft of dandiset {identifier}")
+    newest = b"" if published is None else _content(published, instant(published, "modified", where=here), here)
     return Listed(
         key=identifier,
-        token=f"{modified} {embargo} {digest_of(_content(draft, here), _content(published, here))}",
+        token=f"{modified} {embargo} {digest_of(_content(draft, modified, here), newest)}",
         name=text(draft, "name", where=here),
         modified=moment_of(modified),
         record_count=integer(draft, "asset_count", where=here),
@@ -351,10 +352,8 @@ def _listed_rows(answer: Json) -> Iterator[Listed]:
             yield Listed.failed(identifier, odd)
 
 
-def _content(version: Json | None, where: str) -> bytes:
+def _content(version: Json, modified: str, where: str) -> bytes:
     """Spell what a version's row says, the same from the list and from the dandiset's own page, which shows more."""
-    if version is None:
-        return b""
     return canonical(
         [
             text(version, "version", where=where),
@@ -362,6 +361,6 @@ def _content(version: Json | None, where: str) -> bytes:
             integer(version, "asset_count", where=where),
             integer(version, "size", where=where),
             text(version, "status", where=where),
-            instant(version, "modified", where=where),
+            modified,
         ]
     )

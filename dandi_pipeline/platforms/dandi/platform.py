@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from math import ceil
 from typing import NoReturn
@@ -93,7 +94,7 @@ class DandiPlatform:
         """Return every dandiset that is visible, embargoed ones only with a key that may see them."""
         listed = self._api.dandisets()
         self._count_planned(max(1, ceil(len(listed) / PAGE_SIZE)), len(listed) * LISTED_BYTES)
-        return listed
+        return [self._addressed(item) for item in listed]
 
     def look_up(self, key: str) -> LookupResult:
         """Return one dandiset's row; 404 means gone, 401 and 403 mean hidden."""
@@ -101,11 +102,14 @@ class DandiPlatform:
         try:
             listed = self._api.dandiset(key)
             self._count_planned(int(listed.row["published"] is not None), LISTED_BYTES)
-            return listed
+            return self._addressed(listed)
         except ResourceMissing:
             return Gone(key)
         except AccessRefused:
             return Hidden(key)
+
+    def _addressed(self, listed: Listed) -> Listed:
+        return replace(listed, address=dandiset_address(listed.key, str(self._client.base_url)))
 
     def read(self, listed: Listed, request: ReadRequest) -> Iterator[Observation]:
         """Yield the dandiset's versions and assets; see `DandisetReading`."""
@@ -159,6 +163,17 @@ def _refuse_other_archive(partition: str, archive: str, number: str, api: BaseUr
         f"{partition!r} names a dandiset of {archive}, and this source mirrors {api};"
         f" if they are one, write {number.zfill(6)} alone"
     )
+
+
+def web_site(api_url: str) -> str | None:
+    """Return the web site of a known archive, by its API."""
+    return next((f"https://{site}" for site, api in WEB_SITES.items() if api == api_url), None)
+
+
+def dandiset_address(key: str, api_url: str) -> str:
+    """Return where people see a dandiset: on the archive's web site, or as its API shows it where no site is known."""
+    site = web_site(api_url)
+    return f"{site}/dandiset/{key}" if site else f"{api_url}/dandisets/{key}/"
 
 
 def _hosts(api: str) -> set[str]:
@@ -232,4 +247,9 @@ def refusals(variable: str | None) -> Refusal:
     return judge
 
 
-SPEC = PlatformSpec(DANDI, DandiSettings, open_dandi, _partition_key, _no_limits, facets=FACETS)
+def _site(source: Source, settings: Settings) -> str:
+    api_url = _api_url(source, settings)
+    return web_site(api_url) or api_url
+
+
+SPEC = PlatformSpec(DANDI, DandiSettings, open_dandi, _partition_key, _no_limits, facets=FACETS, site=_site)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from math import gcd
+from typing import Any
 
 from dandi_pipeline.errors import (
     AccessRefused,
@@ -173,6 +174,7 @@ class NotionPlatform:
             modified=moment_of(changed),
             record_count=0,
             row={"sight": Sight(stand.data_source, token)},
+            address=_address_of(stand.data_source),
         )
 
 
@@ -258,4 +260,14 @@ def rate_limit(token: str, requests_per_minute: int) -> RateLimit:
     return RateLimit(f"notion {pseudonym(token)}", requests_per_minute, WINDOW, burst)
 
 
-SPEC = PlatformSpec(NOTION, NotionSettings, open_notion, _partition_key, limits)
+def _site(_source: Source, _settings: Settings) -> str:
+    return "https://www.notion.so"
+
+
+def _address_of(data_source: Mapping[str, Any]) -> str:
+    """Return what Notion calls a data source's address: that of its database, or its own."""
+    address = data_source.get("url")
+    return address if isinstance(address, str) else ""
+
+
+SPEC = PlatformSpec(NOTION, NotionSettings, open_notion, _partition_key, limits, site=_site)
