@@ -1,7 +1,7 @@
 """Tells people of what went wrong, by a webhook and by e-mail: failures, staleness, and guards that held back.
 
-`build_alerts` makes the sensors of this project. `failure_sensor` and `alert_on_failure` are for jobs of anybody's own.
-What is told is decided here; whether something failed or is stale, in `history`.
+`build_alerts` makes the sensors of this project. `failure_sensor` and `alert_on_failure` are public, by the name
+`dandi_pipeline`, for jobs of anybody's own. What is told is decided here; whether something failed or is stale, in `history`.
 """
 
 import json
