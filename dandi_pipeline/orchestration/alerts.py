@@ -1,7 +1,8 @@
 """Tells people of what went wrong, by a webhook and by e-mail: failures, staleness, and guards that held back.
 
 `build_alerts` makes the sensors of this project. `failure_sensor` and `alert_on_failure` are public, by the name
-`dandi_pipeline`, for jobs of anybody's own. What is told is decided here; whether something failed or is stale, in `history`.
+`dandi_pipeline`, for jobs of anybody's own. What is told is decided here; whether something failed or is stale,
+in `history`.
 """
 
 import json
@@ -499,8 +500,14 @@ def _stale(overdue: Mapping[str, Freshness], began: Mapping[str, str], now: date
         if seen_for >= _GRACE:
             last = f"last looked at {freshness.checked:%Y-%m-%d %H:%M} UTC" if freshness.checked else "never looked at"
             what = "the mirror holds nothing of it" if freshness.emptied and freshness.checked else last
-            text = f"overdue: {what}, to be looked at every {freshness.every}; see `dandi-pipeline health`"
+            text = f"overdue: {what}, to be looked at every {_spelled(freshness.every)}; see `dandi-pipeline health`"
             yield Alert(STALENESS, alias, text, f"{began[alias]} {seen_for.days}")
+
+
+def _spelled(interval: timedelta) -> str:
+    """Return an interval as `sources.yaml` has it, e.g. "15m" or "2d"."""
+    units = (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("m", timedelta(minutes=1)))
+    return next(f"{interval // unit}{letter}" for letter, unit in units if interval % unit == timedelta())
 
 
 def _failing(alias: str, ticks: Sequence[FailedTick]) -> Iterator[Alert]:

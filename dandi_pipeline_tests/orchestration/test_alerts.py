@@ -283,7 +283,7 @@ def test_a_stale_source_is_told_after_a_grace_and_each_day(
         look(instance, sensor, json.dumps({"dandi": (now - ago).isoformat()}))
     (text,) = receivers.posted
     assert text.startswith(
-        "*dandi_pipeline: staleness, dandi*\n\u2022 overdue: never looked at, to be looked at every 0:15:00"
+        "*dandi_pipeline: staleness, dandi*\n\u2022 overdue: never looked at, to be looked at every 15m;"
     )
 
     site.sync()
