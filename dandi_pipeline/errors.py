@@ -7,6 +7,7 @@ PipelineError
 │   ├── TornRead              the platform changed under the reading each time
 │   ├── PartitionMoved        another sync committed the same partition first
 │   ├── MirrorBusy            the database is held by others for too long
+│   ├── AlertNotSent          the webhook or the mail server did not take a message
 │   └── MirrorLost            the connection to the database broke
 ├── ConfigurationError        fix a setting, a credential or the command (exit code 2)
 │   ├── CredentialRejected    the platform refused the key itself
@@ -73,6 +74,10 @@ class MirrorLost(TransientError):
     """The connection to the database broke; what was not committed is as if it had never been read."""
 
 
+class AlertNotSent(TransientError):
+    """A message for people was not taken by the webhook or the mail server; it is sent again."""
+
+
 class ConfigurationError(PipelineError):
     """A setting, a credential or the command itself must be changed."""
 
@@ -118,8 +123,14 @@ class QueryStopped(ConfigurationError):
     """A statement took more time, memory or disk than it may; nothing of it goes on."""
 
 
+GUARD = "guard"
+"""The group of what a guard held back: nothing was written, and a person decides."""
+
+
 class MassDeletionRefused(ConfigurationError):
     """More would be deleted at once than the guard allows without being told."""
+
+    group = GUARD
 
 
 class ContractError(PipelineError):

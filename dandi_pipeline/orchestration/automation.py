@@ -11,7 +11,13 @@ import dagster as dg
 
 from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.mirror import PartitionState
-from dandi_pipeline.orchestration.dagster_internals import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG, AssetJob
+from dandi_pipeline.orchestration.dagster_internals import (
+    PARTITION_TAG,
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    AssetJob,
+    launched_whole,
+)
 from dandi_pipeline.orchestration.instance import end_abandoned_runs
 from dandi_pipeline.orchestration.recording import SOURCE, background_tags, launch_tags, printable
 from dandi_pipeline.orchestration.resources import Connections, config_of
@@ -98,13 +104,29 @@ def _in_config(run_config: Any, source: MirroredSource) -> list[str]:
 
 def build_job(source: MirroredSource) -> AssetJob:
     """Return the job of one source. In process: the step is the whole run, a process of its own would cost seconds."""
-    return dg.define_asset_job(
+    job = dg.define_asset_job(
         source.job_name,
         selection=[source.asset_key(part) for part in source.parts],
-        description=f"Bring the mirror of {source.alias} up to date: the named partitions, or all that is stale.",
+        description=_how_to_launch(source),
         executor_def=dg.in_process_executor,
         tags=launch_tags(source.alias),
     )
+    return launched_whole(job)
+
+
+def _how_to_launch(source: MirroredSource) -> str:
+    """Say what a launch does and how several partitions go in one run, with a link that is right below any prefix."""
+    noun = source.partition_noun
+    return (
+        f"Brings the mirror of {source.alias} up to date.\n\n"
+        f"- **All that is stale**: open the [launchpad]({source.job_name}/playground) and launch it as it stands.\n"
+        f"- **Any {noun}s in one run**: put their keys into its `partitions`, e.g. `partitions: [{_EXAMPLE}]`.\n"
+        f"- *Materialize* launches a run for each group of {noun}s that stand next to each other in the list: thirty"
+        " scattered ones become thirty runs."
+    )
+
+
+_EXAMPLE = '"key", "another key"'
 
 
 def _status(source: MirroredSource) -> dg.DefaultScheduleStatus:

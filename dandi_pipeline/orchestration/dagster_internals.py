@@ -10,10 +10,10 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -346,6 +346,44 @@ def _origin_of(job_name: str) -> "RemoteJobOrigin":
     return RemoteRepositoryOrigin(location, _REPOSITORY).get_job_origin(job_name)
 
 
+def launched_whole(job: AssetJob) -> AssetJob:
+    """Return a job of partitioned assets that is launched without a partition, as far as Dagster's pages know.
+
+    Its launchpad then has no field for one, which would be red as long as it is empty. Where that cannot be had, it
+    has, and the run can be launched all the same.
+    """
+    try:
+        from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+        class LaunchedWhole(UnresolvedAssetJobDefinition):
+            def resolve(self, *args: Any, **kwargs: Any) -> dg.JobDefinition:
+                resolved = super().resolve(*args, **kwargs)
+                # Read when the job is first asked for its partitions, and by nothing else.
+                resolved._original_partitions_def_argument = None
+                return resolved
+
+        given = {name: getattr(job, name) for name in _OF_A_JOB}
+        return LaunchedWhole(**given)
+    except _MISSING:
+        return job
+
+
+_OF_A_JOB = (
+    "name",
+    "selection",
+    "config",
+    "description",
+    "tags",
+    "run_tags",
+    "metadata",
+    "partitions_def",
+    "executor_def",
+    "hooks",
+    "op_retry_policy",
+)
+"""What the oldest version that is admitted knows of a job."""
+
+
 def database_url(folder: Path, name: str) -> str:
     """Return the URL by which Dagster opens a database file that it keeps in `folder`."""
     try:
@@ -458,3 +496,37 @@ def sensor_ticks(instance: dg.DagsterInstance, before: float) -> dict[str, float
     except _MISSING:
         return {}
     return {name: found[0].timestamp for name, found in ticks.items() if found}
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTick:
+    """A look of a sensor that ended with an error, in its own words."""
+
+    at: float
+    message: str
+
+
+def failed_ticks(instance: dg.DagsterInstance, sensors: Collection[str], limit: int = 2) -> dict[str, list[FailedTick]]:
+    """Return of each of these sensors whose last look failed the failed ones in a row, newest first."""
+    try:
+        from dagster._core.definitions.run_request import InstigatorType
+        from dagster._core.scheduler.instigation import TickStatus
+
+        ended = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]
+        found = {}
+        for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
+            if state.name in sensors:
+                ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=limit, statuses=ended)
+                failed = [*takewhile(lambda tick: tick.status is TickStatus.FAILURE, ticks)]
+                if failed:
+                    found[state.name] = [FailedTick(tick.timestamp, _said(tick.error)) for tick in failed]
+        return found
+    except _MISSING:
+        return {}
+
+
+def _said(error: Any) -> str:
+    """Return what an error says, without the name of its class."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return "" if error is None else str(error.message).partition(": ")[2].strip()

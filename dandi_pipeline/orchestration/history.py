@@ -109,10 +109,11 @@ def _latest(
     if not alias:
         return []
     wanted = dg.RunsFilter(tags={SOURCE: alias}, created_after=since)
-    return [_past_sync(record) for record in instance.get_run_records(wanted, limit=limit)]
+    return [past_sync(record) for record in instance.get_run_records(wanted, limit=limit)]
 
 
-def _past_sync(record: dg.RunRecord) -> PastSync:
+def past_sync(record: dg.RunRecord) -> PastSync:
+    """Return what a run that has a source's tag says of itself."""
     run, tags = record.dagster_run, record.dagster_run.tags
     report = report_of(tags, run.run_id)
     return PastSync(

@@ -39,6 +39,19 @@ concurrency:
     granularity: run
     default_limit: 2
 
+# What is queued while a code server does not answer (it is restarted, say) waits for it: one attempt each half minute,
+# for about eight hours. Without this the first attempt fails a run for good.
+run_queue:
+  max_user_code_failure_retries: 1000
+  user_code_failure_retry_delay: 30
+
+# A run that is lost with its process, machine or code server is launched again, twice at most. What fails in a step is
+# not: syncs try again by themselves, and your own assets may have a RetryPolicy.
+run_retries:
+  enabled: true
+  max_retries: 2
+  retry_on_asset_or_op_failure: false
+
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180

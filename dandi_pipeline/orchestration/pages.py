@@ -51,7 +51,8 @@ def _description(source: MirroredSource, part: str, tables: Sequence[PublicTable
             f"Each {noun} has a view with a column for each of its properties;"
             " the partition's page and the table of each run name it."
         )
-    return "\n\n".join([*lines, _how_to_ask(tables[0], source.alias, store)])
+    launching = f"To sync any {noun}s in one run, or all that is stale, see the page of the job `{source.job_name}`."
+    return "\n\n".join([*lines, _how_to_ask(tables[0], source.alias, store), launching])
 
 
 def _how_to_ask(table: PublicTable, alias: str | None, store: Store) -> str:

@@ -5,7 +5,7 @@ hold, its own folder says.
 """
 
 from dandi_pipeline.settings.document import unknown
-from dandi_pipeline.settings.environment import Settings
+from dandi_pipeline.settings.environment import AlertSettings, MailServer, Settings
 from dandi_pipeline.settings.sources import (
     PlatformSettings,
     Section,
@@ -21,9 +21,11 @@ __all__ = [
     "AS_SET",
     "LEGACY",
     "PRESETS",
+    "AlertSettings",
     "ApiUrl",
     "EnvironmentName",
     "Interval",
+    "MailServer",
     "PlatformSettings",
     "Section",
     "Settings",

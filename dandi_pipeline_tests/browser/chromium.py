@@ -36,6 +36,14 @@ class Pages:
     def open(self, path: str, *texts: str) -> None:
         """Open a page and wait until it shows all of `texts`, each as often as named; or fail with what it shows."""
         self._browser.get(f"{self._url}{path}")
+        self._await(path, texts)
+
+    def follow(self, link: str, *texts: str) -> None:
+        """Click the link with this text, and wait like `open`."""
+        self._browser.find_element(By.LINK_TEXT, link).click()
+        self._await(link, texts)
+
+    def _await(self, path: str, texts: Sequence[str]) -> None:
         waiting = WebDriverWait(self._browser, PATIENCE, ignored_exceptions=[StaleElementReferenceException])
         try:
             waiting.until(lambda _: all(self.text.count(text) >= texts.count(text) for text in texts))

@@ -1,5 +1,7 @@
 """What an operator sees in Dagster's UI: what is mirrored, how fresh it is, what changed and what failed."""
 
+from selenium.webdriver.common.by import By
+
 from dandi_pipeline_tests.browser.chromium import Pages
 from dandi_pipeline_tests.browser.scene import DANDISETS, FAILING, Scene
 
@@ -72,3 +74,11 @@ def test_a_sync_from_the_command_line_is_a_run_with_its_log(pages: Pages, shown:
 def test_the_sensor_and_both_schedules_are_listed_and_on(pages: Pages, shown: Scene) -> None:
     pages.open("/automation", "dandi_changes", "dandi_full_check", "02:00 AM UTC", "dandi_sweep")
     assert pages.switches(3) == [True, True, True]
+
+
+def test_the_jobs_page_leads_to_a_launchpad_that_syncs_all_that_is_stale_as_it_stands(
+    pages: Pages, shown: Scene
+) -> None:
+    pages.open("/locations/dandi_pipeline/jobs/sync_dandi", "Any dandisets in one run")
+    pages.follow("launchpad", "partitions: []", "No errors", "Launch Run")
+    assert not pages.browser.find_elements(By.CSS_SELECTOR, "input[placeholder=Partition]")

@@ -69,6 +69,17 @@ def test_every_source_has_its_assets_job_sensor_and_schedule(tmp_path: Path) -> 
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * *", "UTC")
 
 
+def test_the_job_is_launched_without_a_partition_and_its_page_says_how_several_go_in_one_run() -> None:
+    definitions = assemble([source("sand-box")], NONE)
+    job = definitions.resolve_job_def("sync_sand_box")
+    assert job.partitions_def is None
+    assert "[launchpad](sync_sand_box/playground)" in str(job.description)
+    assert "Any dandisets in one run" in str(job.description)
+    pages = [spec.description for spec in definitions.resolve_all_asset_specs() if spec.partitions_def is not None]
+    assert pages
+    assert all("see the page of the job `sync_sand_box`" in str(description) for description in pages)
+
+
 def test_sources_of_one_platform_stand_side_by_side() -> None:
     assert set(specs(source(), source("sand-box"))) == {
         DANDISETS,

@@ -1,13 +1,18 @@
 """A DAGSTER_HOME works from its first use on, whoever comes first, and is never overwritten."""
 
+import re
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
+import pytest
 import yaml
 
+from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.orchestration.instance import DAGSTER_YAML, open_instance, prepare_home
+from dandi_pipeline.settings import Settings
 from dandi_pipeline_tests.orchestration.served import CHECKOUT
 
 PREPARE = """
@@ -54,6 +59,30 @@ def test_processes_that_come_first_at_the_same_time_all_succeed(tmp_path: Path) 
         process.stdin.flush()
     answers = [process.communicate(timeout=60) for process in processes]
     assert answers == [("0\n", "")] * 2
+
+
+def test_what_other_peoples_assets_print_is_kept(tmp_path: Path) -> None:
+    @dg.asset
+    def loud() -> None:
+        print("heard")
+
+    home = prepare_home(tmp_path / "home")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        assert dg.materialize([loud], instance=instance).success
+    assert [file.read_text() for file in home.glob("storage/*/compute_logs/*.out")] == ["heard\n"]
+
+
+def test_a_deployment_that_lacks_its_sources_file_loads_nothing(tmp_path: Path) -> None:
+    exports = re.findall(r"export (\w+)=(\S+)", (CHECKOUT / "deploy" / "README.md").read_text(encoding="utf-8"))
+    environ = {**dict(exports), "DANDI_PIPELINE_SOURCES": str(tmp_path / "sources.yaml")}
+    assert set(environ) == set(dict(exports))
+    with pytest.raises(ConfigurationError, match=r"DANDI_PIPELINE_SOURCES: .*/sources.yaml is not a file"):
+        Settings.from_environment(environ, tmp_path)
+
+
+def test_the_deployments_commands_listen_on_loopback_alone() -> None:
+    text = (CHECKOUT / "deploy" / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"(?:-h |host: )([\w.]+)", text) == ["127.0.0.1"] * 3
 
 
 def test_the_deployments_configuration_differs_in_its_storage_alone() -> None:

@@ -274,10 +274,10 @@ def test_what_stops_the_whole_sync_is_raised_as_itself_and_the_run_has_failed(
     latest = past_syncs(site.settings.dagster_home, limit=1)[0]
     assert latest.status == "failed"
     assert latest.report is not None
-    assert latest.report.stopped == "configuration"
+    assert latest.report.stopped == "guard"
     assert "dandi lists no dandiset at all" in str(latest.report.stopped_by)
     tags = instance.get_runs(limit=1)[0].tags
-    assert tags["sync/result"] == "stopped by a configuration error"
+    assert tags["sync/result"] == "stopped by a guard error"
 
 
 def test_the_history_is_in_run_storage(site: Site, instance: dg.DagsterInstance) -> None:

@@ -28,6 +28,11 @@ mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParam
     __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
 } }
 """
+LAUNCH = """
+mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+} }
+"""
 REEXECUTE = """
 mutation($params: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $params) {
     ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
@@ -88,6 +93,13 @@ def test_the_sensor_syncs_what_is_stale_and_a_backfill_repairs_what_failed(site:
     job = served.query(JOB_RUNS)["pipelineOrError"]
     assert {from_command_line, launched} <= {run["runId"] for run in job["runs"]}
 
+    scattered = launch(served, ["000001", "000003", "000005", "000006"])
+    assert len(wait_for(lambda: all_ended(served, at_least=6), seconds=120)) == 6
+    with open_instance(site.settings.dagster_home) as instance:
+        by_hand = instance.get_run_by_id(scattered)
+        assert by_hand is not None
+        assert run_tags.asked_of(by_hand.tags)["scope"] == "000001, 000003, 000005, 000006"
+
 
 def all_ended(served: Served, *, at_least: int) -> list[dict[str, Any]]:
     runs: list[dict[str, Any]] = served.query(RUNS)["runsOrError"]["results"]
@@ -116,3 +128,19 @@ def backfill(served: Served, partitions: list[str]) -> None:
     selection = [{"path": ["dandi", part]} for part in ("assets", "dandisets")]
     launched = served.query(BACKFILL, params={"assetSelection": selection, "partitionNames": partitions})
     assert launched["launchPartitionBackfill"]["__typename"] == "LaunchBackfillSuccess", launched
+
+
+def launch(served: Served, partitions: list[str]) -> str:
+    """Launch the job with these partitions in its config, as the UI's launchpad does, and return the run's id."""
+    params = {
+        "selector": {
+            "repositoryLocationName": "dandi_pipeline",
+            "repositoryName": "__repository__",
+            "jobName": "sync_dandi",
+        },
+        "mode": "default",
+        "runConfigData": {"ops": {"dandi_mirror": {"config": {"partitions": partitions}}}},
+    }
+    launched = served.query(LAUNCH, params=params)["launchRun"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    return str(launched["run"]["runId"])

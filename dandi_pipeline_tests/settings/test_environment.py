@@ -7,7 +7,7 @@ import pytest
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.mirror.database import dialect_of
 from dandi_pipeline.mirror.sqlite import SqliteDialect
-from dandi_pipeline.settings import Settings
+from dandi_pipeline.settings import MailServer, Settings
 
 
 def test_nothing_needs_to_be_set(tmp_path: Path) -> None:
@@ -141,3 +141,41 @@ def test_a_key_that_cannot_be_one_is_refused_without_being_shown(tmp_path: Path,
 def test_no_secret_is_in_a_repr(tmp_path: Path) -> None:
     environ = {"DANDI_API_KEY": "hunter2", "MIRROR_DATABASE_URL": "postgresql://me:hunter2@h/d"}
     assert "hunter2" not in repr(Settings.from_environment(environ, tmp_path))
+
+
+def test_alerts_are_off_unless_a_webhook_or_an_address_is_named(tmp_path: Path) -> None:
+    assert not Settings.from_environment({}, tmp_path).alerts.configured
+    alerts = Settings.from_environment({"ALERT_EMAIL_TO": "a@b.org,c@d.org"}, tmp_path).alerts
+    assert alerts.configured
+    assert (alerts.email_from, alerts.mail_server) == ("a@b.org", MailServer("127.0.0.1", 25, tls=False))
+    assert Settings.from_environment({"ALERT_WEBHOOK_URL": "https://x.org/s"}, tmp_path).alerts.configured
+
+
+def test_a_mail_server_is_one_url_and_a_password_beside_it(tmp_path: Path) -> None:
+    environ = {"ALERT_SMTP_URL": "smtps://me%40x.org@mail.x.org", "ALERT_SMTP_PASSWORD": "p w"}
+    alerts = Settings.from_environment(environ, tmp_path).alerts
+    assert alerts.mail_server == MailServer("mail.x.org", 465, tls=True, user="me@x.org", password="p w")
+    assert "p w" not in repr(alerts)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALERT_WEBHOOK_URL", "hooks.slack.com/services/s3cret"),
+        ("ALERT_WEBHOOK_URL", "https://u:s3cret@chat.example.org/x"),
+        ("ALERT_WEBHOOK_URL", "ftp://chat.example.org/s3cret"),
+        ("ALERT_EMAIL_TO", "s3cret"),
+        ("ALERT_EMAIL_TO", "a@b.org s3cret@d.org"),
+        ("ALERT_EMAIL_FROM", "a@b.org, s3cret@d.org"),
+        ("ALERT_SMTP_URL", "mail.example.org"),
+        ("ALERT_SMTP_URL", "smtp://me:s3cret@mail.example.org"),
+        ("ALERT_SMTP_URL", "smtp://s3cret@mail.example.org"),
+        ("ALERT_SMTP_URL", "smtp://mail.example.org:0"),
+        ("ALERT_UI_URL", "s3cret"),
+    ],
+)
+def test_a_wrong_setting_of_alerts_is_named_and_not_shown(tmp_path: Path, variable: str, value: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.from_environment({variable: value}, tmp_path)
+    assert str(refused.value).startswith(f"{variable}: ")
+    assert "s3cret" not in str(refused.value)
