@@ -156,10 +156,10 @@ class Mirror:
         with self._database.reading() as connection:
             return read_rows(connection, self._database.dialect, source, partition, kind, keys)
 
-    def shown(self, source: str) -> dict[str, Shown]:
-        """Return what partitions of users' own records are called, and in which views they are, by their keys."""
+    def shown(self, source: str, partition: str | None = None) -> dict[str, Shown]:
+        """Return what partitions of users' own records, or one, are called, and in which views they are, by key."""
         with self._database.reading() as connection:
-            return read_shown(connection, source)
+            return read_shown(connection, source, partition)
 
     def sample(
         self, source: str, partition: str, kind: RecordKind, view: str | None = None, *, limit: int = 5

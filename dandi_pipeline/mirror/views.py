@@ -411,10 +411,13 @@ class Shown:
     view: str
 
 
-def read_shown(connection: sa.Connection, source: str) -> dict[str, Shown]:
-    """Return how each partition of a source is shown; those whose records need no view of their own are left out."""
+def read_shown(connection: sa.Connection, source: str, partition: str | None) -> dict[str, Shown]:
+    """Return how partitions of a source, or one, are shown; those without a view of their own are left out."""
     columns = (shapes.c.partition, shapes.c.view_name, shapes.c.shape)
-    rows = connection.execute(sa.select(*columns).where(shapes.c.source == source))
+    statement = sa.select(*columns).where(shapes.c.source == source)
+    if partition is not None:
+        statement = statement.where(shapes.c.partition == partition)
+    rows = connection.execute(statement)
     return {partition: Shown(orjson.loads(shape)["name"], view) for partition, view, shape in rows}
 
 

@@ -6,7 +6,7 @@ belong in `sync`; this module only runs it and has it written down.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ import dagster as dg
 from dandi_pipeline.errors import ConfigurationError, PartitionUnknown, PipelineError, UnforeseenError
 from dandi_pipeline.orchestration.instance import at_work
 from dandi_pipeline.orchestration.pages import asset_spec
-from dandi_pipeline.orchestration.recording import Journal, check_results, failure_of, printable, stopping, synced_check
+from dandi_pipeline.orchestration.recording import Journal, check_results, printable, stopping, synced_check
 from dandi_pipeline.orchestration.resources import Connection, Connections, SyncConfig, Watcher, options_of
 from dandi_pipeline.orchestration.sources import MirroredSource, partitions_of
 from dandi_pipeline.sync.engine import Sync
@@ -41,12 +41,12 @@ def build_assets(source: MirroredSource, connections: Connections, watcher: Watc
             yield from _checked(context, source, connections)
             return
         with at_work(context.instance, context.run.run_id):
-            report, checks = _sync(context, config, source, connections, watcher)
+            journal, report = _sync(context, config, source, connections, watcher)
         # A partition's event has been logged by itself, with its partition; one yielded here would have none.
         wanted = {check.asset_key for check in context.selected_asset_check_keys}
-        yield from (check for check in checks if check.asset_key in wanted)
+        yield from (check for check in journal.checks() if check.asset_key in wanted)
         if report.problems:
-            raise failure_of(report)
+            raise journal.failure(report)
 
     return sync_partitions
 
@@ -79,15 +79,15 @@ def _sync(
     source: MirroredSource,
     connections: Connections,
     watcher: Watcher,
-) -> tuple[SyncReport, Sequence[dg.AssetCheckResult]]:
-    """Run the sync; return what became of it, and whether each asset is in order."""
+) -> tuple[Journal, SyncReport]:
+    """Run the sync; return its record, and what became of it."""
     try:
-        report, checks = _recorded(context, source, requested(context, config, source), connections, watcher)
+        journal, report = _recorded(context, source, requested(context, config, source), connections, watcher)
     except PipelineError as error:
         watcher.stopped_by = error
         raise stopping(error) from None
     watcher.report = report
-    return report, checks
+    return journal, report
 
 
 def _recorded(
@@ -96,7 +96,7 @@ def _recorded(
     options: SyncOptions,
     connections: Connections,
     watcher: Watcher,
-) -> tuple[SyncReport, Sequence[dg.AssetCheckResult]]:
+) -> tuple[Journal, SyncReport]:
     """Run the sync and leave its sums on the run, however it ends."""
     journal = Journal(context, source, options, watcher.log)
     stopped: str | None = UnforeseenError.group
@@ -116,7 +116,7 @@ def _recorded(
         raise
     finally:
         report = journal.close(stopped, stopped_by)
-    return report, journal.checks()
+    return journal, report
 
 
 def _keys(journal: Journal, source: MirroredSource, options: SyncOptions, connection: Connection) -> tuple[str, ...]:
@@ -182,7 +182,7 @@ def _follow(
         with closing(sync.run(plan, run_id)) as reports:
             for report in reports:
                 if report.changed:
-                    journal.found(connection.mirror)  # its view may have been made just now
+                    journal.found(connection.mirror, report.partition)  # its view may have been made just now
                 journal.note(report)
         # With a date limit, what the plan leaves out need not be fresh.
         journal.settled(() if options.since else options.partitions, connection.mirror)

@@ -182,7 +182,7 @@ def part_event(
     return event(
         asset_key=source.asset_key(part),
         partition=report.partition,
-        description=printable(of_part.describe()),
+        description=printable(f"{told(report.partition, report.name, source)}: {of_part.outline}"),
         metadata=_metadata(of_part, held, view),
         tags={"dagster/data_version": token} if token else {},
     )
@@ -258,7 +258,7 @@ class Journal:
         self._reports: list[PartitionReport] = []
         self._shown: set[tuple[str, str]] = set()
         self._states: Mapping[tuple[str, str], PartitionState] | None = None
-        self._called: Mapping[str, Shown] = {}
+        self._called: dict[str, Shown] = {}
         self._samples: dict[str, str] = {}
         # Whoever launches partitions by their tags, in the UI or by a backfill, is told that each was materialized.
         self._by_tags = context.has_partition_key or context.has_partition_key_range
@@ -293,10 +293,10 @@ class Journal:
         if report.outcome is Outcome.REMOVED:
             remove_partition(self._context.instance, self._source, report.partition)
 
-    def found(self, mirror: Mirror) -> None:
-        """Take from the mirror what partitions are called, and in which views they are, where they have any."""
+    def found(self, mirror: Mirror, partition: str | None = None) -> None:
+        """Take from the mirror what partitions, or one, are called, and in which views they are, if they have any."""
         if self._source.has_views:
-            self._called = mirror.shown(self._source.alias)
+            self._called |= mirror.shown(self._source.alias, partition)
 
     def settled(self, partitions: Sequence[str], mirror: Mirror) -> None:
         """Record as unchanged what was named or under way and found fresh; drop what nobody has any more.
@@ -334,8 +334,11 @@ class Journal:
 
     def _told(self, partition: str) -> str:
         """Return how people are told of a partition."""
-        name = self._called[partition].name if partition in self._called else ""
-        return told(partition, name, self._source)
+        return told(partition, self._name(partition), self._source)
+
+    def _name(self, partition: str) -> str:
+        """Return what a partition is called, as the mirror has it."""
+        return self._called[partition].name if partition in self._called else ""
 
     def _restore(self, states: Mapping[tuple[str, str], PartitionState]) -> None:
         """Show what the mirror holds and Dagster does not know, as after its home was deleted."""
@@ -353,8 +356,8 @@ class Journal:
         if (partition, part) in self._shown:
             return
         warning = "" if state.visible else HIDDEN_WARNING
-        name = self._called[partition].name if partition in self._called else ""
-        fresh = PartitionReport(partition, name, Outcome.FRESH, (part,), warning=warning, held={part: state.records})
+        held = {part: state.records}
+        fresh = PartitionReport(partition, self._name(partition), Outcome.FRESH, (part,), warning=warning, held=held)
         self._show(fresh, (part,), state.token)
 
     def close(self, stopped: str | None, stopped_by: str | None) -> SyncReport:
@@ -385,6 +388,19 @@ class Journal:
     def checks(self) -> list[dg.AssetCheckResult]:
         """Return whether each asset is in order after the sync; nothing after one that was stopped."""
         return [] if self._states is None else check_results(self._source, self._parts, self._states, self._called)
+
+    def failure(self, report: SyncReport) -> dg.Failure:
+        """Return what a run ends with when some of its partitions failed; the sensor retries those, not Dagster."""
+        names = {each.partition: each.name for each in self._reports}
+        shown = [
+            printable(f"{told(key, names.get(key) or self._name(key), self._source)}: failed: {problem.message}")
+            for problem in report.problems[:_LISTED_FAILURES]
+            for key in [problem.partition]
+        ]
+        more = len(report.problems) - len(shown)
+        failed = quantity(len(report.problems), report.partition_noun)
+        lines = [f"{failed} failed, to be tried again by the next sync; the rest is committed.", *shown]
+        return dg.Failure("\n".join([*lines, *([f"… and {more:,} more"] if more else [])]), allow_retries=False)
 
     def _tell_of(self, report: PartitionReport) -> None:
         """Say in one line how a partition ended."""
@@ -509,17 +525,6 @@ def _synced_result(
             **({"failures": dg.MetadataValue.md(failures)} if failed else {}),
         },
     )
-
-
-def failure_of(report: SyncReport) -> dg.Failure:
-    """Return what a run ends with when some of its partitions failed; the sensor retries those, not Dagster."""
-    shown = [
-        printable(f"{problem.partition}: failed: {problem.message}") for problem in report.problems[:_LISTED_FAILURES]
-    ]
-    more = len(report.problems) - len(shown)
-    failed = quantity(len(report.problems), report.partition_noun)
-    lines = [f"{failed} failed, to be tried again by the next sync; the rest is committed.", *shown]
-    return dg.Failure("\n".join([*lines, *([f"… and {more:,} more"] if more else [])]), allow_retries=False)
 
 
 def stopping(error: PipelineError) -> dg.Failure:

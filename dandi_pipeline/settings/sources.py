@@ -101,7 +101,14 @@ def parse_sources(entries: Sequence[Mapping[str, Any]], registry: Registry) -> t
 
     Errors name the line that the key would have in such a file.
     """
-    written = yaml.safe_dump({"sources": [dict(entry) for entry in entries]}, sort_keys=False)
+    given = [dict(entry) if isinstance(entry, Mapping) else entry for entry in entries]
+    try:
+        written = yaml.safe_dump({"sources": given}, sort_keys=False)
+    except yaml.YAMLError as error:
+        told = " ".join(map(str, error.args))
+        raise ConfigurationError(
+            f"the sources that were given: {told}; write values as sources.yaml has them"
+        ) from None
     return _read(Document(written, "the sources that were given"), registry)
 
 

@@ -240,6 +240,7 @@ def test_partitions_of_notion_and_airtable_are_told_by_name(tmp_path: Path, post
                     assert event is not None
                     assert (event.metadata["name"].value, event.metadata["view"].value) == (shown.name, shown.view)
                     assert str(event.metadata["page"].value).startswith("https://")
+                    assert (event.description or "").startswith(f"{shown.name} ({record.partition_key}): ")
             assert rows(sums(instance, dg.AssetKey(["airtable", "records"]))["preview"])
             views = rows(sums(instance, dg.AssetKey(["notion", "pages"]))["views"])
             assert {(row[0], row[1], row[3]) for row in views} == {

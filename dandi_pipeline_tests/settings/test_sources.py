@@ -14,7 +14,15 @@ from pydantic import Field
 
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.platforms.registry import SETTINGS
-from dandi_pipeline.settings import ApiUrl, EnvironmentName, PlatformSettings, Source, load_sources, sources_schema
+from dandi_pipeline.settings import (
+    ApiUrl,
+    EnvironmentName,
+    PlatformSettings,
+    Source,
+    load_sources,
+    parse_sources,
+    sources_schema,
+)
 from dandi_pipeline.settings.document import Document
 
 ROOT = Path(__file__).parents[2]
@@ -286,6 +294,25 @@ def test_a_secret_where_a_name_belongs_is_refused_without_being_shown(tmp_path: 
             load(tmp_path, dandi("settings:", f"  {key}: '{secret}'"))
         assert secret not in str(e.value)
         assert re.search(r":4: ('api_key_env': expected the NAME|unknown key 'api_key')", str(e.value))
+
+
+def test_what_code_lists_is_read_like_a_file() -> None:
+    (source,) = parse_sources([{"platform": "dandi", "every": "6h", "settings": {"versions": "all"}}], REGISTRY)
+    assert source.every == timedelta(hours=6)
+
+
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        ([{"platform": "dandi", "every": "soon"}], "the sources that were given:3: 'every': not an interval"),
+        ([{"platform": "dandi", "every": timedelta(hours=6)}], "cannot represent an object 6:00:00; write values as"),
+        ({"platform": "dandi"}, "the sources that were given:2: a source must be keys and values"),
+    ],
+)
+def test_what_code_lists_wrongly_is_told_in_one_line(entries: Any, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(told)) as caught:
+        parse_sources(entries, REGISTRY)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
