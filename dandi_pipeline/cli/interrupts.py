@@ -2,17 +2,16 @@
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from threading import Thread, Timer, current_thread, main_thread
+from threading import Thread, current_thread, main_thread
 
 from dandi_pipeline.cli.output import tell
+from dandi_pipeline.interrupts import interrupt_again, no_interrupt_lost
 
 INTERRUPTED = 130
 """The exit code of what was interrupted."""
 
-_AGAIN_SECONDS = 0.05
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _WAITING = "Interrupted: waiting for the requests in flight; Ctrl-C again ends at once"
 _AT_ONCE = "Error: ended at once; what was committed stays, the next sync does the rest"
@@ -29,7 +28,7 @@ def interrupts_heeded(say: Callable[[str], None], *, give_up: Callable[[], None]
         yield  # Python hands signals to the main thread alone
         return
     interrupts = _Interrupts(say, give_up)
-    with interrupts.watched(), interrupts.kept():
+    with interrupts.watched(), no_interrupt_lost(interrupts.send_again):
         yield
 
 
@@ -55,31 +54,10 @@ class _Interrupts:
             thread.join()
             os.close(reader)
 
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """See to it that every interrupt arrives.
-
-        One that arrives while a finalizer or a weak reference's callback runs, as databases have many, is printed as
-        "Exception ignored in …" with a stack trace, and the program goes on as if nothing had been asked.
-        """
-        previous = sys.unraisablehook
-
-        def hook(ignored: "sys.UnraisableHookArgs") -> None:
-            if issubclass(ignored.exc_type, Exception):
-                previous(ignored)
-                return
-            # Later, from another thread: raised from here it would be ignored just the same.
-            Timer(_AGAIN_SECONDS, self._send_again).start()
-
-        sys.unraisablehook = hook
-        try:
-            yield
-        finally:
-            sys.unraisablehook = previous
-
-    def _send_again(self) -> None:
+    def send_again(self) -> None:
+        """Send an interrupt once more that was lost: it is not a second one."""
         self._sent_again += 1
-        os.kill(os.getpid(), signal.SIGINT)
+        interrupt_again()
 
     def _watch(self, reader: int) -> None:
         received = 0

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import dagster as dg
 
+from dandi_pipeline.interrupts import no_interrupt_lost
 from dandi_pipeline.orchestration.assembly import assemble
 from dandi_pipeline.orchestration.dagster_internals import execute_in_process
 from dandi_pipeline.orchestration.history import PastSync, latest_of
@@ -82,7 +83,8 @@ def signals_interrupt() -> Iterator[None]:
     heeded = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
     previous = {number: signal.signal(number, _interrupt) for number in heeded}
     try:
-        yield
+        with no_interrupt_lost():
+            yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -64,6 +64,7 @@ def test_a_terminal_that_is_closed_ends_a_sync_in_order(shell: Shell, archive: S
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(shell.folder)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it is ignored where the tests run under nohup
         # One dandiset after the other, so that some are left to do whenever the terminal is closed.
         os.execve(sys.executable, shell.command("sync", "--max-concurrent", "1"), shell.environment(TERM="xterm"))
     wait_for(lambda: archive.requests.total >= 4)
