@@ -35,7 +35,7 @@ def main() -> int:
             if name == "run":
                 pages.show(log_line)
             if name == "automation":
-                pages.switches(3)
+                pages.switches(4)
             pages.save(IMAGES / f"{name}.png")
             print(IMAGES / f"{name}.png")
     return 0

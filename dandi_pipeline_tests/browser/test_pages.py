@@ -71,9 +71,9 @@ def test_a_sync_from_the_command_line_is_a_run_with_its_log(pages: Pages, shown:
     )
 
 
-def test_the_sensor_and_both_schedules_are_listed_and_on(pages: Pages, shown: Scene) -> None:
-    pages.open("/automation", "dandi_changes", "dandi_full_check", "02:00 AM UTC", "dandi_sweep")
-    assert pages.switches(3) == [True, True, True]
+def test_the_sensor_and_both_schedules_are_on_and_pruning_is_off(pages: Pages, shown: Scene) -> None:
+    pages.open("/automation", "dandi_changes", "dandi_full_check", "02:00 AM UTC", "dandi_sweep", "prune_history")
+    assert pages.switches(4) == [True, True, True, False]
 
 
 def test_the_jobs_page_leads_to_a_launchpad_that_syncs_all_that_is_stale_as_it_stands(
