@@ -18,7 +18,6 @@ from dandi_pipeline.mirror.mirror import PATIENCE
 from dandi_pipeline.orchestration.assets import build_assets
 from dandi_pipeline.orchestration.automation import build_job, build_schedule, build_sensor, build_sweep
 from dandi_pipeline.orchestration.pages import platform_spec, table_specs
-from dandi_pipeline.orchestration.pruning import build_prune_job, build_prune_schedule
 from dandi_pipeline.orchestration.resources import Connections, Watcher
 from dandi_pipeline.orchestration.sources import MirroredSource, Presentation, mirrored
 from dandi_pipeline.platforms.registry import SETTINGS
@@ -33,29 +32,22 @@ if TYPE_CHECKING:
 def assemble(
     sources: Iterable[MirroredSource], connections: Connections, watcher: Watcher | None = None
 ) -> dg.Definitions:
-    """Return each source's assets, job, sensor and schedules, and the job that prunes.
-
-    There is no resource and no logger, so that none collides.
-    """
+    """Return each source's assets, job, sensor and schedules; no resource and no logger, so that none collides."""
     shown = tuple(sources)
     jobs = [build_job(source) for source in shown]
     pairs = tuple(zip(shown, jobs, strict=True))
-    pruning = build_prune_job(connections)
     return dg.Definitions(
         assets=[
             *(build_assets(source, connections, watcher or Watcher()) for source in shown),
             *(platform_spec(source, connections) for source in shown),
             *table_specs(shown, connections.store),
         ],
-        jobs=[*jobs, pruning],
+        jobs=jobs,
         sensors=[build_sensor(source, job, connections) for source, job in pairs],
         schedules=[
-            *(
-                schedule
-                for source, job in pairs
-                for schedule in (build_schedule(source, job), build_sweep(source, job, connections))
-            ),
-            build_prune_schedule(pruning),
+            schedule
+            for source, job in pairs
+            for schedule in (build_schedule(source, job), build_sweep(source, job, connections))
         ],
     )
 

@@ -3,6 +3,7 @@
 What is known of the present stays: the run that holds the last word on any partition is kept however old it is.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -11,12 +12,13 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.instants import spelled
 from dandi_pipeline.mirror import Mirror
 from dandi_pipeline.orchestration.dagster_internals import delete_run, runs_with_latest_events, tag_values
 from dandi_pipeline.orchestration.instance import open_used
 from dandi_pipeline.orchestration.recording import SOURCE, WHOLE
-from dandi_pipeline.orchestration.resources import Connections
+from dandi_pipeline.settings import Settings
 
 JOB = SCHEDULE = "prune_history"
 """Of Dagster's objects, so that all that they do is found under one name."""
@@ -105,7 +107,13 @@ class PruneConfig(dg.Config):
     changes_older_than_days: int | None = Field(default=None, ge=1)
 
 
-def build_prune_job(connections: Connections) -> dg.JobDefinition:
+def build_pruning() -> dg.Definitions:
+    """Return the job that prunes, and its schedule: one of each, since it is about the runs of all sources."""
+    job = _prune_job()
+    return dg.Definitions(jobs=[job], schedules=[_prune_schedule(job)])
+
+
+def _prune_job() -> dg.JobDefinition:
     """Return the job that does what `dandi-pipeline prune` does."""
 
     @dg.op(description="Delete old syncs from Dagster's history and, if told to, old changes from the mirror's log.")
@@ -113,7 +121,8 @@ def build_prune_job(connections: Connections) -> dg.JobDefinition:
         runs, kept = _prune_runs(context.instance, days_ago(config.older_than_days), dry_run=False)
         changes = 0
         if config.changes_older_than_days is not None:
-            with connections.open_mirror() as mirror:
+            settings = Settings.from_environment(os.environ, Path.cwd())
+            with open_mirror(settings.mirror_database_url) as mirror:
                 changes = _prune_changes(mirror, days_ago(config.changes_older_than_days), dry_run=False)
         context.log.info("deleted %s", Pruned(runs, kept, changes))
 
@@ -128,7 +137,7 @@ def build_prune_job(connections: Connections) -> dg.JobDefinition:
     return prune_history
 
 
-def build_prune_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+def _prune_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     """Return its weekly schedule. It is stopped at first: whoever wants less history says so."""
     return dg.ScheduleDefinition(
         name=SCHEDULE,

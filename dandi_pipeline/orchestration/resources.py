@@ -134,10 +134,6 @@ class Connections:
             platform = stack.enter_context(closing(open_platform(source, self._settings, mirror, tuning)))
             yield Connection(platform, mirror)
 
-    def open_mirror(self) -> Mirror:
-        """Open the mirror alone; whoever asked closes it."""
-        return open_mirror(self._settings.mirror_database_url)
-
 
 @dataclass(slots=True)
 class Watcher:

@@ -127,7 +127,16 @@ def test_sensors_look_as_often_as_the_source_says_and_a_disabled_source_has_none
     assert every == {"dandi_changes": 6 * 3600, "tasks_changes": 900, "notes_changes": 900, "stock_changes": 900}
     schedules = {schedule.name for schedule in definitions.schedules or ()}
     of_sources = {f"{alias}_{what}" for alias in ("dandi", "tasks", "notes", "stock") for what in SCHEDULES}
-    assert schedules == {*of_sources, "prune_history"}
+    assert schedules == of_sources
+
+
+def test_two_mirrors_in_one_deployment_have_nothing_of_the_same_name() -> None:
+    several = [
+        build_defs([{"platform": "dandi", "alias": alias}], key_prefix=alias, reader=f"{alias}_reader")
+        for alias in ("first", "second")
+    ]
+    repository = dg.Definitions.merge(*several).get_repository_def()
+    assert {"sync_first", "sync_second"} <= set(repository.job_names)
 
 
 # Dagster's own parser calls something of Dagster's that is in beta.

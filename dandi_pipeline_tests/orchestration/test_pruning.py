@@ -13,7 +13,7 @@ from dandi_pipeline.cli.main import main
 from dandi_pipeline.orchestration.dagster_internals import database_url
 from dandi_pipeline.orchestration.history import freshness_of, past_syncs
 from dandi_pipeline.orchestration.instance import open_instance
-from dandi_pipeline.orchestration.pruning import Pruned, prune
+from dandi_pipeline.orchestration.pruning import Pruned, build_pruning, prune
 from dandi_pipeline_tests.orchestration.site import ASSETS, DANDISETS, Site, materialized, statuses
 from dandi_pipeline_tests.orchestration.test_dagster_internals import finding_all_but
 
@@ -82,14 +82,16 @@ def test_old_syncs_go_but_for_the_last_word_on_a_partition(
 
 
 def test_the_job_prunes_what_it_is_told_to_and_its_schedule_is_stopped_at_first(
-    site: Site, instance: dg.DagsterInstance
+    site: Site, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name, value in site.environ.items():
+        monkeypatch.setenv(name, value)
     site.sync()
     site.sync()
     site.world.rename_dandiset("000001", "again")
     site.sync()
     age_all_runs(site.settings.dagster_home)
-    repository = site.definitions.get_repository_def()
+    repository = build_pruning().get_repository_def()
     schedule = repository.get_schedule_def("prune_history")
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
 
