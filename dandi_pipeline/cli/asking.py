@@ -30,7 +30,6 @@ _WHY_CUT = {
 
 def query(*, statement: str, form: str, limit: int, timeout: float, as_of: datetime | None) -> int:
     """Answer one SELECT over the public tables and views, or one of the twenty questions by its number."""
-
     if statement.strip()[:1] in "Qq" and statement.strip()[1:].isdigit():
         statement = question_of(statement.strip()).sql
     with _connected(as_of) as mirror:
@@ -56,7 +55,6 @@ def changes(
     limit: int,
 ) -> int:
     """List what the mirror took over, in its order: each insert, update and delete of a record."""
-
     statement, parameters = newest_changes(
         _CHANGE, since, source=source, dandiset_id=dandiset_id, record=record, kind=kind
     )

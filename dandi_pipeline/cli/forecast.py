@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -78,13 +78,10 @@ def preview(source: Source, settings: Settings, options: SyncOptions, watcher: D
     The report has no run id; its counts are what a sync would do.
     """
     started = time.monotonic()
-    with ExitStack() as stack:
-        mirror = peek_mirror(settings.mirror_database_url)
-        if mirror is not None:
-            stack.enter_context(mirror)
-        platform = stack.enter_context(
-            closing(open_platform(source, settings, mirror or LocalBudgets(), options.tuning))
-        )
+    with (
+        peek_mirror(settings.mirror_database_url) or nullcontext() as mirror,
+        closing(open_platform(source, settings, mirror or LocalBudgets(), options.tuning)) as platform,
+    ):
         sync = Sync(source.alias, platform, mirror, options, watcher, max_concurrent=source.settings.max_concurrent)
         plan = sync.plan()
         reports = []
@@ -161,10 +158,7 @@ def forecasts(
     `options` say how each would be synced.
     """
     pace = _past_pace(settings.dagster_home)
-    with ExitStack() as stack:
-        mirror = peek_mirror(settings.mirror_database_url)
-        if mirror is not None:
-            stack.enter_context(mirror)
+    with peek_mirror(settings.mirror_database_url) or nullcontext() as mirror:
 
         def look(source: Source) -> Forecast:
             at = standing[source.alias]

@@ -4,7 +4,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -23,15 +23,12 @@ _LOOKED_AT = 20
 
 def health(*, hours: int, as_json: bool) -> int:
     """Say how the syncs of the last 24 hours went, what they cost, and what is wrong."""
-
     settings, sources = configured_sources()
     enabled = [source for source in sources if source.enabled]
     home, now = settings.dagster_home, datetime.now(timezone.utc)
     syncs = past_syncs(home, since=now - timedelta(hours=hours))
     latest = latest_syncs(home, [source.alias for source in enabled], limit=_LOOKED_AT)
-    with ExitStack() as stack:
-        if mirror := peek_mirror(settings.mirror_database_url):
-            stack.enter_context(mirror)
+    with peek_mirror(settings.mirror_database_url) or nullcontext() as mirror:
         standing = freshness_of(home, enabled, mirror, now)
         quotas = used(enabled, settings, mirror.usage() if mirror else {})
         left = not_configured(mirror, sources)

@@ -36,7 +36,6 @@ _NUMBERS = {"TOOK", "CHECKED", "ADDED", "UPDATED", "DELETED", "ERRORS"}
 
 def history(*, limit: int, source: str | None, as_json: bool) -> int:
     """List the past syncs, newest first: when, how long, of what, and what came of it."""
-
     settings = Settings.from_environment(os.environ, Path.cwd())
     syncs = past_syncs(settings.dagster_home, limit=limit, source=source)
     if as_json:

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from datetime import datetime, timezone
 from typing import Any
 
@@ -34,16 +34,13 @@ _SHOWN = 20
 
 def inspect_sources(*, as_json: bool, **given: Any) -> int:
     """Show what the mirror and Dagster hold of each source: partitions, records, last sync, next due, last error."""
-
     selection = selection_of(given)
     settings, sources = configured_sources()
     chosen = selection.of(sources, with_disabled=True)
     everything = len(chosen) == len(sources)
     now, home = datetime.now(timezone.utc), settings.dagster_home
     latest = latest_syncs(home, [source.alias for source in chosen], limit=_LOOKED_AT)
-    with ExitStack() as stack:
-        if mirror := peek_mirror(settings.mirror_database_url):
-            stack.enter_context(mirror)
+    with peek_mirror(settings.mirror_database_url) or nullcontext() as mirror:
         standing = freshness_of(home, chosen, mirror, now)
         states = {source.alias: mirror.states(source.alias) if mirror else {} for source in chosen}
         others = not_configured(mirror, sources) if everything else {}
@@ -95,7 +92,6 @@ def _copied(source: Source, states: States, shown: Collection[str]) -> dict[str,
 
     A partition is known by Dagster as soon as a sync has seen it in a listing, and by the mirror once it has tried.
     """
-
     description = PLATFORMS[source.platform].description
     parts = description.parts
     known = {partition for partition, _ in states} | set(shown)

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from dandi_pipeline.catalogue import open_mirror, peek_mirror
+from dandi_pipeline.catalogue import open_mirror
 from dandi_pipeline.cli.output import in_words, screen_width, table, tell
-from dandi_pipeline.cli.sources import configured_sources
+from dandi_pipeline.cli.sources import configured_sources, existing_mirror
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.orchestration.sources import forget_partitions
 from dandi_pipeline.settings import Source
@@ -82,15 +82,11 @@ FORGOTTEN = "forget"
 
 
 def forget(*, source: str, yes: bool, with_history: bool) -> int:
-    """Remove all that the mirror holds of SOURCE, which sources.yaml must not list any more, and its partitions in"""
-
+    """Remove all that the mirror holds of a source that is not configured any more, and its partitions in Dagster."""
     settings, sources = configured_sources()
     if source in {each.alias for each in sources}:
         raise ConfigurationError(f"{source} is configured, so the next sync would copy it again; take it out first")
-    mirror = peek_mirror(settings.mirror_database_url)
-    if mirror is None:
-        raise ConfigurationError("there is no mirror yet; dandi-pipeline sync makes it")
-    with mirror:
+    with existing_mirror(settings) as mirror:
         held = mirror.held()
         if source not in held and not (with_history and mirror.has_history(source)):
             left = ", ".join(sorted(held.keys() - {each.alias for each in sources})) or "nothing else"

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from dandi_pipeline.catalogue import peek_mirror
 from dandi_pipeline.cli.progress import Wording
 from dandi_pipeline.errors import ConfigurationError
 from dandi_pipeline.mirror import Held, Mirror
@@ -20,6 +21,14 @@ def configured_sources() -> tuple[Settings, tuple[Source, ...]]:
     """Return the settings and every source; ConfigurationError if a setting or the sources file is wrong."""
     settings = Settings.from_environment(os.environ, Path.cwd())
     return settings, load_sources(settings.sources_path, SETTINGS)
+
+
+def existing_mirror(settings: Settings) -> Mirror:
+    """Open the mirror for reading only; ConfigurationError where there is none yet."""
+    mirror = peek_mirror(settings.mirror_database_url)
+    if mirror is None:
+        raise ConfigurationError("there is no mirror yet; dandi-pipeline sync makes it")
+    return mirror
 
 
 def missing_credential(source: Source, settings: Settings) -> str | None:

@@ -16,8 +16,7 @@ _HEADINGS = ("HOST", "REQUESTS", "OPENED", "REUSED", "WAITED", "SLEPT", "RETRIES
 
 
 def stats(*, hours: int, as_json: bool, **given: Any) -> int:
-    """Show, for each host that syncs of the last 24 hours asked: connections opened and reused, requests that waited"""
-
+    """Show what the syncs of the last hours did to each host that they asked."""
     selection = selection_of(given)
     settings, sources = configured_sources()
     aliases = {source.alias for source in selection.of(sources, with_disabled=True)}

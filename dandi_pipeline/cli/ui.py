@@ -25,7 +25,6 @@ WORKSPACE = Path(orchestration.__path__[0]) / "workspace.yaml"
 
 def ui(*, host: str, port: int, path_prefix: str) -> int:
     """Serve Dagster's UI, and run the daemon that the sensor and the schedules need, until Ctrl-C or SIGTERM."""
-
     settings = Settings.from_environment(os.environ, Path.cwd())
     home = prepare_home(settings.dagster_home)
     address = f"http://{host}:{port}{path_prefix}"

@@ -7,12 +7,18 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
-from dandi_pipeline.catalogue import peek_mirror
 from dandi_pipeline.cli.interrupts import interrupts_heeded
 from dandi_pipeline.cli.output import tell
 from dandi_pipeline.cli.progress import Display, display, warnings_beside
-from dandi_pipeline.cli.sources import configured_sources, dandiset_keys, refuse_for_others, selection_of, wording_of
-from dandi_pipeline.errors import ConfigurationError, PipelineError
+from dandi_pipeline.cli.sources import (
+    configured_sources,
+    dandiset_keys,
+    existing_mirror,
+    refuse_for_others,
+    selection_of,
+    wording_of,
+)
+from dandi_pipeline.errors import PipelineError
 from dandi_pipeline.orchestration.launch import run_sync
 from dandi_pipeline.platforms.registry import open_platform
 from dandi_pipeline.settings import Settings, Source
@@ -39,7 +45,6 @@ _FIELDS = 8
 
 def verify(*, partitions: tuple[str, ...], repair: bool, no_progress: bool, as_json: bool, **given: Any) -> int:
     """Read everything again and compare it with the mirror, record by record, whatever the timestamps say."""
-
     settings, sources = configured_sources()
     chosen = selection_of(given).of(sources)
     if partitions:
@@ -59,7 +64,6 @@ def _verified(
     source: Source, settings: Settings, options: SyncOptions, repair: bool, no_progress: bool
 ) -> dict[str, Any]:
     """Return what was found of one source; where it could not be verified, why."""
-
     shown = display(wording_of(source, (), dry_run=True), bars=not no_progress, hold=True)
     with shown as watcher, interrupts_heeded(watcher.call_out), warnings_beside(watcher, of_libraries=False):
         try:
@@ -75,11 +79,7 @@ def _compare(
     source: Source, settings: Settings, options: SyncOptions, watcher: Display
 ) -> tuple[str, list[PartitionReport]]:
     """Return what a partition is called, and the reports of all, by key."""
-
-    mirror = peek_mirror(settings.mirror_database_url)
-    if mirror is None:
-        raise ConfigurationError("there is no mirror yet; dandi-pipeline sync makes it")
-    with mirror, closing(open_platform(source, settings, mirror)) as platform:
+    with existing_mirror(settings) as mirror, closing(open_platform(source, settings, mirror)) as platform:
         sync = Sync(source.alias, platform, mirror, options, watcher, max_concurrent=source.settings.max_concurrent)
         plan = sync.plan()
         reports = sorted(sync.preview(plan), key=lambda report: report.partition)

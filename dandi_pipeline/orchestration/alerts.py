@@ -12,7 +12,7 @@ import smtplib
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from email.message import EmailMessage
@@ -294,7 +294,7 @@ def _instant(text: str) -> datetime:
 
 def build_alerts() -> dg.Definitions:
     """Return the sensors that tell of this project's sources, by the environment; none where nobody is to be told."""
-    settings = Settings.from_environment(os.environ, Path.cwd())
+    settings = _read_settings()
     if not settings.alerts.configured:
         return dg.Definitions()
     sources = [source for source in load_sources(settings.sources_path, SETTINGS) if source.enabled]
@@ -306,7 +306,7 @@ def _alerts(settings: Settings) -> Alerts:
 
 
 def _read_settings() -> Settings:
-    """Return the settings of whoever tells: where the sensor, or the hook, runs."""
+    """Return the settings of the process that tells: the code location, or the run that a hook is in."""
     return Settings.from_environment(os.environ, Path.cwd())
 
 
@@ -479,9 +479,7 @@ def staleness_sensor(
 
 
 def _overdue(sources: Sequence[Source], settings: Settings, now: datetime) -> dict[str, Freshness]:
-    with ExitStack() as stack:
-        if mirror := peek_mirror(settings.mirror_database_url):
-            stack.enter_context(mirror)
+    with peek_mirror(settings.mirror_database_url) or nullcontext() as mirror:
         standing = freshness_of(settings.dagster_home, sources, mirror, now)
     return {alias: freshness for alias, freshness in standing.items() if freshness.is_overdue(now)}
 

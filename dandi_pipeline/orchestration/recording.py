@@ -262,11 +262,7 @@ class Journal:
         self._samples: dict[str, str] = {}
         # Whoever launches partitions by their tags, in the UI or by a backfill, is told that each was materialized.
         self._by_tags = context.has_partition_key or context.has_partition_key_range
-        self._green = (
-            {}
-            if self._by_tags
-            else {part: materialized_partitions(context.instance, source, part) for part in self._parts}
-        )
+        self._green = {} if self._by_tags else materialized_partitions(context.instance, source, self._parts)
         context.instance.add_run_tags(context.run.run_id, start_tags(source.alias, options))
         # Last, for whoever has a journal closes it: an open thread would keep the process from ending.
         self._events = EventBatches(context)

@@ -191,10 +191,14 @@ def add_partitions(instance: dg.DagsterInstance, source: MirroredSource, keys: I
         instance.add_dynamic_partitions(source.partition_set, missing)
 
 
-def materialized_partitions(instance: dg.DagsterInstance, source: MirroredSource, part: str) -> frozenset[str]:
-    """Return which partitions of a part Dagster shows as materialized, or as being so."""
+def materialized_partitions(
+    instance: dg.DagsterInstance, source: MirroredSource, parts: Iterable[str]
+) -> dict[str, frozenset[str]]:
+    """Return which partitions of each part Dagster shows as materialized, or as being so."""
     keys = instance.get_dynamic_partitions(source.partition_set)
-    return shown_as_materialized(instance, source.asset_key(part), partitions_of(source), keys)
+    return {
+        part: shown_as_materialized(instance, source.asset_key(part), partitions_of(source), keys) for part in parts
+    }
 
 
 def remove_partition(instance: dg.DagsterInstance, source: MirroredSource, key: str) -> None:
