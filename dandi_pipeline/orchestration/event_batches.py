@@ -1,9 +1,9 @@
 """Writes a run's events in batches: written one by one, each would wait for the disk several times."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from threading import Event
+from threading import Event, Thread
 
 import dagster as dg
 
@@ -32,8 +32,9 @@ class EventBatches:
         self._context = context
         self._waiting: SimpleQueue[StepEvent] = SimpleQueue()
         self._closing = Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="events")
-        self._written = self._thread.submit(self._write_until_closed)
+        self._written: Future[None] = Future()
+        # A daemon: what an interrupt keeps from being closed must not keep the process from ending.
+        Thread(target=self._work, name="events", daemon=True).start()
 
     def add(self, event: StepEvent) -> None:
         """Have an event of the run, or a line of its log, written after what was added before."""
@@ -45,9 +46,16 @@ class EventBatches:
     def close(self) -> None:
         """Write what is left."""
         self._closing.set()
-        with self._thread:
-            self._written.result()
+        self._written.result()
         self._log_waiting()
+
+    def _work(self) -> None:
+        try:
+            self._write_until_closed()
+        except BaseException as error:  # noqa: BLE001 - whoever calls next raises it
+            self._written.set_exception(error)
+        else:
+            self._written.set_result(None)
 
     def _write_until_closed(self) -> None:
         """Write until closed, or until that turns out to be impossible; what waits is then logged one by one."""

@@ -264,7 +264,6 @@ class Journal:
         self._by_tags = context.has_partition_key or context.has_partition_key_range
         self._green = {} if self._by_tags else materialized_partitions(context.instance, source, self._parts)
         context.instance.add_run_tags(context.run.run_id, start_tags(source.alias, options))
-        # Last, for whoever has a journal closes it: an open thread would keep the process from ending.
         self._events = EventBatches(context)
 
     def planned(self, plan: SyncPlan) -> None:

@@ -1,6 +1,8 @@
 """Events that are written in batches are what Dagster writes of events that are logged one by one."""
 
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,6 +16,7 @@ from dandi_pipeline.orchestration.dagster_internals import Line
 from dandi_pipeline.orchestration.event_batches import EventBatches
 from dandi_pipeline.orchestration.instance import open_instance, prepare_home
 from dandi_pipeline_tests.postgresql import PostgresqlServer
+from dandi_pipeline_tests.prepared import place_home
 
 ASSET, OTHER = dg.AssetKey("measured"), dg.AssetKey("other")
 SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -156,3 +159,26 @@ def test_a_log_that_cannot_be_written_stops_the_run(tmp_path: Path) -> None:
 
     with open_instance(prepare_home(tmp_path)) as instance:
         in_a_step(instance, log)
+
+
+ABANDONING = """
+import sys
+from pathlib import Path
+import dagster as dg
+from dandi_pipeline.orchestration.event_batches import EventBatches
+from dandi_pipeline.orchestration.instance import open_instance
+
+@dg.asset
+def measured(context: dg.AssetExecutionContext) -> None:
+    EventBatches(context)
+    raise KeyboardInterrupt
+
+with open_instance(Path(sys.argv[1])) as instance:
+    dg.materialize([measured], instance=instance)
+"""
+
+
+def test_an_interrupt_before_anybody_can_close_them_lets_the_process_end(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ABANDONING, str(place_home(tmp_path / "home"))]
+    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    assert done.returncode != 0
