@@ -39,6 +39,17 @@ def recorded(rig: Rig) -> Step:
     return now(), held
 
 
+def lived(rig: Rig, *, seed: int, syncs: int) -> list[Step]:
+    """Sync so often what changes at random in between; return what the mirror held after each."""
+    upstream, steps = Upstream(rig.archive.world, random.Random(seed)), []
+    for _ in range(syncs):
+        rig.sync(full=True, allow_mass_deletion=True)
+        steps.append(recorded(rig))
+        for _ in range(6):
+            upstream.happen()
+    return steps
+
+
 def past(mirror: Connection, moment: datetime, table: str) -> dict[tuple[str, ...], dict[str, Any]]:
     """Return the rows of a table as of a moment, as `held_rows` has them."""
     frame = mirror.as_of(moment, table)
@@ -72,14 +83,8 @@ def assert_past(url: str, steps: Sequence[Step]) -> None:
 def test_every_step_of_a_random_history_is_read_back(mirror_url: str, tmp_path: Path) -> None:
     with SimulatedArchive(generated_world(dandisets=4, assets=5)) as archive:
         rig = Rig(archive, mirror_url, tmp_path, versions="all")
-        upstream = Upstream(archive.world, random.Random(7))
         before = now()
-        steps = []
-        for _ in range(12):
-            rig.sync(full=True, allow_mass_deletion=True)
-            steps.append(recorded(rig))
-            for _ in range(6):
-                upstream.happen()
+        steps = lived(rig, seed=7, syncs=12)
     assert len(steps[0][1]["assets"]) > 10
     assert any(steps[0][1][table] != steps[-1][1][table] for table in NOT_KEPT)
     assert_past(mirror_url, steps)
@@ -90,13 +95,7 @@ def test_every_step_of_a_random_history_is_read_back(mirror_url: str, tmp_path: 
 def test_a_pruned_past_is_refused_and_what_came_after_is_read_as_ever(mirror_url: str, tmp_path: Path) -> None:
     with SimulatedArchive(generated_world(dandisets=4, assets=5)) as archive:
         rig = Rig(archive, mirror_url, tmp_path, versions="all")
-        upstream = Upstream(archive.world, random.Random(5))
-        steps = []
-        for _ in range(6):
-            rig.sync(full=True, allow_mass_deletion=True)
-            steps.append(recorded(rig))
-            for _ in range(6):
-                upstream.happen()
+        steps = lived(rig, seed=5, syncs=6)
         with open_mirror(mirror_url) as mirror:
             numbers = [change.sequence for change in mirror.changes(limit=10_000)]
             cut = instant_of(steps[2][0])
