@@ -7,18 +7,15 @@ from threading import Event
 
 from dandi_pipeline.errors import (
     ConfigurationError,
-    CredentialRejected,
-    DatabaseUnavailable,
     PartitionUnknown,
     PipelineError,
     PlatformUnreachable,
-    QuotaExhausted,
     foreseen,
 )
 from dandi_pipeline.mirror import HIDDEN_TOKEN, Mirror
 from dandi_pipeline.model import Gone, Hidden, Listed, LookupResult, Platform
 from dandi_pipeline.sync.options import SyncOptions
-from dandi_pipeline.sync.partition import PartitionSync
+from dandi_pipeline.sync.partition import FATAL, PartitionSync
 from dandi_pipeline.sync.planning import Stale, StoredTokens, SyncPlan, guard_partitions, plan_listed, plan_looked_up
 from dandi_pipeline.sync.preview import PartitionPreview
 from dandi_pipeline.sync.progress import Progress, Stage, Unwatched
@@ -206,12 +203,8 @@ class Sync:
             self._progress.advance(Stage.UPDATE_PARTITIONS, None, 1)
             yield report
             unreachable = unreachable + 1 if isinstance(report.error, PlatformUnreachable) else 0
-            if isinstance(report.error, _FATAL) or unreachable >= UNREACHABLE_IN_A_ROW:
+            if isinstance(report.error, FATAL) or unreachable >= UNREACHABLE_IN_A_ROW:
                 raise _stopped_by(report.error, remaining=sum(not future.done() for future in futures))
-
-
-_FATAL = (CredentialRejected, QuotaExhausted, DatabaseUnavailable)
-"""Errors that every other partition would meet as well."""
 
 
 def _stopped_by(error: PipelineError | None, *, remaining: int) -> PipelineError:

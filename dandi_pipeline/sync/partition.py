@@ -24,7 +24,10 @@ from dandi_pipeline.sync.report import HIDDEN_WARNING, Outcome, PartitionReport,
 _log = logging.getLogger(__name__)
 
 
-FAILS_ALIKE = (PlatformUnreachable, CredentialRejected, QuotaExhausted, DatabaseUnavailable)
+FATAL = (CredentialRejected, QuotaExhausted, DatabaseUnavailable)
+"""Errors that every other partition would meet as well."""
+
+_FAILS_ALIKE = (PlatformUnreachable, *FATAL)
 """Errors that every other part of the partition would meet as well."""
 
 
@@ -58,7 +61,7 @@ class PartitionSync:
         bulk = self._tools.platform.description.bulk.part
         others = tuple(part for part in self._item.parts if part != bulk)
         apart = others and bulk in self._item.parts and report.outcome is Outcome.FAILED
-        if not apart or self._item.listed is None or isinstance(error, FAILS_ALIKE):
+        if not apart or self._item.listed is None or isinstance(error, _FAILS_ALIKE):
             return report
         item = replace(self._item, parts=others)
         rest = PartitionSync(self._tools, self._source, self._mirror, self._run_id, item)
