@@ -117,7 +117,8 @@ class PartitionReport:
     def outline(self) -> str:
         """How the partition came out, e.g. "2 assets added, 1 version updated" or "failed: …"."""
         if self.error is not None:
-            return f"{self.outcome.value}: {self.error}"
+            through = f"; its {', '.join(self.kept)} came through: {self.changes or 'nothing changed'}"
+            return f"{self.outcome.value}: {self.error}{through if self.kept else ''}"
         line = self.changes or "nothing changed"
         if self.outcome is not Outcome.SYNCED:
             line += f" ({self.outcome.value})"

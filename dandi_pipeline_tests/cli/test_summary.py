@@ -1,6 +1,7 @@
 """The closing block says what happened, in the shape that scripts have come to know."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -96,3 +97,11 @@ def test_a_dry_run_says_that_nothing_was_written() -> None:
 )
 def test_sizes_are_decimal(count: int, shown: str) -> None:
     assert byte_size(count) == shown
+
+
+def test_what_came_through_of_a_failed_dandiset_is_told_behind_its_error() -> None:
+    failed = PartitionReport("000002", "", Outcome.FAILED, ("assets",), error=UnexpectedPayload("page 1 is odd"))
+    assert failed.outline == "failed: page 1 is odd"
+    added = replace(failed, kept=("dandisets",), tallies={"dandiset": Tally(checked=1, added=1)})
+    assert added.outline == "failed: page 1 is odd; its dandisets came through: 1 dandiset added"
+    assert replace(failed, kept=("dandisets",)).outline.endswith("; its dandisets came through: nothing changed")
