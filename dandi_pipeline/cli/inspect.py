@@ -239,8 +239,8 @@ def _details(each: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _never_copied(each: Mapping[str, Any]) -> str:
-    told = [quantity(each["never_copied"], each["partition_noun"])] if each["never_copied"] else []
-    return "; ".join(told + ([f"parts of {each['copied_in_part']:,} more"] if each["copied_in_part"] else []))
+    counts = (("", each["never_copied"]), ("parts of ", each["copied_in_part"]))
+    return "; ".join(f"{what}{quantity(count, each['partition_noun'])}" for what, count in counts if count)
 
 
 def _in_words(error: Mapping[str, Any]) -> str:

@@ -183,6 +183,7 @@ def test_dagsters_own_selection_finds_the_sources_by_the_same_names(synced: Esta
 def test_what_could_not_be_read_of_a_partition_comes_with_the_next_sync(synced: Estate) -> None:
     (dandi, *_) = run("inspect", "dandi", "--json").json
     assert (dandi["never_copied"], dandi["copied_in_part"]) == (0, 1)
+    assert re.search(r"^  Never copied +parts of 1 dandiset$", run("inspect", "--source", "dandi").out, re.MULTILINE)
     synced.archive.faults.clear()
     foreseen = run("sync", "--platform", "dandi", "--dry-run", "--json").json
     assert (foreseen["assets"]["added"], foreseen["dandisets"]["failed"]) == (4, 0)
