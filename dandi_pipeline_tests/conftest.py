@@ -27,8 +27,12 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return how many processes `-n auto` means: two a core, since a third of the time a test waits."""
-    return 2 * (os.cpu_count() or 1)
+    """Return how many processes `-n auto` means: half as many again as cores, since a third of the time tests wait.
+
+    With more, those that measure how long something takes would measure the others.
+    """
+    cores = os.cpu_count() or 1
+    return cores + cores // 2
 
 
 @pytest.fixture(scope="session")

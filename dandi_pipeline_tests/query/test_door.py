@@ -164,9 +164,9 @@ def test_what_takes_too_long_is_told_so(door: Door) -> None:
         reading.rows()
 
 
-def test_where_no_mirror_is_the_door_says_so(sqlite_url: str) -> None:
+def test_where_no_mirror_is_the_door_says_so(empty_sqlite_url: str) -> None:
     with pytest.raises(DatabaseUnavailable, match="there is no mirror yet; dandi-pipeline sync makes it"):
-        Door(sqlite_url)
+        Door(empty_sqlite_url)
 
 
 def test_the_text_is_sent_without_its_comments_and_otherwise_as_it_is() -> None:

@@ -107,9 +107,9 @@ def test_a_partition_of_older_rules_that_changes_is_rebuilt_as_a_whole(
         expect(rig)
 
 
-def test_a_mirror_of_an_older_version_gets_them_when_it_is_synced(mirror_url: str) -> None:
+def test_a_mirror_of_an_older_version_gets_them_when_it_is_synced(empty_mirror_url: str) -> None:
     metadata = {"wasAttributedTo": {"identifier": " m1 ", "species": {"identifier": "NCBITaxon_10090"}}}
-    with mirror_at(mirror_url, "0004") as connection:
+    with mirror_at(empty_mirror_url, "0004") as connection:
         connection.execute(
             sa.text(
                 "INSERT INTO assets (source, dandiset_id, version, path, asset_id, size, metadata, content_hash)"
@@ -123,9 +123,9 @@ def test_a_mirror_of_an_older_version_gets_them_when_it_is_synced(mirror_url: st
                 " VALUES ('dandi', '000003', 'assets', 1, true, 1, 0)"
             )
         )
-    with open_mirror(mirror_url) as mirror:
+    with open_mirror(empty_mirror_url) as mirror:
         assert mirror.rebuild_facets("dandi") == 1
-    assert query(mirror_url, "SELECT dandiset_id, subject, assets FROM subjects") == [
+    assert query(empty_mirror_url, "SELECT dandiset_id, subject, assets FROM subjects") == [
         {"dandiset_id": "000003", "subject": "m1", "assets": 1}
     ]
 
